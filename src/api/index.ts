@@ -1,0 +1,2 @@
+export type * from './types.gen.ts'
+export * from './resources.gen.ts'

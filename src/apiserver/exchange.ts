@@ -1,0 +1,68 @@
+/** A request and its answer, whatever carried them: HTTP/1.1, HTTP/2, or a call in the same process. */
+import type { Duplex } from 'node:stream'
+import type { RequestUser } from '#machinery'
+
+export interface Exchange {
+  readonly method: string
+  /** Decoded, without the query. */
+  readonly path: string
+  readonly query: URLSearchParams
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The whole body, read once and bounded (413). In-process calls give `value` instead. */
+  readonly body: () => Promise<Uint8Array>
+  /** An in-process body: already a JSON value, read only. */
+  readonly value?: unknown
+  /** The body as it streams in, for proxying. */
+  readonly stream?: () => AsyncIterable<Uint8Array>
+  readonly remoteAddress: string
+  /** DER of the verified client certificate. */
+  readonly clientCertificate?: Uint8Array
+  /** Set by the in-process transport: authentication is skipped. */
+  readonly trustedUser?: RequestUser
+  /** Aborts when the client goes away or the deadline passes. */
+  readonly signal: AbortSignal
+  /** For an `Upgrade` request: answers 101 with these headers and hands over the raw socket. */
+  readonly upgrade?: (headers: Readonly<Record<string, string>>) => Promise<Duplex>
+  /** Unique; echoed as `audit-id`. */
+  readonly id: string
+  readonly cause?: string
+  // What the filters have found out.
+  user?: RequestUser
+  info?: RequestInfo
+  readonly warnings: string[]
+}
+
+/** What a path asks for. `verb` is Kubernetes': get, list, watch, create, update, patch, delete, deletecollection, or the lower-case method. */
+export interface RequestInfo {
+  readonly isResource: boolean
+  readonly verb: string
+  readonly group: string
+  readonly version: string
+  readonly namespace: string
+  readonly resource: string
+  readonly subresource: string
+  readonly name: string
+  /** Path below the subresource, for proxies. */
+  readonly rest: string
+  readonly path: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+}
+
+export interface Reply {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | readonly string[]>>
+  /** Bytes, a stream of them, or nothing; `upgraded` when the socket was handed over. */
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
+  /** For in-process callers: the answer as a value, so that nothing is encoded. */
+  readonly value?: unknown
+  readonly upgraded?: boolean
+}
+
+export type Handler = (exchange: Exchange) => Promise<Reply>
+export type Filter = (next: Handler) => Handler
+
+/** The first filter is the outermost. */
+export const chain = (handler: Handler, filters: readonly Filter[]): Handler =>
+  filters.reduceRight((next, filter) => filter(next), handler)

@@ -1,0 +1,156 @@
+/**
+ * Everything that comes from outside the program. Code asks for the least of it:
+ * `{ clock }: Pick<Env, 'clock'>`. Only `cli/` makes the real one; the simulator makes a virtual one.
+ */
+import type { Duplex } from 'node:stream'
+
+export interface Env {
+  readonly clock: Clock
+  readonly random: Random
+  readonly net: Network
+  readonly fs: FileSystem
+  readonly process: Processes
+  readonly log: Logger
+}
+
+export interface Clock {
+  /** Wall time, for timestamps people see. It may jump. */
+  now(): Date
+  /** Milliseconds from an arbitrary origin, for durations and deadlines. It never goes back. */
+  monotonic(): number
+  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. Does not keep the process alive by itself. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+  /** Calls `run` once after `ms`; the returned function cancels it. */
+  schedule(ms: number, run: () => void): () => void
+}
+
+export interface Random {
+  /** A number in [0, 1). */
+  next(): number
+  /** Random bytes; from the operating system in the real one, from the seed in the simulator. */
+  bytes(length: number): Uint8Array
+  /** An RFC 9562 version 4 UUID. */
+  uuid(): string
+}
+
+export interface Network {
+  /** A TCP connection, or a unix socket for `{ path }`. Rejects when it cannot be made. */
+  connect(
+    target: { readonly host: string; readonly port: number } | { readonly path: string },
+    signal?: AbortSignal,
+  ): Promise<Duplex>
+  listen(
+    target: { readonly host: string; readonly port: number } | { readonly path: string },
+    onConnection: (socket: Duplex) => void,
+  ): Promise<Listener>
+  /** A UDP socket bound to the address; `onMessage` gets each datagram. */
+  udp(
+    target: { readonly host: string; readonly port: number },
+    onMessage: (message: Uint8Array, from: { address: string; port: number }) => void,
+  ): Promise<UdpSocket>
+}
+
+export interface Listener {
+  readonly port: number
+  close(): Promise<void>
+}
+
+export interface UdpSocket {
+  readonly port: number
+  send(message: Uint8Array, to: { readonly address: string; readonly port: number }): void
+  close(): Promise<void>
+}
+
+export interface FileSystem {
+  read(path: string): Promise<Uint8Array>
+  readText(path: string): Promise<string>
+  /** Writes the whole file; `atomic` by a temporary file, fsync and rename. Mode defaults to 0600. */
+  write(
+    path: string,
+    data: Uint8Array | string,
+    options?: { readonly mode?: number; readonly atomic?: boolean },
+  ): Promise<void>
+  append(path: string, data: Uint8Array | string): Promise<void>
+  /** Creates the folder and its parents. Mode defaults to 0700. */
+  makeFolder(path: string, options?: { readonly mode?: number }): Promise<void>
+  list(path: string): Promise<readonly string[]>
+  /** Undefined when nothing is there. Symlinks are not followed. */
+  stat(path: string): Promise<FileStat | undefined>
+  /** Removes file or folder, with all below it; nothing happens when it is absent. */
+  remove(path: string): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  symlink(target: string, path: string): Promise<void>
+  readLink(path: string): Promise<string>
+  chmod(path: string, mode: number): Promise<void>
+  chown(path: string, uid: number, gid: number): Promise<void>
+  /** Calls back when something at the path changes, until the signal aborts. */
+  watch(path: string, onChange: () => void, signal: AbortSignal): void
+  /** Bytes of the file system that holds the path. */
+  usage(path: string): Promise<{
+    readonly totalBytes: number
+    readonly freeBytes: number
+    readonly inodes: number
+    readonly freeInodes: number
+  }>
+}
+
+export interface FileStat {
+  readonly kind: 'file' | 'folder' | 'symlink' | 'socket' | 'device' | 'other'
+  readonly size: number
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly modified: Date
+  readonly inode: number
+}
+
+export interface Processes {
+  /** Runs to the end and gives what it printed. Never rejects for a non-zero exit: look at `code`. Rejects when it cannot be started. */
+  run(command: readonly [string, ...string[]], options?: RunOptions): Promise<RunResult>
+  /** Starts and hands over the running process. */
+  spawn(command: readonly [string, ...string[]], options?: SpawnOptions): ChildProcess
+  readonly pid: number
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+export interface RunOptions {
+  readonly input?: Uint8Array | string
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  readonly signal?: AbortSignal
+  readonly timeoutMs?: number
+}
+export interface RunResult {
+  readonly code: number | undefined
+  readonly signal: string | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+export interface SpawnOptions {
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  /** Survives this program, in a session of its own. */
+  readonly detached?: boolean
+  /** Where its output goes: a file to append to. Default: discarded. */
+  readonly logFile?: string
+}
+export interface ChildProcess {
+  readonly pid: number
+  readonly exited: Promise<{
+    readonly code: number | undefined
+    readonly signal: string | undefined
+  }>
+  kill(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT' | 'SIGHUP'): void
+}
+
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** A log line is a constant message and fields. Secrets never are among them. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  warn(message: string, fields?: LogFields): void
+  error(message: string, fields?: LogFields): void
+  /** A logger that names its component: `log.for('kubelet')`. */
+  for(component: string): Logger
+}

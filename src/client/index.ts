@@ -1,0 +1,2 @@
+export type * from './transport.ts'
+export type * from './node-api.ts'

@@ -1,0 +1,69 @@
+/** All that the server knows of one resource: facts, and what code must add to them. */
+import type { FieldError } from './field.ts'
+import type { PrinterColumnFact, ResourceFact } from './facts.ts'
+import type { JsonObject, KubeObject } from './object.ts'
+
+/** Who asks, for strategies that record it (certificate signing requests, for example). */
+export interface RequestUser {
+  readonly name: string
+  readonly uid?: string
+  readonly groups: readonly string[]
+  readonly extra?: Readonly<Record<string, readonly string[]>>
+}
+
+export interface StrategyContext {
+  readonly user: RequestUser
+  readonly now: Date
+  /** '' for the resource itself, 'status', 'scale', 'resize', … otherwise. */
+  readonly subresource: string
+}
+
+export interface Column extends PrinterColumnFact {
+  /** The cell. Numbers, strings, booleans. Times are given as ISO text and shown as ages by the table writer when `type` is 'date'. */
+  readonly value: (object: never, now: Date) => unknown
+}
+
+/**
+ * Built-in and custom resources take the same path through the server; this is what differs.
+ * Functions get mutable JSON that belongs to the request, and old objects that are shared and read only.
+ */
+export interface ResourceDefinition {
+  readonly facts: ResourceFact
+  /** Fills in absent fields, in place. Idempotent, and byte-stable: defaulting twice changes nothing. */
+  readonly defaults: (object: JsonObject) => void
+  /** Rules that the facts cannot say, on a defaulted new object. Metadata is validated by the server itself. */
+  readonly validate: (object: JsonObject) => readonly FieldError[]
+  /** Rules between old and new, on a defaulted object; runs beside `validate`. */
+  readonly validateUpdate: (
+    object: JsonObject,
+    old: KubeObject,
+    context: StrategyContext,
+  ) => readonly FieldError[]
+  /** Clears or sets what clients may not (status, generation is the server's), in place. */
+  readonly prepareForCreate: (object: JsonObject, context: StrategyContext) => void
+  /** The same for update: puts back what this endpoint must not change. */
+  readonly prepareForUpdate: (object: JsonObject, old: KubeObject, context: StrategyContext) => void
+  /** Texts for the Warning header. */
+  readonly warnings: (object: JsonObject, old: KubeObject | undefined) => readonly string[]
+  /** Whether metadata.generation counts changes of the spec. */
+  readonly hasGeneration: boolean
+  /** Seconds of grace for a delete that asks for `requested`; undefined deletes at once (all kinds but pods). */
+  readonly graceSeconds: (object: KubeObject, requested: number | undefined) => number | undefined
+  /** Whether a PUT of a name that is absent creates it. */
+  readonly createOnUpdate: boolean
+  /** Whether an update without resourceVersion is allowed to overwrite. */
+  readonly unconditionalUpdate: boolean
+  /** Finalizers that orphan/background/foreground start from when a delete says nothing. */
+  readonly defaultPropagation: 'Background' | 'Orphan'
+  readonly columns: readonly Column[]
+  /** Values of the selectable fields, besides metadata.name and metadata.namespace. */
+  readonly fields: (object: KubeObject) => Readonly<Record<string, string>>
+  /** For resources with /scale: where spec.replicas, status.replicas and the selector live. */
+  readonly scale?: {
+    readonly specReplicas: string
+    readonly statusReplicas: string
+    readonly selector?: string
+  }
+  /** The table key under which it is stored: `/registry/pods/`. */
+  readonly storagePrefix: string
+}

@@ -1,0 +1,85 @@
+/** Paths to fields, and what is wrong there, in the form Kubernetes gives them. */
+
+/** `spec.containers[0].image`; keys of maps in brackets: `metadata.labels[app]`. */
+export class FieldPath {
+  readonly text: string
+  private constructor(text: string) {
+    this.text = text
+  }
+  static readonly root = new FieldPath('')
+  static of(first: string, ...more: readonly string[]): FieldPath {
+    return FieldPath.root.child(first, ...more)
+  }
+  child(...names: readonly string[]): FieldPath {
+    const tail = names.join('.')
+    return new FieldPath(this.text === '' ? tail : `${this.text}.${tail}`)
+  }
+  index(i: number): FieldPath {
+    return new FieldPath(`${this.text}[${i}]`)
+  }
+  key(key: string): FieldPath {
+    return new FieldPath(`${this.text}[${key}]`)
+  }
+  toString(): string {
+    return this.text === '' ? '<nil>' : this.text
+  }
+}
+
+export type FieldErrorType =
+  | 'FieldValueRequired'
+  | 'FieldValueInvalid'
+  | 'FieldValueNotSupported'
+  | 'FieldValueDuplicate'
+  | 'FieldValueForbidden'
+  | 'FieldValueTooLong'
+  | 'FieldValueTooMany'
+  | 'FieldValueNotFound'
+  | 'FieldValueTypeInvalid'
+  | 'InternalError'
+
+export interface FieldError {
+  readonly type: FieldErrorType
+  readonly field: string
+  /** As in the Status message after the path: `Required value: must have a name`. */
+  readonly detail: string
+}
+
+const make = (type: FieldErrorType, path: FieldPath, ...parts: readonly string[]): FieldError => ({
+  type,
+  field: path.toString(),
+  detail: parts.filter((part) => part !== '').join(': '),
+})
+/** Values as upstream prints them: strings quoted, objects as JSON. */
+export const shown = (value: unknown): string =>
+  value === undefined || value === null ? 'null' : JSON.stringify(value)
+
+export const required = (path: FieldPath, why = ''): FieldError =>
+  make('FieldValueRequired', path, 'Required value', why)
+export const invalidValue = (path: FieldPath, value: unknown, why: string): FieldError =>
+  make('FieldValueInvalid', path, `Invalid value: ${shown(value)}`, why)
+export const notSupported = (
+  path: FieldPath,
+  value: unknown,
+  supported: readonly string[],
+): FieldError =>
+  make(
+    'FieldValueNotSupported',
+    path,
+    `Unsupported value: ${shown(value)}`,
+    `supported values: ${supported
+      .toSorted()
+      .map((s) => JSON.stringify(s))
+      .join(', ')}`,
+  )
+export const duplicate = (path: FieldPath, value: unknown): FieldError =>
+  make('FieldValueDuplicate', path, `Duplicate value: ${shown(value)}`)
+export const forbiddenField = (path: FieldPath, why: string): FieldError =>
+  make('FieldValueForbidden', path, 'Forbidden', why)
+export const tooLong = (path: FieldPath, max: number): FieldError =>
+  make('FieldValueTooLong', path, 'Too long', `may not be more than ${max} bytes`)
+export const tooMany = (path: FieldPath, count: number, max: number): FieldError =>
+  make('FieldValueTooMany', path, `Too many: ${count}`, `must have at most ${max} items`)
+export const fieldNotFound = (path: FieldPath, value: unknown): FieldError =>
+  make('FieldValueNotFound', path, `Not found: ${shown(value)}`)
+export const typeInvalid = (path: FieldPath, value: unknown, why: string): FieldError =>
+  make('FieldValueTypeInvalid', path, `Invalid value: ${shown(value)}`, why)
