@@ -18,7 +18,7 @@ export interface Clock {
   now(): Date
   /** Milliseconds from an arbitrary origin, for durations and deadlines. It never goes back. */
   monotonic(): number
-  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. Does not keep the process alive by itself. */
+  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Calls `run` once after `ms`; the returned function cancels it. */
   schedule(ms: number, run: () => void): () => void

@@ -1,1 +1,17 @@
 export type * from './env.ts'
+export {
+  createLogger,
+  formatJson,
+  formatText,
+  silentLogger,
+  type LogLevel,
+  type LogRecord,
+} from './log.ts'
+export { realEnv, type RealEnvOptions } from './real-env.ts'
+export {
+  duplexPair,
+  seededRandom,
+  virtualEnv,
+  type VirtualEnv,
+  type VirtualEnvOptions,
+} from './virtual-env.ts'
