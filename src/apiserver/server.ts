@@ -1,0 +1,132 @@
+/** The API server as one value: what it is made from, and what it offers. */
+import type { Env } from '#base'
+import type { Transport } from '#client'
+import type {
+  JsonObject,
+  KubeObject,
+  RequestUser,
+  ResourceDefinition,
+  ResourceRef,
+  TypeTable,
+} from '#machinery'
+import type { Storage } from '#storage'
+import type { Authenticator, Authorizer } from './access.ts'
+import type { AdmissionPlugin } from './admission.ts'
+import type { Exchange, Handler, Reply } from './exchange.ts'
+
+/**
+ * Reads of the newest state, straight from the watch cache: for authorizers and admission plugins, which
+ * run inside every request and may not wait. Objects are shared: read only.
+ */
+export interface Reader {
+  get<T extends KubeObject>(ref: ResourceRef<T>, namespace: string, name: string): T | undefined
+  /** All objects, or those of one namespace, in key order. */
+  list<T extends KubeObject>(ref: ResourceRef<T>, namespace?: string): readonly T[]
+  /** Calls back after each change of the resource; the returned function ends that. */
+  onChange<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    run: (change: { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T }) => void,
+  ): () => void
+  /** The resource's newest revision that a read can see. */
+  revision(): number
+}
+
+/** What the server gives to the parts that are built upon it. */
+export interface ServerInside {
+  readonly read: Reader
+  /** Requests with this identity, through the whole chain. */
+  transport(user: RequestUser): Transport
+  /** The definitions that are served now, custom resources too. */
+  definitions(): readonly ResourceDefinition[]
+  definitionOf(group: string, resource: string, version?: string): ResourceDefinition | undefined
+}
+
+/** A subresource that is a conversation rather than an object: exec, attach, port-forward, log, proxy. */
+export type ConnectHandler = (exchange: Exchange, target: ConnectTarget) => Promise<Reply>
+export interface ConnectTarget {
+  readonly definition: ResourceDefinition
+  readonly namespace: string
+  /** As in the path: for proxies it may be `scheme:name:port`. */
+  readonly name: string
+  readonly subresource: string
+  /** What follows the subresource in the path: '' for nothing, otherwise with its leading slash. */
+  readonly rest: string
+  /** The object of that name; absent when a proxy's name has a scheme or a port, or nothing has it. */
+  readonly object: KubeObject | undefined
+}
+
+/** A resource that is answered and not stored: subject access reviews, token reviews. */
+export type VirtualResource = (exchange: Exchange, object: JsonObject) => Promise<JsonObject>
+
+/** Who may do what, and what happens on the way: built with the server's own reads at hand. */
+export interface Extensions {
+  readonly authenticator: Authenticator
+  readonly authorizer: Authorizer
+  /** In the order they run. */
+  readonly admission: readonly AdmissionPlugin[]
+  /** By resource, group after a dot: `tokenreviews.authentication.k8s.io`. */
+  readonly virtualResources?: Readonly<Record<string, VirtualResource>>
+  /** By resource and subresource: `pods/exec`. */
+  readonly connect?: Readonly<Record<string, ConnectHandler>>
+  /** `serviceaccounts/token`: fills in a TokenRequest's status. */
+  readonly issueToken?: (
+    exchange: Exchange,
+    serviceAccount: KubeObject,
+    request: JsonObject,
+  ) => Promise<JsonObject>
+  /** Pages of other parts, by path: `/openid/v1/jwks`. They pass authentication and authorization. */
+  readonly pages?: Readonly<Record<string, (exchange: Exchange) => Promise<Reply>>>
+}
+
+export interface ApiServerOptions {
+  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly definitions: readonly ResourceDefinition[]
+  readonly types: TypeTable
+  readonly storage: Storage
+  readonly extend: (inside: ServerInside) => Extensions
+  /** Addresses given to Services. Default 10.96.0.0/12. */
+  readonly serviceRange?: string
+  /** Ports given to NodePort Services, both ends included. Default 30000–32767. */
+  readonly nodePorts?: { readonly first: number; readonly last: number }
+  /** The longest a request other than a watch may take. Default 60,000. */
+  readonly requestTimeoutMs?: number
+  /** How many requests may be in the works at once. Default 400 reading and 200 writing. */
+  readonly maxInFlight?: { readonly reading: number; readonly writing: number }
+  /** More parts of /readyz, by name: a check that throws is failed. */
+  readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
+  /** Of our own build, shown by /version. */
+  readonly build?: { readonly commit?: string; readonly date?: string }
+}
+
+export interface Listening {
+  readonly port: number
+  /** Takes no new connections, ends watches, lets requests finish (bounded), then closes. */
+  close(): Promise<void>
+}
+
+export interface ListenOptions {
+  readonly host?: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly tls: {
+    readonly certificate: string | Uint8Array
+    readonly key: string | Uint8Array
+    /** Client certificates that these signed are verified; others are as if absent. */
+    readonly clientAuthorities: readonly (string | Uint8Array)[]
+  }
+}
+
+export interface ApiServer {
+  /** The whole chain: what a socket or a call in the same process meets. */
+  readonly handler: Handler
+  /** Resolves once reads are served; rejects when the store cannot be read. */
+  readonly ready: Promise<void>
+  readonly inside: ServerInside
+  /** In-process calls with this identity. They pass authorization and admission like all others. */
+  transport(user: RequestUser): Transport
+  listen(options: ListenOptions): Promise<Listening>
+  /** Custom resources come and go. A definition of the same resource and version is replaced. */
+  addResource(definition: ResourceDefinition, types?: TypeTable): void
+  removeResource(definition: Pick<ResourceDefinition, 'facts'>): void
+  close(): Promise<void>
+}
