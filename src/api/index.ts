@@ -1,2 +1,7 @@
 export type * from './types.gen.ts'
 export * from './resources.gen.ts'
+export { definitions, definitionsFor, findDefinition, type Enabled } from './catalog.ts'
+export { defineFromFacts, defineResource, type Overrides } from './define.ts'
+export { groupFacts, resourceFacts, typeTable, type GroupFact } from './facts.ts'
+export { canonicalize, emptyOf } from './canonical.ts'
+export type { Mutable } from './mutable.ts'

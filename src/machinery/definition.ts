@@ -66,4 +66,16 @@ export interface ResourceDefinition {
   }
   /** The table key under which it is stored: `/registry/pods/`. */
   readonly storagePrefix: string
+  /** For a version that is stored in the form of another one (events.k8s.io/v1 as v1, for example). */
+  readonly convert?: Conversion
+}
+
+/** Between the version that a client speaks and the one that is stored. */
+export interface Conversion {
+  /** The group and version of what is stored; the kind stays. */
+  readonly stored: { readonly group: string; readonly version: string }
+  /** A new object in the stored form, apiVersion included; `object` may be reused. */
+  readonly toStorage: (object: JsonObject) => JsonObject
+  /** A new object in this version's form; the stored one is shared and read only. */
+  readonly fromStorage: (object: KubeObject) => JsonObject
 }

@@ -1,0 +1,52 @@
+/** The facts as typed tables: what Kubernetes states per type, resource and printer. */
+import type { PrinterColumnFact, ResourceFact, TypeTable } from '#machinery'
+import printersJson from '../../facts/printers.json' with { type: 'json' }
+import resourcesJson from '../../facts/resources.json' with { type: 'json' }
+import typesJson from '../../facts/types.json' with { type: 'json' }
+
+/** A group of the API as `/apis` lists it. */
+export interface GroupFact {
+  readonly group: string
+  readonly versions: readonly string[]
+  readonly preferred: string
+}
+
+interface PrinterFact {
+  readonly group: string
+  readonly resource: string
+  readonly columns: readonly PrinterColumnFact[]
+}
+
+/** Every type of the API by its OpenAPI definition name. */
+export const typeTable = (typesJson as unknown as { readonly types: TypeTable }).types
+
+/** Every resource that Kubernetes 1.36 knows, of all stages, in the order of its groups. */
+export const resourceFacts = (
+  resourcesJson as unknown as { readonly resources: readonly ResourceFact[] }
+).resources
+
+/** The groups in the order in which `/apis` lists them. */
+export const groupFacts = (resourcesJson as unknown as { readonly groups: readonly GroupFact[] })
+  .groups
+
+const printers = new Map(
+  (printersJson as unknown as { readonly printers: readonly PrinterFact[] }).printers.map(
+    ({ group, resource, columns }) => [`${group}/${resource}`, columns],
+  ),
+)
+
+/** Columns of `kubectl get` for a resource; the default table (Name, Created At) when it has none of its own. */
+export const printerColumns = (
+  group: string,
+  resource: string,
+): readonly PrinterColumnFact[] | undefined => printers.get(`${group}/${resource}`)
+
+const byName = new Map(
+  resourceFacts.map((fact) => [`${fact.group}/${fact.version}/${fact.resource}`, fact]),
+)
+
+export const resourceFact = (
+  group: string,
+  version: string,
+  resource: string,
+): ResourceFact | undefined => byName.get(`${group}/${version}/${resource}`)
