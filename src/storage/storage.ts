@@ -50,7 +50,7 @@ export interface Change {
   /** New value; for a deletion the last value. */
   readonly value: Uint8Array
   /** The value before; absent for a creation. */
-  readonly previous?: Uint8Array
+  readonly previous?: Uint8Array | undefined
   readonly origin: Origin
 }
 

@@ -1,0 +1,18 @@
+/** What a store in the same process offers beyond the contract: reads that do not wait, and changes as they happen. */
+import type { Change, Entry, Range, Read, Storage } from './storage.ts'
+
+export interface EmbeddedStorage extends Storage {
+  /** The newest entries, at once. */
+  listNow(range: Range): Read<readonly Entry[]>
+  /** Calls back within the commit, before the writers hear of it; the returned function ends it. */
+  listen(prefix: string, onChanges: (changes: readonly EmbeddedChange[]) => void): () => void
+}
+
+/** A change that also names the store's own entries, so that a cache can share their bytes. */
+export interface EmbeddedChange extends Change {
+  readonly entry: Entry
+  readonly before: Entry | undefined
+}
+
+export const isEmbedded = (storage: Storage): storage is EmbeddedStorage =>
+  'listen' in storage && 'listNow' in storage
