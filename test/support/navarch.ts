@@ -1,0 +1,110 @@
+/** A real cluster for end-to-end tests: the program itself, started as a user would, in folders of its own. */
+import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { kubectlPath, root } from './tools.ts'
+
+export interface Ran {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface TestCluster {
+  readonly dataDir: string
+  readonly kubeconfig: string
+  /** Runs kubectl and gives what it printed; throws with its error unless told that it may fail. */
+  kubectl(words: string | readonly string[], options?: { input?: string; mayFail?: boolean; timeoutMs?: number }): Ran
+  /** kubectl in the background; the caller ends it. */
+  kubectlSpawn(words: readonly string[]): ChildProcessWithoutNullStreams
+  navarch(words: readonly string[], options?: { mayFail?: boolean }): Ran
+  up(): void
+  /** Ends the control plane's process with SIGKILL. */
+  kill9(): void
+  stop(): void
+}
+
+export const canRunContainers =
+  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('containerd', ['--version']).status === 0
+
+/** Port ranges and folders are taken anew, so that test clusters and a user's own do not meet. */
+export async function startCluster(flags: readonly string[] = []): Promise<TestCluster> {
+  const base = mkdtempSync(join(tmpdir(), 'navarch-e2e-'))
+  const dataDir = join(base, 'data')
+  const port = await freePort()
+  const env = { ...process.env, KUBECONFIG: join(base, 'kubeconfig'), NAVARCH_DATA_DIR: dataDir, NODE_EXTRA_CA_CERTS: '' }
+  const main = join(root, 'src', 'cli', 'main.ts')
+  const execute = (command: string, words: readonly string[], options: { input?: string; mayFail?: boolean; timeoutMs?: number } = {}): Ran => {
+    const result = spawnSync(command, words, {
+      env, encoding: 'utf8', timeout: options.timeoutMs ?? 120_000, maxBuffer: 2 ** 28,
+      ...(options.input === undefined ? {} : { input: options.input }),
+    })
+    const ran = { code: result.status ?? -1, stdout: result.stdout ?? '', stderr: result.stderr ?? '' }
+    if (ran.code !== 0 && options.mayFail !== true) {
+      throw new Error(`${words.join(' ')} gave ${ran.code}${result.error ? ` (${result.error.message})` : ''}: ${ran.stderr}${ran.stdout}`)
+    }
+    return ran
+  }
+  const navarch = (words: readonly string[], options: { mayFail?: boolean } = {}): Ran =>
+    execute(process.execPath, [main, ...words], options)
+  const cluster: TestCluster = {
+    dataDir,
+    kubeconfig: env.KUBECONFIG,
+    kubectl: (words, options) => execute(kubectlPath(), typeof words === 'string' ? words.split(' ') : words, options),
+    kubectlSpawn: (words) => spawn(kubectlPath(), words, { env }),
+    navarch,
+    up: () => void navarch(['up', `--port=${port}`, '--node-name=node-1', ...flags]),
+    kill9: () => {
+      const { pid } = JSON.parse(navarch(['status', '-o', 'json']).stdout) as { pid: number }
+      process.kill(pid, 'SIGKILL')
+    },
+    stop: () => {
+      navarch(['delete', '--yes'], { mayFail: true })
+      rmSync(base, { recursive: true, force: true })
+    },
+  }
+  try {
+    cluster.up()
+  } catch (error) {
+    const log = (() => {
+      try {
+        return readFileSync(join(dataDir, 'log', 'navarch.log'), 'utf8').split('\n').slice(-40).join('\n')
+      } catch {
+        return ''
+      }
+    })()
+    cluster.stop()
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${log}`, { cause: error })
+  }
+  return cluster
+}
+
+export const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+
+/** Looks again until `check` gives something, for as long as it may take; the last error says what was missing. */
+export async function eventually<T>(what: string, check: () => T | undefined | false | Promise<T | undefined | false>, withinMs = 60_000): Promise<T> {
+  const deadline = performance.now() + withinMs
+  let last: unknown
+  while (performance.now() < deadline) {
+    try {
+      const found = await check()
+      if (found !== undefined && found !== false) return found
+      last = undefined
+    } catch (error) {
+      last = error
+    }
+    await sleep(150)
+  }
+  throw new Error(`Not within ${withinMs} ms: ${what}${last instanceof Error ? ` (${last.message})` : ''}`)
+}
