@@ -1,0 +1,43 @@
+/** The release: one bundle for the program, one for the library, and their types. Run by `npm pack`. */
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dist = join(root, 'dist')
+rmSync(dist, { recursive: true, force: true })
+mkdirSync(dist)
+
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+/** Libraries of CommonJS ask for `require`. */
+const banner = {
+  js: "import { createRequire as navarchCreateRequire } from 'node:module'; const require = navarchCreateRequire(import.meta.url);",
+}
+await build({
+  entryPoints: { navarch: join(root, 'src/cli/main.ts'), index: join(root, 'src/cluster/index.ts') },
+  outdir: dist,
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node24',
+  // Read at run time as files, not as code.
+  external: Object.keys(dependencies).filter((name) => name.includes('kubernetes-models')),
+  banner,
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+})
+chmodSync(join(dist, 'navarch.js'), 0o755)
+
+// Types: the compiler writes a tree of declarations; the door of the library is src/cluster.
+const tsc = spawnSync(
+  join(root, 'node_modules/.bin/tsc'),
+  ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', join(dist, 'types'), '--rootDir', root],
+  { cwd: root, stdio: 'inherit' },
+)
+if (tsc.status !== 0) process.exit(tsc.status ?? 1)
+writeFileSync(join(dist, 'index.d.ts'), "export * from './types/src/cluster/index.ts'\n")
