@@ -2,3 +2,11 @@ export * from './storage.ts'
 export * from './embedded.ts'
 export * from './errors.ts'
 export * from './memory.ts'
+export * from './sqlite/index.ts'
+export * from './watch-cache.ts'
+export {
+  CacheWatch,
+  WatchOverflowError,
+  type CacheWatchOptions,
+  type Delivery,
+} from './watchers.ts'

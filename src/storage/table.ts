@@ -96,6 +96,10 @@ export class Table {
   get current(): Revision {
     return this.#current
   }
+  /** Keys, with those of recent deletions. */
+  get size(): number {
+    return this.#index.size
+  }
   get compacted(): Revision {
     return this.#compacted
   }
@@ -127,14 +131,6 @@ export class Table {
         return value.length < limit
       })
     return { value, revision: at ?? this.#current }
-  }
-
-  /** Entries from newest to oldest, without end markers. */
-  forEach(visit: (entry: SlabEntry) => void): void {
-    this.#index.scan({ prefix: '' }, (entry) => {
-      if (isPresent(entry)) visit(entry)
-      return true
-    })
   }
 
   /** The change that an allowed operation makes at the revision. Nothing is visible before `apply`. */
