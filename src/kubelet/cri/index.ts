@@ -1,0 +1,2 @@
+export { type CriRuntime, criRuntime } from './runtime.ts'
+export { diskLogFiles } from './log-files.ts'
