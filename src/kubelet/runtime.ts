@@ -73,7 +73,9 @@ export interface Runtime {
     signal: AbortSignal,
   ): Promise<string>
   removeImage(image: string): Promise<void>
-  imageFileSystem(): Promise<{ readonly usedBytes: number; readonly mountpoint: string } | undefined>
+  imageFileSystem(): Promise<
+    { readonly usedBytes: number; readonly mountpoint: string } | undefined
+  >
 }
 
 /** A refusal by the runtime; `code` is what the kubelet branches on. */

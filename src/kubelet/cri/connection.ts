@@ -165,6 +165,7 @@ const CONTAINERD_EVENTS: Parameters<typeof protoLoader.fromJSON>[0] = {
                           requestType: 'SubscribeRequest',
                           responseType: 'Envelope',
                           responseStream: true,
+                          comment: '',
                         },
                       },
                     },

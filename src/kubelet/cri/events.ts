@@ -61,7 +61,7 @@ async function whenStopped(
 /** Both events begin with: 1 = container id, 2 = id of the process. */
 export function readIds(bytes: Uint8Array): { readonly containerId: string; readonly id: string } {
   const found = new Map<number, string>()
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const key = bytes[at] ?? 0
     const length = bytes[at + 1] ?? 0
     // Ids are 64 letters; anything else that is not a short string ends the part we need.

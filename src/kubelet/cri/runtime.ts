@@ -43,7 +43,10 @@ export interface CriRuntime extends Runtime {
 
 /** Connects to the socket; calls fail with `unavailable` until something listens there. */
 export function criRuntime(
-  { socketPath, logFiles = diskLogFiles }: { readonly socketPath: string; readonly logFiles?: LogFiles },
+  {
+    socketPath,
+    logFiles = diskLogFiles,
+  }: { readonly socketPath: string; readonly logFiles?: LogFiles },
   env: Pick<Env, 'net' | 'clock'>,
 ): CriRuntime {
   const connection = connect(socketPath)

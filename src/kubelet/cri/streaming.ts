@@ -84,10 +84,7 @@ const drained = (to: Writable): Promise<void> =>
     to.once('error', go)
   })
 
-async function sendSizes(
-  sizes: NonNullable<SessionStreams['resize']>,
-  to: Duplex,
-): Promise<void> {
+async function sendSizes(sizes: NonNullable<SessionStreams['resize']>, to: Duplex): Promise<void> {
   try {
     for await (const { width, height } of sizes) {
       if (to.destroyed) return

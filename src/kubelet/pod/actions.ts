@@ -82,13 +82,11 @@ function currentSandbox(pod: Pod, { sandboxes }: PodRuntime): string | undefined
 
 function replaceSandbox(pod: Pod, runtime: PodRuntime): PodActions {
   const attempt = Math.max(-1, ...runtime.sandboxes.map(({ metadata }) => metadata.attempt)) + 1
-  const kill = runtime.containers.filter(isRunning).map(
-    (container): Kill => ({
-      container,
-      reason: 'sandbox',
-      message: 'Pod sandbox changed, it will be killed and re-created.',
-    }),
-  )
+  const kill = runtime.containers.filter(isRunning).map((container): Kill => ({
+    container,
+    reason: 'sandbox',
+    message: 'Pod sandbox changed, it will be killed and re-created.',
+  }))
   const stopSandboxes = runtime.sandboxes
     .filter(({ state }) => state === 'ready')
     .map(({ id }) => id)
@@ -189,7 +187,8 @@ class Plan {
     for (const container of containers) {
       const status = newestContainer(this.#runtime, container.name)
       if (status?.state === 'running') this.#killWhenUnfit(container, status)
-      else if (wantsStart(this.#pod, container, 'regular', status)) this.#start(container, 'regular')
+      else if (wantsStart(this.#pod, container, 'regular', status))
+        this.#start(container, 'regular')
     }
   }
 

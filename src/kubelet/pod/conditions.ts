@@ -81,7 +81,9 @@ function readyCondition(pod: Pod, containersReady: Condition): Condition {
   for (const { conditionType } of pod.spec.readinessGates ?? []) {
     const found = pod.status?.conditions?.find(({ type }) => type === conditionType)
     if (found === undefined) {
-      troubles.push(`corresponding condition of pod readiness gate "${conditionType}" does not exist.`)
+      troubles.push(
+        `corresponding condition of pod readiness gate "${conditionType}" does not exist.`,
+      )
     } else if (found.status !== 'True') {
       troubles.push(
         `the status of pod readiness gate "${conditionType}" is not "True", but ${found.status}`,

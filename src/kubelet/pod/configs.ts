@@ -19,7 +19,12 @@ import {
   uidOf,
 } from './containers.ts'
 import { expand } from './expand.ts'
-import { type ImageUser, type SecurityFacts, containerSecurity, sandboxSecurity } from './security.ts'
+import {
+  type ImageUser,
+  type SecurityFacts,
+  containerSecurity,
+  sandboxSecurity,
+} from './security.ts'
 
 /** `/var/log/pods/shop_web-0_1b4e…`: where log collectors look. */
 export const logDirectoryOf = (root: string, pod: Pod): string =>

@@ -14,9 +14,7 @@ export function hostnameOf(
   const { spec, metadata } = pod
   if (spec.hostnameOverride) return { hostname: spec.hostnameOverride, domain: '' }
   const hostname = spec.hostname || truncate(metadata.name)
-  const domain = spec.subdomain
-    ? `${spec.subdomain}.${namespaceOf(pod)}.svc.${clusterDomain}`
-    : ''
+  const domain = spec.subdomain ? `${spec.subdomain}.${namespaceOf(pod)}.svc.${clusterDomain}` : ''
   if (spec.setHostnameAsFQDN === true && domain !== '') {
     const full = `${hostname}.${domain}`
     if (full.length > MAX_FQDN_HOSTNAME) {
@@ -41,9 +39,7 @@ export function hostsFile(
     readonly hostFile?: string
   },
 ): string {
-  const aliases = (pod.spec.hostAliases ?? []).filter(
-    ({ hostnames = [] }) => hostnames.length > 0,
-  )
+  const aliases = (pod.spec.hostAliases ?? []).filter(({ hostnames = [] }) => hostnames.length > 0)
   const added =
     aliases.length === 0
       ? ''
@@ -54,8 +50,7 @@ export function hostsFile(
     return `# Kubernetes-managed hosts file (host network).\n${options.hostFile}${added}`
   }
   const short = options.hostname.split('.')[0] ?? options.hostname
-  const names =
-    options.domain === '' ? options.hostname : `${short}.${options.domain}\t${short}`
+  const names = options.domain === '' ? options.hostname : `${short}.${options.domain}\t${short}`
   return [
     '# Kubernetes-managed hosts file.\n',
     '127.0.0.1\tlocalhost\n',

@@ -11,9 +11,7 @@ export function qosClassOf({ spec }: Pod): QosClass {
   const all =
     own?.requests !== undefined || own?.limits !== undefined
       ? [own]
-      : [...spec.containers, ...(spec.initContainers ?? [])].map(
-          ({ resources }) => resources ?? {},
-        )
+      : [...spec.containers, ...(spec.initContainers ?? [])].map(({ resources }) => resources ?? {})
   let stated = false
   let guaranteed = true
   for (const { requests = {}, limits = {} } of all) {
@@ -43,7 +41,8 @@ export function oomScoreAdjustment(
     case 'BestEffort':
       return 1000
     case 'Burstable': {
-      const score = 1000 - Math.floor((1000 * bytesOf(memoryRequest)) / Math.max(1, nodeMemoryBytes))
+      const score =
+        1000 - Math.floor((1000 * bytesOf(memoryRequest)) / Math.max(1, nodeMemoryBytes))
       // Between a guaranteed pod's and a best-effort pod's.
       return Math.min(Math.max(score, 3), 999)
     }

@@ -13,7 +13,9 @@ const MIN_QUOTA_MICROSECONDS = 1000
 
 /** A core is 1024 shares. */
 export const cpuShares = (milli: number): number =>
-  milli === 0 ? MIN_SHARES : Math.min(MAX_SHARES, Math.max(MIN_SHARES, Math.floor((milli * 1024) / 1000)))
+  milli === 0
+    ? MIN_SHARES
+    : Math.min(MAX_SHARES, Math.max(MIN_SHARES, Math.floor((milli * 1024) / 1000)))
 
 /** Microseconds in each period of 100 ms. */
 export const cpuQuota = (milli: number): number =>

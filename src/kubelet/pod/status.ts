@@ -50,7 +50,9 @@ export function statusOf(input: StatusInput): PodStatus {
   )
   const phase = keepTerminal(
     old.phase,
-    input.failed ? 'Failed' : phaseOf(pod, initContainerStatuses, containerStatuses, input.finished),
+    input.failed
+      ? 'Failed'
+      : phaseOf(pod, initContainerStatuses, containerStatuses, input.finished),
   )
   const sandbox = readySandbox(runtime)
   const podIps = podIpsOf(input)
