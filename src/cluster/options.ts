@@ -1,0 +1,63 @@
+/** What a cluster can be asked to be, and what it says of itself. */
+import type { LogLevel } from '#base'
+
+export type RuntimeKind = 'containerd' | 'simulated'
+
+export interface ServeOptions {
+  /** All that must survive: store, certificates, images. */
+  readonly dataDir: string
+  /** Sockets and pid files; empty after a reboot. */
+  readonly runDir: string
+  /** Address the API listens on. */
+  readonly host: string
+  /** Port of the API; 0 takes a free one. */
+  readonly port: number
+  readonly nodeName: string
+  /** `auto` takes containerd where it can work, and says why not elsewhere. */
+  readonly runtime: RuntimeKind | 'auto'
+  readonly podCidr: string
+  readonly serviceCidr: string
+  readonly clusterDomain: string
+  /** `docker.io=http://127.0.0.1:5000`, or a URL that mirrors all registries. */
+  readonly registryMirrors: readonly string[]
+  readonly logLevel: LogLevel
+}
+
+/** Reported while a cluster starts. */
+export interface Progress {
+  readonly phase: 'store' | 'certificates' | 'api' | 'runtime' | 'controllers' | 'network' | 'node'
+  readonly state: 'begun' | 'done'
+  readonly detail?: string
+}
+
+export interface ComponentStatus {
+  readonly name: string
+  readonly healthy: boolean
+  readonly detail: string
+}
+
+export interface ClusterStatus {
+  readonly version: string
+  readonly kubernetes: string
+  readonly pid: number
+  readonly startedAt: string
+  readonly server: string
+  readonly dataDir: string
+  readonly kubeconfig: string
+  readonly runtime: string
+  readonly components: readonly ComponentStatus[]
+  readonly nodes: readonly { readonly name: string; readonly ready: boolean; readonly address: string }[]
+  readonly pods: { readonly running: number; readonly total: number }
+  /** Resident memory of the control plane and of the container runtime, bytes. */
+  readonly memory: { readonly controlPlane: number; readonly runtime: number }
+}
+
+/** Something on this machine is not as it must be; the advice says what to do about it. */
+export class ClusterError extends Error {
+  readonly advice: readonly string[]
+  constructor(message: string, ...advice: readonly string[]) {
+    super(message)
+    this.name = 'ClusterError'
+    this.advice = advice
+  }
+}
