@@ -33,7 +33,7 @@ function memoryStorage(table: Table, options: MemoryStorageOptions): MemoryStora
       return { ok: false, revision, current: value }
     }
     const revision = table.current + 1
-    table.apply([table.prepare(operation, revision, current)])
+    table.apply([table.prepare(operation, revision, current)], clock.now())
     if (historyMs !== undefined) table.trimOlderThan(clock.now().getTime() - historyMs)
     return { ok: true, revision }
   }

@@ -45,6 +45,8 @@ export class TableChange implements Change {
   readonly entry: SlabEntry
   /** The state before. */
   readonly before: SlabEntry | undefined
+  /** Seconds since 1970 by the store's clock: when it became visible. */
+  applied = 0
   constructor(
     type: Change['type'],
     entry: SlabEntry,
@@ -152,8 +154,10 @@ export class Table {
   }
 
   /** Makes the changes visible, in the order given, and tells listeners and watchers. */
-  apply(changes: readonly TableChange[]): void {
+  apply(changes: readonly TableChange[], now: Date): void {
+    const applied = Math.floor(now.getTime() / 1000)
     for (const change of changes) {
+      change.applied = applied
       const { entry } = change
       entry.older = this.#index.get(entry.key)
       this.#index.set(entry.key, entry)
@@ -206,8 +210,9 @@ export class Table {
     })
   }
   trimOlderThan(time: number): void {
-    this.#forget(({ revision, origin }) => {
-      if (origin.time >= time) return false
+    const seconds = Math.floor(time / 1000)
+    this.#forget(({ revision, applied }) => {
+      if (applied >= seconds) return false
       this.#compacted = Math.max(this.#compacted, revision)
       return true
     })

@@ -119,9 +119,10 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
       if (change.origin.volatile === true) unsaved.add(change)
       else unsaved.forget(change.key)
     }
-    table.apply(changes)
+    const now = clock.now()
+    table.apply(changes, now)
     table.trim(WINDOW)
-    table.trimOlderThan(clock.now().getTime() - WINDOW_MS)
+    table.trimOlderThan(now.getTime() - WINDOW_MS)
     if (unsaved.existence > 0) cancelLazy ??= clock.schedule(LAZY_MS, saveLazily)
   }
 
