@@ -118,7 +118,11 @@ function storeFile(db: DatabaseSync, path: string): StoreFile {
       }
     },
     close() {
-      db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      try {
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      } catch {
+        // On a full disk the write-ahead log stays, and the next opening reads it.
+      }
       db.close()
     },
   }

@@ -5,7 +5,7 @@
  */
 import type { Clock, Logger } from '#base'
 import type { EmbeddedStorage } from '../embedded.ts'
-import { StorageClosedError } from '../errors.ts'
+import { StorageClosedError, StorageFullError } from '../errors.ts'
 import type { SlabEntry } from '../slabs.ts'
 import type { Revision, Write } from '../storage.ts'
 import { isAllowed, Table, type Operation, type TableChange } from '../table.ts'
@@ -63,8 +63,7 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
   let reserved: Revision
   try {
     load(file, table)
-    reserved = table.current + RESERVED_REVISIONS
-    file.transaction(() => file.writeMeta('reserved', reserved))
+    reserved = reserve(file, table.current, log)
   } catch (error) {
     file.db.close()
     throw openError(path, error)
@@ -268,6 +267,19 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     listen: (prefix, onChanges) => table.listen(prefix, onChanges),
     journal: createJournal(file, { assertOpen }),
     close,
+  }
+}
+
+/** On a full disk the store opens all the same, for reading and for what makes room. */
+function reserve(file: StoreFile, current: Revision, log: Logger): Revision {
+  const bound = current + RESERVED_REVISIONS
+  try {
+    file.transaction(() => file.writeMeta('reserved', bound))
+    return bound
+  } catch (error) {
+    if (!(error instanceof StorageFullError)) throw error
+    log.warn('the disk is full: the store can only be read', { path: file.path })
+    return current
   }
 }
 
