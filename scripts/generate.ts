@@ -67,7 +67,7 @@ function render(
     used.add(target.module)
     return `${alias(target.module)}.${target.name}`
   }
-  if (schema.enum) return schema.enum.map((value) => `'${value}'`).join(' | ')
+  if (schema.enum) return renderEnum(schema.type, schema.enum.map((v) => `'${v}'`).join(' | '))
   switch (schema.type) {
     case 'array':
       return `readonly ${wrap(render(schema.items ?? {}, module, used))}[]`
@@ -82,6 +82,11 @@ function render(
     default:
       return 'unknown'
   }
+}
+/** The closed set belongs to what a list or map holds. */
+function renderEnum(type: string | undefined, values: string): string {
+  if (type === 'array') return `readonly (${values})[]`
+  return type === 'object' ? `{ readonly [key: string]: ${values} }` : values
 }
 const wrap = (text: string): string => (/[ |]/.test(text) ? `(${text})` : text)
 

@@ -47,6 +47,8 @@ export interface Overrides<T extends KubeObject> {
   readonly storagePrefix?: string
   /** Whether the status endpoint may change labels, annotations, finalizers and owners. Default: it may. */
   readonly statusKeepsMetadata?: boolean
+  /** Whether a new object may bring its status along. */
+  readonly keepsStatusOnCreate?: boolean
   readonly convert?: Conversion
 }
 
@@ -174,7 +176,7 @@ export function defineFromFacts<T extends KubeObject>(
       ? (object, old, context) => validateUpdate(object as unknown as T, old as T, context)
       : () => none,
     prepareForCreate: (object, context) => {
-      status.create(object)
+      if (overrides.keepsStatusOnCreate !== true) status.create(object)
       prepareForCreate?.(object as Mutable<T>, context)
     },
     prepareForUpdate: (object, old, context) => {

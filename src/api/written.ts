@@ -1,4 +1,5 @@
 /** The resources that have more to say than their facts. */
 import type { ResourceDefinition } from '#machinery'
+import { core } from './core/index.ts'
 
-export const written: readonly ResourceDefinition[] = []
+export const written: readonly ResourceDefinition[] = [...core]

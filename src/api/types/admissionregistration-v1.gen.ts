@@ -113,7 +113,7 @@ export interface Mutation {
 
 export interface NamedRuleWithOperations {
   readonly resourceNames?: readonly string[]
-  readonly operations?: '*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE'
+  readonly operations?: readonly ('*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE')[]
   readonly apiGroups?: readonly string[]
   readonly apiVersions?: readonly string[]
   readonly resources?: readonly string[]
@@ -140,7 +140,7 @@ export interface Rule {
 }
 
 export interface RuleWithOperations {
-  readonly operations?: '*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE'
+  readonly operations?: readonly ('*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE')[]
   readonly apiGroups?: readonly string[]
   readonly apiVersions?: readonly string[]
   readonly resources?: readonly string[]
@@ -184,7 +184,7 @@ export interface ValidatingAdmissionPolicyBindingSpec {
   readonly policyName: string
   readonly paramRef?: ParamRef
   readonly matchResources?: MatchResources
-  readonly validationActions: 'Audit' | 'Deny' | 'Warn'
+  readonly validationActions: readonly ('Audit' | 'Deny' | 'Warn')[]
 }
 
 export interface ValidatingAdmissionPolicyList {

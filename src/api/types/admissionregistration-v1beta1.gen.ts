@@ -74,7 +74,7 @@ export interface Mutation {
 
 export interface NamedRuleWithOperations {
   readonly resourceNames?: readonly string[]
-  readonly operations?: '*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE'
+  readonly operations?: readonly ('*' | 'CONNECT' | 'CREATE' | 'DELETE' | 'UPDATE')[]
   readonly apiGroups?: readonly string[]
   readonly apiVersions?: readonly string[]
   readonly resources?: readonly string[]

@@ -922,7 +922,7 @@ export interface PersistentVolumeClaimList {
 }
 
 export interface PersistentVolumeClaimSpec {
-  readonly accessModes?: 'ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod'
+  readonly accessModes?: readonly ('ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod')[]
   readonly selector?: meta.LabelSelector
   readonly resources?: VolumeResourceRequirements
   readonly volumeName?: string
@@ -935,11 +935,11 @@ export interface PersistentVolumeClaimSpec {
 
 export interface PersistentVolumeClaimStatus {
   readonly phase?: 'Bound' | 'Lost' | 'Pending'
-  readonly accessModes?: 'ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod'
+  readonly accessModes?: readonly ('ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod')[]
   readonly capacity?: { readonly [key: string]: meta.Quantity }
   readonly conditions?: readonly PersistentVolumeClaimCondition[]
   readonly allocatedResources?: { readonly [key: string]: meta.Quantity }
-  readonly allocatedResourceStatuses?: 'ControllerResizeInProgress' | 'ControllerResizeInfeasible' | 'NodeResizeInProgress' | 'NodeResizeInfeasible' | 'NodeResizePending'
+  readonly allocatedResourceStatuses?: { readonly [key: string]: 'ControllerResizeInProgress' | 'ControllerResizeInfeasible' | 'NodeResizeInProgress' | 'NodeResizeInfeasible' | 'NodeResizePending' }
   readonly currentVolumeAttributesClassName?: string
   readonly modifyVolumeStatus?: ModifyVolumeStatus
 }
@@ -1010,7 +1010,7 @@ export interface PersistentVolumeSpec {
   readonly local?: LocalVolumeSource
   readonly storageos?: StorageOSPersistentVolumeSource
   readonly csi?: CSIPersistentVolumeSource
-  readonly accessModes?: 'ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod'
+  readonly accessModes?: readonly ('ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod')[]
   readonly claimRef?: ObjectReference
   readonly persistentVolumeReclaimPolicy?: 'Delete' | 'Recycle' | 'Retain'
   readonly storageClassName?: string
@@ -1461,7 +1461,7 @@ export interface ResourceQuotaList {
 
 export interface ResourceQuotaSpec {
   readonly hard?: { readonly [key: string]: meta.Quantity }
-  readonly scopes?: 'BestEffort' | 'CrossNamespacePodAffinity' | 'NotBestEffort' | 'NotTerminating' | 'PriorityClass' | 'Terminating' | 'VolumeAttributesClass'
+  readonly scopes?: readonly ('BestEffort' | 'CrossNamespacePodAffinity' | 'NotBestEffort' | 'NotTerminating' | 'PriorityClass' | 'Terminating' | 'VolumeAttributesClass')[]
   readonly scopeSelector?: ScopeSelector
 }
 
@@ -1663,7 +1663,7 @@ export interface ServiceSpec {
   readonly healthCheckNodePort?: number
   readonly publishNotReadyAddresses?: boolean
   readonly sessionAffinityConfig?: SessionAffinityConfig
-  readonly ipFamilies?: '' | 'IPv4' | 'IPv6'
+  readonly ipFamilies?: readonly ('' | 'IPv4' | 'IPv6')[]
   readonly ipFamilyPolicy?: 'PreferDualStack' | 'RequireDualStack' | 'SingleStack'
   readonly allocateLoadBalancerNodePorts?: boolean
   readonly loadBalancerClass?: string

@@ -168,7 +168,7 @@ export interface NetworkPolicySpec {
   readonly podSelector?: meta.LabelSelector
   readonly ingress?: readonly NetworkPolicyIngressRule[]
   readonly egress?: readonly NetworkPolicyEgressRule[]
-  readonly policyTypes?: 'Egress' | 'Ingress'
+  readonly policyTypes?: readonly ('Egress' | 'Ingress')[]
 }
 
 export interface ParentReference {

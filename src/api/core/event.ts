@@ -1,0 +1,214 @@
+/** Events: one kind in two groups, stored in the form of the older. */
+import {
+  FieldPath,
+  invalidValue,
+  notSupported,
+  required,
+  type FieldError,
+  type JsonObject,
+  type KubeObject,
+} from '#machinery'
+import { ageOf } from '../columns.ts'
+import { defineResource } from '../define.ts'
+import { equal } from '../equal.ts'
+import { events as eventsRef, eventsV1Events as newEventsRef } from '../resources.gen.ts'
+import type { Event, EventsV1Event, ObjectReference } from '../types.gen.ts'
+
+const PREFIX = '/registry/events/'
+const kindText = ({ kind = '', name = '' }: ObjectReference): string =>
+  name === '' ? kind.toLowerCase() : `${kind.toLowerCase()}/${name}`
+
+const MAX_NOTE = 1024
+const MAX_WORD = 128
+
+/** An event lives with what it is about; of things without a namespace, in `default`. */
+function validateNamespace(
+  event: KubeObject,
+  about: ObjectReference,
+  path: FieldPath,
+): readonly FieldError[] {
+  const namespace = event.metadata.namespace ?? ''
+  const own = about.namespace ?? ''
+  if (
+    own === ''
+      ? namespace === '' || namespace === 'default' || namespace === 'kube-system'
+      : namespace === own
+  ) {
+    return []
+  }
+  return [invalidValue(path.child('namespace'), own, 'does not match event.namespace')]
+}
+
+function validateNew(event: EventsV1Event): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const text = (
+    name: 'reportingController' | 'reportingInstance' | 'action' | 'reason',
+    max: number,
+  ): void => {
+    const value = event[name] ?? ''
+    if (value === '') errors.push(required(FieldPath.of(name)))
+    else if (value.length > max) {
+      errors.push(invalidValue(FieldPath.of(name), '', `can have at most ${max} characters`))
+    }
+  }
+  const eventTime: unknown = event.eventTime
+  if (eventTime === undefined || eventTime === null)
+    errors.push(required(FieldPath.of('eventTime')))
+  text('reportingController', MAX_WORD)
+  text('reportingInstance', MAX_WORD)
+  text('action', MAX_WORD)
+  text('reason', MAX_WORD)
+  if ((event.note ?? '').length > MAX_NOTE) {
+    errors.push(
+      invalidValue(FieldPath.of('message'), '', `can have at most ${MAX_NOTE} characters`),
+    )
+  }
+  if (event.type !== 'Normal' && event.type !== 'Warning') {
+    errors.push(notSupported(FieldPath.of('type'), event.type ?? '', ['Normal', 'Warning']))
+  }
+  return errors
+}
+
+const FIXED = [
+  'regarding',
+  'related',
+  'reason',
+  'action',
+  'reportingController',
+  'reportingInstance',
+  'note',
+  'type',
+  'eventTime',
+] as const
+
+function validateNewUpdate(now: EventsV1Event, old: EventsV1Event): readonly FieldError[] {
+  return FIXED.filter((name) => !equal(now[name], old[name])).map((name) =>
+    invalidValue(FieldPath.of(name), now[name], 'field is immutable'),
+  )
+}
+
+/** What both forms have in common, for the table. */
+function lastSeen(event: Event): string | undefined {
+  return (
+    event.series?.lastObservedTime ??
+    (event.lastTimestamp === undefined
+      ? (event.firstTimestamp ?? event.eventTime)
+      : event.lastTimestamp)
+  )
+}
+function sourceText({ source, reportingComponent = '', reportingInstance = '' }: Event): string {
+  const component = source?.component ?? ''
+  const host = source?.host ?? ''
+  if (component !== '' || host !== '') return host === '' ? component : `${component}, ${host}`
+  return reportingInstance === ''
+    ? reportingComponent
+    : `${reportingComponent}, ${reportingInstance}`
+}
+
+const cells = {
+  'Last Seen': (event: Event, now: Date) => ageOf(lastSeen(event) ?? undefined, now),
+  Type: ({ type }: Event) => type ?? '',
+  Reason: ({ reason }: Event) => reason ?? '',
+  Object: ({ involvedObject }: Event) => kindText(involvedObject ?? {}),
+  Subobject: ({ involvedObject }: Event) => involvedObject?.fieldPath ?? '',
+  Source: sourceText,
+  Message: ({ message }: Event) => (message ?? '').trim(),
+  'First Seen': (event: Event, now: Date) =>
+    ageOf(event.firstTimestamp ?? event.eventTime ?? undefined, now),
+  Count: ({ series, count = 0 }: Event) => String(series?.count ?? (count === 0 ? 1 : count)),
+}
+
+export const events = defineResource(eventsRef, {
+  storagePrefix: PREFIX,
+  validate: (event) => [
+    ...validateNamespace(event, event.involvedObject ?? {}, FieldPath.of('involvedObject')),
+  ],
+  fields: (event) => {
+    const about = event.involvedObject ?? {}
+    return {
+      'involvedObject.kind': about.kind ?? '',
+      'involvedObject.namespace': about.namespace ?? '',
+      'involvedObject.name': about.name ?? '',
+      'involvedObject.uid': about.uid ?? '',
+      'involvedObject.apiVersion': about.apiVersion ?? '',
+      'involvedObject.resourceVersion': about.resourceVersion ?? '',
+      'involvedObject.fieldPath': about.fieldPath ?? '',
+      reason: event.reason ?? '',
+      reportingComponent: event.reportingComponent ?? '',
+      source: event.source?.component ?? event.reportingComponent ?? '',
+      type: event.type ?? '',
+    }
+  },
+  cells,
+})
+
+/** Fields that have another name in the other form: events.k8s.io first. */
+const RENAMED = [
+  ['regarding', 'involvedObject'],
+  ['note', 'message'],
+  ['reportingController', 'reportingComponent'],
+  ['deprecatedSource', 'source'],
+  ['deprecatedFirstTimestamp', 'firstTimestamp'],
+  ['deprecatedLastTimestamp', 'lastTimestamp'],
+  ['deprecatedCount', 'count'],
+] as const
+
+function rename(object: JsonObject, apiVersion: string, from: 0 | 1): JsonObject {
+  const to = from === 0 ? 1 : 0
+  const names = new Map<string, string>(RENAMED.map((pair) => [pair[from], pair[to]]))
+  const renamed = Object.entries(object).map(([key, value]) => [names.get(key) ?? key, value])
+  return { ...Object.fromEntries(renamed), apiVersion, kind: 'Event' } as JsonObject
+}
+
+/** events.k8s.io/v1 to v1, the form in which events are kept. */
+export const toCoreEvent = (event: JsonObject): JsonObject => ({
+  involvedObject: {},
+  source: {},
+  ...rename(event, 'v1', 0),
+})
+/** The kept form to events.k8s.io/v1. */
+export const fromCoreEvent = (event: JsonObject): JsonObject => rename(event, 'events.k8s.io/v1', 1)
+
+const asCore = (event: EventsV1Event): Event =>
+  toCoreEvent(event as unknown as JsonObject) as unknown as Event
+
+export const newEvents = defineResource(newEventsRef, {
+  storagePrefix: PREFIX,
+  convert: {
+    stored: { group: '', version: 'v1' },
+    toStorage: toCoreEvent,
+    fromStorage: (event) => fromCoreEvent(event as unknown as JsonObject),
+  },
+  validate: (event) => [
+    ...validateNamespace(event, event.regarding ?? {}, FieldPath.of('regarding')),
+    ...(event.deprecatedCount === undefined && event.deprecatedFirstTimestamp === undefined
+      ? validateNew(event)
+      : []),
+  ],
+  validateUpdate: validateNewUpdate,
+  fields: (event) => {
+    const about = event.regarding ?? {}
+    return {
+      'regarding.kind': about.kind ?? '',
+      'regarding.namespace': about.namespace ?? '',
+      'regarding.name': about.name ?? '',
+      'regarding.uid': about.uid ?? '',
+      'regarding.apiVersion': about.apiVersion ?? '',
+      'regarding.resourceVersion': about.resourceVersion ?? '',
+      'regarding.fieldPath': about.fieldPath ?? '',
+      'involvedObject.kind': about.kind ?? '',
+      'involvedObject.namespace': about.namespace ?? '',
+      'involvedObject.name': about.name ?? '',
+      'involvedObject.uid': about.uid ?? '',
+      reason: event.reason ?? '',
+      reportingController: event.reportingController ?? '',
+      type: event.type ?? '',
+    }
+  },
+  cells: Object.fromEntries(
+    Object.entries(cells).map(([name, cell]) => [
+      name,
+      (event: EventsV1Event, now: Date) => cell(asCore(event), now),
+    ]),
+  ),
+})

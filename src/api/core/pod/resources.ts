@@ -1,0 +1,154 @@
+/** Rules about what containers ask for and may use. */
+import {
+  FieldPath,
+  invalidValue,
+  required,
+  type FieldError,
+  notSupported,
+  duplicate,
+  fieldNotFound,
+} from '#machinery'
+import type { Container, PodResourceClaim, ResourceRequirements } from '../../types.gen.ts'
+import { compareQuantities, isNegative, isWhole } from '../../quantities.ts'
+import { check, qualifiedName } from '../../rules.ts'
+
+type Quantities = Readonly<Record<string, string>> | undefined
+
+const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage'])
+export const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
+const isNative = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
+/** Devices and huge pages are counted, and cannot be promised twice. */
+const mayOvercommit = (name: string): boolean => isNative(name) && !isHugePages(name)
+
+export function checkResourceName(name: string, path: FieldPath): readonly FieldError[] {
+  const errors = [...check(path, name, qualifiedName)]
+  if (errors.length > 0) return errors
+  if (!name.includes('/') && !STANDARD.has(name) && !isHugePages(name)) {
+    errors.push(invalidValue(path, name, 'must be a standard resource for containers'))
+  }
+  return errors
+}
+
+export function checkQuantity(name: string, value: string, path: FieldPath): readonly FieldError[] {
+  if (isNegative(value)) {
+    return [invalidValue(path, value, 'must be greater than or equal to 0')]
+  }
+  const counted = !isNative(name) || name === 'pods' || name.startsWith('count/')
+  if (counted && !isWhole(value)) return [invalidValue(path, value, 'must be an integer')]
+  return []
+}
+
+/** Requests must fit under limits; each must be of a kind that a container can have. */
+export function validateResources(
+  resources: ResourceRequirements | undefined,
+  path: FieldPath,
+  podClaims: ReadonlySet<string> = new Set(),
+): readonly FieldError[] {
+  if (resources === undefined) return []
+  const { limits, requests, claims } = resources
+  if (limits === undefined && requests === undefined && claims === undefined) return []
+  const errors: FieldError[] = []
+  for (const [name, quantity] of Object.entries(limits ?? {})) {
+    const at = path.child('limits').key(name)
+    errors.push(...checkResourceName(name, at), ...checkQuantity(name, quantity, at))
+  }
+  const at = path.child('requests')
+  for (const [name, quantity] of Object.entries(requests ?? {})) {
+    errors.push(...checkResourceName(name, at.key(name)))
+    errors.push(...checkQuantity(name, quantity, at.key(name)))
+    const limit = limits?.[name]
+    if (limit !== undefined) errors.push(...againstLimit(name, quantity, limit, at))
+    else if (!mayOvercommit(name)) {
+      errors.push(
+        required(path.child('limits'), 'Limit must be set for non overcommitable resources'),
+      )
+    }
+  }
+  errors.push(...needsCpuOrMemory(limits, requests, path))
+  for (const [i, claim] of (claims ?? []).entries()) {
+    const claimPath = path.child('claims').index(i)
+    if (claim.name === '') errors.push(required(claimPath.child('name')))
+    else if (!podClaims.has(claim.name))
+      errors.push(fieldNotFound(claimPath.child('name'), claim.name))
+    if (claims?.slice(0, i).some((c) => c.name === claim.name && c.request === claim.request)) {
+      errors.push(duplicate(claimPath, claim.name))
+    }
+  }
+  return errors
+}
+
+function againstLimit(
+  name: string,
+  request: string,
+  limit: string,
+  path: FieldPath,
+): readonly FieldError[] {
+  const order = compareQuantities(request, limit)
+  if (!mayOvercommit(name) && order !== 0) {
+    return [invalidValue(path, request, `must be equal to ${name} limit of ${limit}`)]
+  }
+  if (order > 0) {
+    return [invalidValue(path, request, `must be less than or equal to ${name} limit of ${limit}`)]
+  }
+  return []
+}
+
+function needsCpuOrMemory(
+  limits: Quantities,
+  requests: Quantities,
+  path: FieldPath,
+): readonly FieldError[] {
+  const all = { ...limits, ...requests }
+  const names = Object.keys(all)
+  if (!names.some(isHugePages) || all['cpu'] !== undefined || all['memory'] !== undefined) return []
+  return [
+    {
+      type: 'FieldValueForbidden',
+      field: path.toString(),
+      detail: 'Forbidden: HugePages require cpu or memory',
+    },
+  ]
+}
+
+/** Whether a change of a resource restarts the container. */
+export function validateResizePolicy(
+  { resizePolicy = [] }: Pick<Container, 'resizePolicy'>,
+  path: FieldPath,
+  podRestarts: string | undefined,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  for (const [i, { resourceName, restartPolicy }] of resizePolicy.entries()) {
+    const at = path.child('resizePolicy').index(i)
+    if (!['cpu', 'memory'].includes(resourceName)) {
+      errors.push(
+        resourceName === ''
+          ? required(at.child('resourceName'))
+          : notSupported(at.child('resourceName'), resourceName, ['cpu', 'memory']),
+      )
+    }
+    const policies = ['NotRequired', 'RestartContainer']
+    if (!policies.includes(restartPolicy)) {
+      errors.push(
+        restartPolicy === ''
+          ? required(at.child('restartPolicy'))
+          : notSupported(at.child('restartPolicy'), restartPolicy, policies),
+      )
+    }
+    if (podRestarts === 'Never' && restartPolicy === 'RestartContainer') {
+      errors.push(
+        invalidValue(
+          at.child('restartPolicy'),
+          restartPolicy,
+          "must be 'NotRequired' when `restartPolicy` is 'Never'",
+        ),
+      )
+    }
+    if (resizePolicy.findIndex((each) => each.resourceName === resourceName) < i) {
+      errors.push(duplicate(at, resourceName))
+    }
+  }
+  return errors
+}
+
+export const claimNames = (claims: readonly PodResourceClaim[] | undefined): ReadonlySet<string> =>
+  new Set((claims ?? []).map(({ name }) => name))

@@ -1,0 +1,168 @@
+/** Persistent volumes: pieces of storage that claims bind to. */
+import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
+import { UNSET } from '../../columns.ts'
+import { defineResource } from '../../define.ts'
+import { equal } from '../../equal.ts'
+import { isNegative, isZeroQuantity } from '../../quantities.ts'
+import { persistentVolumes as volumesRef } from '../../resources.gen.ts'
+import { check, dnsSubdomain } from '../../rules.ts'
+import type { PersistentVolume, PersistentVolumeSpec } from '../../types.gen.ts'
+import { validateNodeSelector } from '../pod/validate-scheduling.ts'
+import { accessModesText } from './claim.ts'
+
+const path = FieldPath.of('spec')
+const NOT_SOURCES = new Set([
+  'accessModes',
+  'capacity',
+  'claimRef',
+  'mountOptions',
+  'nodeAffinity',
+  'persistentVolumeReclaimPolicy',
+  'storageClassName',
+  'volumeAttributesClassName',
+  'volumeMode',
+])
+
+const sourcesOf = (spec: PersistentVolumeSpec): readonly string[] =>
+  Object.keys(spec).filter((key) => !NOT_SOURCES.has(key))
+
+function validate({ spec = {} }: PersistentVolume): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const { accessModes = [], capacity, storageClassName = '', nodeAffinity } = spec
+  if (accessModes.length === 0) errors.push(required(path.child('accessModes')))
+  if (accessModes.includes('ReadWriteOncePod') && accessModes.length > 1) {
+    errors.push(
+      forbiddenField(
+        path.child('accessModes'),
+        'may not use ReadWriteOncePod with other access modes',
+      ),
+    )
+  }
+  const size = capacity?.['storage']
+  if (capacity === undefined) errors.push(required(path.child('capacity')))
+  else if (size === undefined || Object.keys(capacity).length > 1) {
+    errors.push({
+      type: 'FieldValueNotSupported',
+      field: path.child('capacity').toString(),
+      detail: `Unsupported value: ${JSON.stringify(capacity)}: supported values: "storage"`,
+    })
+  }
+  if (size !== undefined && (isNegative(size) || isZeroQuantity(size))) {
+    errors.push(
+      invalidValue(path.child('capacity').key('storage'), size, 'must be greater than zero'),
+    )
+  }
+  const sources = sourcesOf(spec)
+  if (sources.length === 0) errors.push(required(path, 'must specify a volume type'))
+  for (const source of sources.slice(1)) {
+    errors.push(forbiddenField(path.child(source), 'may not specify more than 1 volume type'))
+  }
+  if (spec.hostPath?.path.split('/').includes('..') === true) {
+    errors.push(
+      invalidValue(path.child('hostPath', 'path'), spec.hostPath.path, "must not contain '..'"),
+    )
+  }
+  if (spec.hostPath?.path === '/' && spec.persistentVolumeReclaimPolicy === 'Recycle') {
+    errors.push(
+      forbiddenField(
+        path.child('persistentVolumeReclaimPolicy'),
+        "may not be 'recycle' for a hostPath mount of '/'",
+      ),
+    )
+  }
+  if (spec.local && nodeAffinity?.required === undefined) {
+    errors.push(required(path.child('nodeAffinity'), 'Local volume requires node affinity'))
+  }
+  if (nodeAffinity?.required) {
+    errors.push(
+      ...validateNodeSelector(nodeAffinity.required, path.child('nodeAffinity', 'required')),
+    )
+  } else if (nodeAffinity) {
+    errors.push(
+      required(path.child('nodeAffinity', 'required'), 'must specify required node constraints'),
+    )
+  }
+  if (storageClassName !== '') {
+    errors.push(...check(path.child('storageClassName'), storageClassName, dnsSubdomain))
+  }
+  return errors
+}
+
+function validateUpdate(now: PersistentVolume, old: PersistentVolume): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const sources = (spec: PersistentVolumeSpec): unknown =>
+    Object.fromEntries(Object.entries(spec).filter(([key]) => !NOT_SOURCES.has(key)))
+  if (!equal(withoutSecrets(sources(now.spec ?? {})), withoutSecrets(sources(old.spec ?? {})))) {
+    errors.push(
+      forbiddenField(
+        path.child('persistentvolumesource'),
+        'spec.persistentvolumesource is immutable after creation',
+      ),
+    )
+  }
+  if (!equal(now.spec?.volumeMode, old.spec?.volumeMode)) {
+    errors.push(invalidValue(path.child('volumeMode'), now.spec?.volumeMode, 'field is immutable'))
+  }
+  if (old.spec?.nodeAffinity && !equal(now.spec?.nodeAffinity, old.spec.nodeAffinity)) {
+    errors.push(
+      invalidValue(path.child('nodeAffinity'), now.spec?.nodeAffinity, 'field is immutable'),
+    )
+  }
+  return errors
+}
+
+/** The secrets of a CSI volume may be replaced. */
+function withoutSecrets(sources: unknown): unknown {
+  const { csi, ...rest } = sources as { csi?: Readonly<Record<string, unknown>> }
+  if (csi === undefined) return rest
+  const kept = Object.entries(csi).filter(([key]) => !key.endsWith('SecretRef'))
+  return { ...rest, csi: Object.fromEntries(kept) }
+}
+
+const seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`
+
+export const persistentVolumes = defineResource(volumesRef, {
+  defaults({ spec, status }) {
+    if (spec) {
+      spec.persistentVolumeReclaimPolicy ??= 'Retain'
+      spec.volumeMode ??= 'Filesystem'
+      if (spec.hostPath) spec.hostPath.type ??= ''
+    }
+    if (status) status.phase ??= 'Pending'
+  },
+  validate,
+  validateUpdate: (now, old, { subresource }) =>
+    subresource === '' ? validateUpdate(now, old) : [],
+  prepareForCreate(volume, { now }) {
+    volume.status = { phase: 'Pending', lastPhaseTransitionTime: seconds(now) }
+  },
+  prepareForUpdate(volume, old, { subresource, now }) {
+    if (subresource !== 'status' || volume.status === undefined) return
+    if (volume.status.phase !== old.status?.phase) {
+      volume.status.lastPhaseTransitionTime = seconds(now)
+    }
+  },
+  warnings: ({ spec }) => [
+    ...(spec?.persistentVolumeReclaimPolicy === 'Recycle'
+      ? [
+          'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
+        ]
+      : []),
+  ],
+  cells: {
+    Capacity: ({ spec }) => spec?.capacity?.['storage'] ?? '',
+    'Access Modes': ({ spec }) => accessModesText(spec?.accessModes),
+    'Reclaim Policy': ({ spec }) => spec?.persistentVolumeReclaimPolicy ?? '',
+    Status: ({ metadata, status }) =>
+      metadata.deletionTimestamp === undefined ? (status?.phase ?? '') : 'Terminating',
+    Claim: ({ spec }) =>
+      spec?.claimRef ? `${spec.claimRef.namespace ?? ''}/${spec.claimRef.name ?? ''}` : '',
+    StorageClass: ({ spec, metadata }) =>
+      metadata.annotations?.['volume.beta.kubernetes.io/storage-class'] ??
+      spec?.storageClassName ??
+      '',
+    VolumeAttributesClass: ({ spec }) => spec?.volumeAttributesClassName ?? UNSET,
+    Reason: ({ status }) => status?.reason ?? '',
+    VolumeMode: ({ spec }) => spec?.volumeMode ?? UNSET,
+  },
+})
