@@ -1,2 +1,25 @@
 export type * from './transport.ts'
 export type * from './node-api.ts'
+export { resourcePath, type Target } from './paths.ts'
+export {
+  createClient,
+  type CallOptions,
+  type Client,
+  type DeleteOptions,
+  type ListOptions,
+  type ListResult,
+  type PatchType,
+  type WatchOptions,
+} from './client.ts'
+export {
+  createInformers,
+  type ChangeHandler,
+  type Informer,
+  type Informers,
+  type Lister,
+  type Selection,
+} from './informers.ts'
+export { createWorkQueue, type WorkQueue } from './work-queue.ts'
+export { createEventRecorder, type EventRecorder } from './event-recorder.ts'
+export { httpTransport, type HttpTransport, type HttpTransportOptions } from './http/transport.ts'
+export { parseKubeconfig, type Connection } from './kubeconfig.ts'

@@ -1,0 +1,280 @@
+/** Typed calls to the API, one method for each verb. */
+import type { Draft, JsonObject, KubeObject, ObjectKey, ResourceRef, WatchEvent } from '#machinery'
+import { apiVersionOf, isStatus } from '#machinery'
+import { resourcePath } from './paths.ts'
+import type { ApiRequest, Transport } from './transport.ts'
+
+export interface ListResult<T> {
+  readonly items: readonly T[]
+  /** Revision of the snapshot: a watch goes on from here. */
+  readonly resourceVersion: string
+  readonly continue?: string
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal
+  /** What led to this call, for the journal: `replicaset/shop/web@1234`. */
+  readonly cause?: string
+  readonly dryRun?: boolean
+  readonly fieldManager?: string
+}
+
+export interface ListOptions extends CallOptions {
+  /** Absent: all namespaces. */
+  readonly namespace?: string
+  readonly labelSelector?: string
+  readonly fieldSelector?: string
+  readonly limit?: number
+  readonly continue?: string
+  readonly resourceVersion?: string
+}
+
+export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continue'> {
+  readonly allowBookmarks?: boolean
+  /** Begins with the current objects and a bookmark that ends them (KEP-3157). */
+  readonly sendInitialEvents?: boolean
+  readonly timeoutSeconds?: number
+}
+
+export interface DeleteOptions extends CallOptions {
+  readonly gracePeriodSeconds?: number
+  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string }
+}
+
+export type PatchType = 'merge' | 'strategic' | 'json' | 'apply'
+
+const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  json: 'application/json-patch+json',
+  apply: 'application/apply-patch+yaml',
+}
+
+export interface Client {
+  readonly transport: Transport
+  get<T extends KubeObject>(ref: ResourceRef<T>, key: ObjectKey, options?: CallOptions): Promise<T>
+  /** Undefined when it is not there. */
+  getOptional<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    key: ObjectKey,
+    options?: CallOptions,
+  ): Promise<T | undefined>
+  list<T extends KubeObject>(ref: ResourceRef<T>, options?: ListOptions): Promise<ListResult<T>>
+  watch<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    options?: WatchOptions,
+  ): Promise<AsyncIterable<readonly WatchEvent<T>[]>>
+  create<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    object: Draft<T>,
+    options?: CallOptions,
+  ): Promise<T>
+  update<T extends KubeObject>(ref: ResourceRef<T>, object: T, options?: CallOptions): Promise<T>
+  updateStatus<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    object: T,
+    options?: CallOptions,
+  ): Promise<T>
+  patch<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    key: ObjectKey,
+    type: PatchType,
+    patch: unknown,
+    options?: CallOptions & { readonly subresource?: string; readonly force?: boolean },
+  ): Promise<T>
+  /** Server-side apply. */
+  apply<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    object: Draft<T>,
+    options: CallOptions & {
+      readonly fieldManager: string
+      readonly force?: boolean
+      readonly subresource?: string
+    },
+  ): Promise<T>
+  delete<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    key: ObjectKey,
+    options?: DeleteOptions,
+  ): Promise<void>
+  deleteCollection<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    options?: ListOptions & DeleteOptions,
+  ): Promise<void>
+  /** POST to a subresource: binding, eviction, token. */
+  createSubresource(
+    ref: ResourceRef,
+    key: ObjectKey,
+    subresource: string,
+    body: JsonObject,
+    options?: CallOptions,
+  ): Promise<JsonObject>
+  /** The same client with this cause on every write. */
+  because(cause: string): Client
+}
+
+export function createClient(
+  transport: Transport,
+  defaults: Pick<CallOptions, 'cause' | 'fieldManager'> = {},
+): Client {
+  const send = (
+    method: ApiRequest['method'],
+    path: string,
+    options: CallOptions,
+    more: { query?: Record<string, string>; body?: unknown; contentType?: string } = {},
+  ): Promise<unknown> => {
+    const cause = options.cause ?? defaults.cause
+    const fieldManager = options.fieldManager ?? defaults.fieldManager
+    const query: Record<string, string> = { ...more.query }
+    if (options.dryRun === true) query['dryRun'] = 'All'
+    if (fieldManager !== undefined && method !== 'GET' && method !== 'DELETE')
+      query['fieldManager'] = fieldManager
+    return transport.request({
+      method,
+      path,
+      query,
+      ...(more.body === undefined ? {} : { body: more.body }),
+      ...(more.contentType === undefined ? {} : { contentType: more.contentType }),
+      ...(cause === undefined ? {} : { cause }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    })
+  }
+  const typed = <T extends KubeObject>(ref: ResourceRef<T>, object: Draft<T> | T): unknown => ({
+    apiVersion: apiVersionOf(ref),
+    kind: ref.kind,
+    ...object,
+  })
+  const at = (object: KubeObject): ObjectKey => object.metadata
+
+  const client: Client = {
+    transport,
+    get: (ref, key, options = {}) => send('GET', resourcePath(ref, key), options) as Promise<never>,
+    async getOptional(ref, key, options = {}) {
+      try {
+        return await client.get(ref, key, options)
+      } catch (error) {
+        if (isStatus(error, 'NotFound')) return undefined
+        throw error
+      }
+    },
+    async list(ref, options = {}) {
+      const list = (await send('GET', resourcePath(ref, options), options, {
+        query: selectors(options),
+      })) as {
+        items?: readonly never[]
+        metadata?: { resourceVersion?: string; continue?: string }
+      }
+      return {
+        items: list.items ?? [],
+        resourceVersion: list.metadata?.resourceVersion ?? '',
+        ...(list.metadata?.continue ? { continue: list.metadata.continue } : {}),
+      }
+    },
+    watch(ref, options = {}) {
+      const query: Record<string, string> = { watch: 'true', ...selectors(options) }
+      if (options.allowBookmarks === true) query['allowWatchBookmarks'] = 'true'
+      if (options.timeoutSeconds !== undefined)
+        query['timeoutSeconds'] = String(options.timeoutSeconds)
+      if (options.sendInitialEvents === true) {
+        query['sendInitialEvents'] = 'true'
+        query['resourceVersionMatch'] = 'NotOlderThan'
+        query['allowWatchBookmarks'] = 'true'
+      }
+      return transport.watch({
+        method: 'GET',
+        path: resourcePath(ref, options),
+        query,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      }) as Promise<never>
+    },
+    create: (ref, object, options = {}) =>
+      send('POST', resourcePath(ref, { namespace: object.metadata.namespace }), options, {
+        body: typed(ref, object),
+      }) as Promise<never>,
+    update: (ref, object, options = {}) =>
+      send('PUT', resourcePath(ref, at(object)), options, {
+        body: typed(ref, object),
+      }) as Promise<never>,
+    updateStatus: (ref, object, options = {}) =>
+      send('PUT', resourcePath(ref, { ...at(object), subresource: 'status' }), options, {
+        body: typed(ref, object),
+      }) as Promise<never>,
+    patch: (ref, key, type, patch, options = {}) =>
+      send(
+        'PATCH',
+        resourcePath(ref, {
+          namespace: key.namespace,
+          name: key.name,
+          subresource: options.subresource,
+        }),
+        options,
+        {
+          body: patch,
+          contentType: PATCH_TYPES[type],
+          ...(options.force === true ? { query: { force: 'true' } } : {}),
+        },
+      ) as Promise<never>,
+    apply: (ref, object, options) =>
+      client.patch(
+        ref,
+        { namespace: object.metadata.namespace ?? '', name: object.metadata.name ?? '' },
+        'apply',
+        typed(ref, object),
+        options,
+      ),
+    async delete(ref, key, options = {}) {
+      await send(
+        'DELETE',
+        resourcePath(ref, { namespace: key.namespace, name: key.name }),
+        options,
+        deletion(options),
+      )
+    },
+    async deleteCollection(ref, options = {}) {
+      await send('DELETE', resourcePath(ref, options), options, {
+        ...deletion(options),
+        query: selectors(options),
+      })
+    },
+    createSubresource: (ref, key, subresource, body, options = {}) =>
+      send(
+        'POST',
+        resourcePath(ref, { namespace: key.namespace, name: key.name, subresource }),
+        options,
+        { body },
+      ) as Promise<JsonObject>,
+    because: (cause) => createClient(transport, { ...defaults, cause }),
+  }
+  return client
+}
+
+function selectors(options: ListOptions): Record<string, string> {
+  const query: Record<string, string> = {}
+  if (options.labelSelector) query['labelSelector'] = options.labelSelector
+  if (options.fieldSelector) query['fieldSelector'] = options.fieldSelector
+  if (options.limit !== undefined) query['limit'] = String(options.limit)
+  if (options.continue !== undefined) query['continue'] = options.continue
+  if (options.resourceVersion !== undefined) query['resourceVersion'] = options.resourceVersion
+  return query
+}
+
+function deletion({ gracePeriodSeconds, propagationPolicy, preconditions }: DeleteOptions): {
+  body?: unknown
+} {
+  if (
+    gracePeriodSeconds === undefined &&
+    propagationPolicy === undefined &&
+    preconditions === undefined
+  )
+    return {}
+  return {
+    body: {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+      ...(propagationPolicy === undefined ? {} : { propagationPolicy }),
+      ...(preconditions === undefined ? {} : { preconditions }),
+    },
+  }
+}

@@ -1,0 +1,107 @@
+/** Keys that wait to be worked on: each once, with a growing wait after failures. */
+import type { Clock } from '#base'
+
+export interface WorkQueue {
+  /** Worked on soon; once more if it is being worked on right now. */
+  add(key: string): void
+  addAfter(key: string, delayMs: number): void
+  /** After a failure: waits longer each time. */
+  retry(key: string): void
+  /** It went well: the next failure waits little again. */
+  forget(key: string): void
+  failures(key: string): number
+  readonly length: number
+  /** Works on keys, `concurrency` at a time, until the signal aborts. An error of `work` is a retry. */
+  run(
+    work: (key: string) => Promise<void>,
+    options: {
+      readonly concurrency: number
+      readonly signal: AbortSignal
+      readonly onError?: (key: string, error: unknown) => void
+    },
+  ): void
+  /** Nothing waits now and nothing is being worked on; delayed keys do not count. */
+  readonly idle: boolean
+}
+
+const FIRST_RETRY_MS = 5
+const LAST_RETRY_MS = 1_000_000
+
+export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue {
+  const waiting = new Set<string>()
+  const working = new Set<string>()
+  const again = new Set<string>()
+  const failed = new Map<string, number>()
+  const delayed = new Map<string, { readonly at: number; readonly cancel: () => void }>()
+  let start: () => void = () => undefined
+
+  const queue: WorkQueue = {
+    add(key) {
+      delayed.get(key)?.cancel()
+      delayed.delete(key)
+      if (working.has(key)) again.add(key)
+      else waiting.add(key)
+      start()
+    },
+    addAfter(key, delayMs) {
+      if (delayMs <= 0) {
+        queue.add(key)
+        return
+      }
+      const at = clock.monotonic() + delayMs
+      const known = delayed.get(key)
+      if (known !== undefined && known.at <= at) return
+      known?.cancel()
+      const cancel = clock.schedule(delayMs, () => {
+        delayed.delete(key)
+        queue.add(key)
+      })
+      delayed.set(key, { at, cancel })
+    },
+    retry(key) {
+      const count = failed.get(key) ?? 0
+      failed.set(key, count + 1)
+      queue.addAfter(key, Math.min(FIRST_RETRY_MS * 2 ** Math.min(count, 30), LAST_RETRY_MS))
+    },
+    forget: (key) => void failed.delete(key),
+    failures: (key) => failed.get(key) ?? 0,
+    get length() {
+      return waiting.size
+    },
+    get idle() {
+      return waiting.size === 0 && working.size === 0
+    },
+    run(work, { concurrency, signal, onError }) {
+      const one = async (key: string): Promise<void> => {
+        try {
+          await work(key)
+          failed.delete(key)
+        } catch (error) {
+          if (!signal.aborted) {
+            onError?.(key, error)
+            queue.retry(key)
+          }
+        } finally {
+          working.delete(key)
+          if (again.delete(key)) waiting.add(key)
+          start()
+        }
+      }
+      start = () => {
+        while (!signal.aborted && working.size < concurrency) {
+          const next = waiting.values().next()
+          if (next.done === true) return
+          waiting.delete(next.value)
+          working.add(next.value)
+          void one(next.value)
+        }
+      }
+      signal.addEventListener('abort', () => {
+        for (const { cancel } of delayed.values()) cancel()
+        delayed.clear()
+      })
+      start()
+    },
+  }
+  return queue
+}
