@@ -1,0 +1,118 @@
+/** All of authentication and authorization as one: what a server's `extend` needs of it. */
+import type { Env } from '#base'
+import type { Authenticator, Authorizer } from '../access.ts'
+import type { AdmissionPlugin } from '../admission.ts'
+import type { Extensions, ServerInside } from '../server.ts'
+import {
+  certificateAuthenticator,
+  frontProxyAuthenticator,
+  unionAuthenticator,
+} from './authenticators.ts'
+import { mastersAuthorizer, unionAuthorizer } from './authorizers.ts'
+import { discoveryPages } from './discovery.ts'
+import { nodeAuthorizer } from './node-authorizer.ts'
+import { rbacAuthorizer } from './rbac/authorizer.ts'
+import { escalationCheck } from './rbac/escalation.ts'
+import { rbacSource } from './rbac/source.ts'
+import { reviews } from './reviews.ts'
+import {
+  DEFAULT_ISSUER,
+  serviceAccountTokens,
+  tokenSigner,
+  type TokenSigner,
+} from './service-account-tokens.ts'
+import { tokenIssuer } from './token-request.ts'
+import {
+  bearerAuthenticator,
+  bootstrapTokens,
+  staticTokens,
+  unionOfTokens,
+  type TokenAuthenticator,
+} from './tokens.ts'
+
+export interface AccessControlOptions {
+  readonly env: Pick<Env, 'clock' | 'random'>
+  /** PEM private keys of service account tokens: the first signs, all verify. */
+  readonly serviceAccountKeys: readonly string[]
+  /** Default `https://kubernetes.default.svc.cluster.local`. */
+  readonly issuer?: string
+  /** What the server is called in tokens. Default: the issuer. */
+  readonly audiences?: readonly string[]
+  /** PEM of the authorities whose certificates are users. */
+  readonly clientAuthorities?: readonly string[]
+  /** PEM of the authorities whose certificates may speak for others. */
+  readonly frontProxyAuthorities?: readonly string[]
+  /** Common names of front proxies. Default `front-proxy-client`. */
+  readonly frontProxyNames?: readonly string[]
+  /** Lines of `token,user,uid,"groups"`. */
+  readonly staticTokens?: string
+  /** Default true: anonymous requests then meet the roles of `system:unauthenticated`. */
+  readonly allowAnonymous?: boolean
+}
+
+export interface AccessControl {
+  readonly authenticator: Authenticator
+  readonly authorizer: Authorizer
+  readonly tokens: TokenAuthenticator
+  /** For tokens in Secrets: `signLegacyToken(signer, …)`. */
+  readonly signer: TokenSigner
+  readonly virtualResources: NonNullable<Extensions['virtualResources']>
+  readonly issueToken: NonNullable<Extensions['issueToken']>
+  readonly pages: NonNullable<Extensions['pages']>
+  /** Keeps people from giving away more than they have: goes last among the validating plugins. */
+  readonly escalationCheck: AdmissionPlugin
+}
+
+export function accessControl(
+  { read }: Pick<ServerInside, 'read'>,
+  options: AccessControlOptions,
+): AccessControl {
+  const { env, serviceAccountKeys } = options
+  const issuer = options.issuer ?? DEFAULT_ISSUER
+  const audiences = options.audiences ?? [issuer]
+  const [signingKey] = serviceAccountKeys
+  if (signingKey === undefined)
+    throw new Error('Cannot issue service account tokens: no signing key was given')
+  const signer = tokenSigner(signingKey)
+
+  const tokens = unionOfTokens([
+    ...(options.staticTokens === undefined ? [] : [staticTokens(options.staticTokens)]),
+    serviceAccountTokens({
+      read,
+      clock: env.clock,
+      keys: serviceAccountKeys,
+      issuers: [issuer],
+      audiences,
+    }),
+    bootstrapTokens(read, env.clock),
+  ])
+  const authenticator = unionAuthenticator(
+    [
+      frontProxyAuthenticator({
+        authorities: options.frontProxyAuthorities ?? [],
+        names: options.frontProxyNames ?? ['front-proxy-client'],
+        clock: env.clock,
+      }),
+      certificateAuthenticator({
+        authorities: options.clientAuthorities ?? [],
+        clock: env.clock,
+      }),
+      bearerAuthenticator(tokens),
+    ],
+    { allowAnonymous: options.allowAnonymous ?? true },
+  )
+
+  const source = rbacSource(read)
+  const rbac = rbacAuthorizer(source)
+  const authorizer = unionAuthorizer([mastersAuthorizer, nodeAuthorizer(read), rbac])
+  return {
+    authenticator,
+    authorizer,
+    tokens,
+    signer,
+    virtualResources: reviews({ authorizer, tokens, audiences }),
+    issueToken: tokenIssuer({ read, env, signer, issuer, audiences }),
+    pages: discoveryPages({ issuer, keys: serviceAccountKeys }),
+    escalationCheck: escalationCheck({ source, rbac, authorizer }),
+  }
+}

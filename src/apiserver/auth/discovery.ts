@@ -1,0 +1,41 @@
+/** OpenID discovery: how anyone can check our service account tokens (OpenID Connect Discovery 1.0, RFC 7517). */
+import { createPublicKey } from 'node:crypto'
+import type { Reply } from '../exchange.ts'
+import { DEFAULT_ISSUER, tokenSigner } from './service-account-tokens.ts'
+
+export interface DiscoveryOptions {
+  readonly issuer?: string
+  /** PEM private keys, all that tokens may be signed with. */
+  readonly keys: readonly string[]
+  /** Where the key set is found. Default: the issuer's own `/openid/v1/jwks`. */
+  readonly jwksUri?: string
+}
+
+/** The two pages, for `Extensions.pages`. */
+export function discoveryPages({
+  issuer = DEFAULT_ISSUER,
+  keys,
+  jwksUri = `${issuer}/openid/v1/jwks`,
+}: DiscoveryOptions): Readonly<Record<string, () => Promise<Reply>>> {
+  const signers = keys.filter((key) => createPublicKey(key)).map(tokenSigner)
+  const configuration = page('application/json', {
+    issuer,
+    jwks_uri: jwksUri,
+    response_types_supported: ['id_token'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: [
+      ...new Set(signers.map(({ algorithm }) => algorithm)),
+    ].toSorted(),
+  })
+  const keySet = page('application/jwk-set+json', { keys: signers.map(({ jwk }) => jwk) })
+  return {
+    '/.well-known/openid-configuration': async () => configuration,
+    '/openid/v1/jwks': async () => keySet,
+  }
+}
+
+const page = (type: string, value: object): Reply => ({
+  status: 200,
+  headers: { 'content-type': type, 'cache-control': 'public, max-age=3600' },
+  body: Buffer.from(JSON.stringify(value)),
+})

@@ -1,0 +1,113 @@
+/** ClusterRoles that are made of others: `admin`, `edit` and `view`, and what people add to them by label. */
+import { clusterRoles, type ClusterRole, type PolicyRule } from '#api'
+import type { Clock, Logger } from '#base'
+import type { Transport } from '#client'
+import { isStatus, type Draft, type LabelSelector } from '#machinery'
+import type { Reader } from '../../server.ts'
+
+/** The rules that an aggregated role should have: those of all roles its selectors pick, by name, each once. */
+export function aggregatedRules(
+  role: Draft<ClusterRole>,
+  all: readonly Draft<ClusterRole>[],
+): readonly PolicyRule[] {
+  const rules = new Map<string, PolicyRule>()
+  for (const selector of role.aggregationRule?.clusterRoleSelectors ?? [])
+    for (const other of all.toSorted(byName)) {
+      if (other.metadata.name === role.metadata.name) continue
+      if (!matches(selector, other.metadata.labels ?? {})) continue
+      for (const rule of other.rules ?? []) rules.set(JSON.stringify(rule), rule)
+    }
+  return [...rules.values()]
+}
+
+const byName = (a: Draft<ClusterRole>, b: Draft<ClusterRole>): number => {
+  const [left = '', right = ''] = [a.metadata.name, b.metadata.name]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+function matches(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
+  const pairs = Object.entries(selector.matchLabels ?? {})
+  return (
+    pairs.every(([key, value]) => labels[key] === value) &&
+    (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
+      const value = labels[key]
+      switch (operator) {
+        case 'In':
+          return value !== undefined && values.includes(value)
+        case 'NotIn':
+          return value === undefined || !values.includes(value)
+        case 'Exists':
+          return value !== undefined
+        case 'DoesNotExist':
+          return value === undefined
+        default:
+          return false
+      }
+    })
+  )
+}
+
+/** Roles whose rules are not what they should be, with the rules they should have. One role may feed another: repeat until none is left. */
+export const staleRoles = (
+  all: readonly ClusterRole[],
+): readonly { readonly role: ClusterRole; readonly rules: readonly PolicyRule[] }[] =>
+  all
+    .filter(({ aggregationRule }) => aggregationRule !== undefined)
+    .map((role) => ({ role, rules: aggregatedRules(role, all) }))
+    .filter(({ role, rules }) => JSON.stringify(rules) !== JSON.stringify(role.rules ?? []))
+
+export interface AggregationOptions {
+  readonly read: Pick<Reader, 'list' | 'onChange'>
+  /** With the identity of `apiServerUser`. */
+  readonly transport: Transport
+  readonly env: { readonly clock: Pick<Clock, 'sleep'>; readonly log: Logger }
+  readonly signal: AbortSignal
+}
+
+const RETRY_MS = 1000
+
+/** Keeps aggregated roles current until the signal aborts. */
+export async function followAggregation(options: AggregationOptions): Promise<void> {
+  const { read, transport, env, signal } = options
+  let wake = (): void => undefined
+  let changed = true
+  const stop = read.onChange(clusterRoles, () => {
+    changed = true
+    wake()
+  })
+  const stopped = (): void => wake()
+  signal.addEventListener('abort', stopped, { once: true })
+  try {
+    while (!signal.aborted) {
+      if (!changed) {
+        await new Promise<void>((resolve) => (wake = resolve))
+        continue
+      }
+      changed = false
+      for (const { role, rules } of staleRoles(read.list(clusterRoles)))
+        try {
+          await transport.request({
+            method: 'PUT',
+            path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${encodeURIComponent(role.metadata.name)}`,
+            body: {
+              ...role,
+              apiVersion: 'rbac.authorization.k8s.io/v1',
+              kind: 'ClusterRole',
+              rules,
+            },
+            cause: `clusterrole-aggregation/${role.metadata.name}`,
+            signal,
+          })
+        } catch (error) {
+          if (signal.aborted) return
+          changed = true
+          if (isStatus(error, 'NotFound') || isStatus(error, 'Conflict')) continue
+          env.log.warn('Cannot aggregate cluster role', { role: role.metadata.name, error })
+          await env.clock.sleep(RETRY_MS, signal).catch(() => undefined)
+        }
+    }
+  } finally {
+    stop()
+    signal.removeEventListener('abort', stopped)
+  }
+}
