@@ -3,6 +3,7 @@
  * this language. Dates instead of nanoseconds, streams instead of streaming URLs, absent instead of
  * zero. Implementations: `cri/` (containerd, CRI-O) and `simulated.ts`.
  */
+import type { Duplex } from 'node:stream'
 import type { SessionStreams } from '#client'
 
 export interface Runtime {
@@ -57,7 +58,7 @@ export interface Runtime {
     sandboxId: string,
     port: number,
     signal: AbortSignal,
-  ): Promise<import('node:stream').Duplex>
+  ): Promise<Duplex>
 
   /** What happens to containers and sandboxes, until the signal aborts. Ends when the connection is lost. */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>

@@ -69,13 +69,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
 }
 
 const quote = (text: string): string =>
-  `"${[...text]
-    .map((letter) => {
-      const code = letter.codePointAt(0) ?? 0
-      if (ESCAPES[letter] !== undefined) return ESCAPES[letter]
-      return code < 32 || code === 127 ? `\\x${code.toString(16).padStart(2, '0')}` : letter
-    })
-    .join('')}"`
+  `"${text.replaceAll(
+    // oxlint-disable-next-line no-control-regex -- these are what has to be written otherwise
+    /["\\\x00-\x1f\x7f]/g,
+    (letter) =>
+      ESCAPES[letter] ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  )}"`
 
 /** Rounded up to the divisor. A limit that is not stated is what the node can give. */
 export function resourceValue(

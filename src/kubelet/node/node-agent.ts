@@ -1,0 +1,296 @@
+/** Registers the node, renews its lease, and reports its status when there is something to report. */
+import type { Env } from '#base'
+import { type Lease, type Node, type NodeStatus, leases, nodes } from '#api'
+import type { Client, EventRecorder } from '#client'
+import { isStatus } from '#machinery'
+import type { Image, Runtime, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
+import { type Machine, kibibytes } from './machine.ts'
+import {
+  type NodeStatusInput,
+  type Pressure,
+  type Thresholds,
+  nodeStatusOf,
+  sameNodeStatus,
+} from './status.ts'
+
+export interface NodeAgentOptions {
+  readonly client: Client
+  readonly runtime: Runtime
+  readonly env: Env
+  readonly events: EventRecorder
+  readonly machine: Machine
+  readonly runtimeVersion: RuntimeVersion
+  readonly nodeName: string
+  readonly nodeIps: readonly string[]
+  readonly rootDir: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly taints: NonNullable<Node['spec']>['taints']
+  readonly reserved: Readonly<Record<string, string>>
+  readonly maxPods: number
+  readonly thresholds: Thresholds
+  readonly podCidrs: readonly string[]
+  readonly port: number | undefined
+  readonly diskTotalBytes: number
+  readonly unschedulable: boolean
+}
+
+const LEASE_NAMESPACE = 'kube-node-lease'
+const LEASE_SECONDS = 40
+const RENEW_MS = 10_000
+/** A status that did not change is sent again after this. */
+const REPORT_MS = 300_000
+const RETRY_MS = 200
+const MAX_RETRY_MS = 7000
+/** With no disk of its own a simulated node has what the tests ask for. */
+const NO_PRESSURE: Pressure = {
+  memoryAvailableBytes: Number.POSITIVE_INFINITY,
+  disk: { totalBytes: 0, freeBytes: 0 },
+  inodes: { total: 0, free: 0 },
+  processes: 0,
+}
+
+export class NodeAgent {
+  readonly #options: NodeAgentOptions
+  #node: Node | undefined
+  #sent: NodeStatus | undefined
+  #sentMs = 0
+  #lease: Lease | undefined
+  #images: readonly Image[] = []
+  #shuttingDown = false
+  #reporting: Promise<void> | undefined
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options
+  }
+
+  get node(): Node | undefined {
+    return this.#node
+  }
+
+  /** The node exists, and its status says what was found. */
+  async register(signal: AbortSignal): Promise<void> {
+    const { env, events } = this.#options
+    for (let wait = RETRY_MS; ; wait = Math.min(wait * 2, MAX_RETRY_MS)) {
+      signal.throwIfAborted()
+      try {
+        await this.#createNode()
+        await Promise.all([this.#report({ force: true }), this.#renew()])
+        break
+      } catch (error) {
+        signal.throwIfAborted()
+        env.log.warn('Cannot register the node; trying again', { error: error as Error })
+        await env.clock.sleep(wait, signal)
+      }
+    }
+    if (this.#node !== undefined) {
+      events.event(this.#about(this.#node), 'Normal', 'Starting', 'Starting kubelet.')
+    }
+    void this.refreshImages()
+  }
+
+  /** Lease and status, until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { env } = this.#options
+    while (!signal.aborted) {
+      try {
+        await env.clock.sleep(RENEW_MS, signal)
+      } catch {
+        return
+      }
+      try {
+        await Promise.all([this.#renew(), this.#report({ force: false })])
+      } catch (error) {
+        if (!signal.aborted) {
+          env.log.warn('Cannot report the node; trying again', { error: error as Error })
+        }
+      }
+    }
+  }
+
+  /** Images were pulled or removed. */
+  async refreshImages(): Promise<void> {
+    const { runtime, env } = this.#options
+    try {
+      this.#images = await runtime.listImages()
+      await this.#report({ force: false })
+    } catch (error) {
+      env.log.debug('Cannot list images', { error: error as Error })
+    }
+  }
+
+  async shutDown(): Promise<void> {
+    this.#shuttingDown = true
+    await this.#report({ force: false })
+  }
+
+  async #createNode(): Promise<void> {
+    const { client, nodeName, labels, taints, podCidrs, machine, unschedulable } = this.#options
+    const wanted: Record<string, string> = {
+      'beta.kubernetes.io/arch': machine.architecture,
+      'beta.kubernetes.io/os': machine.operatingSystem,
+      'kubernetes.io/arch': machine.architecture,
+      'kubernetes.io/hostname': nodeName,
+      'kubernetes.io/os': machine.operatingSystem,
+      ...labels,
+    }
+    const old = await client.getOptional(nodes, { name: nodeName })
+    if (old !== undefined) {
+      const missing = Object.entries(wanted).filter(
+        ([key, value]) => old.metadata.labels?.[key] !== value,
+      )
+      this.#node =
+        missing.length === 0
+          ? old
+          : await client.patch(nodes, { name: nodeName }, 'merge', {
+              metadata: { labels: Object.fromEntries(missing) },
+            })
+      this.#sent = this.#node.status
+      return
+    }
+    this.#node = await client.create(nodes, {
+      metadata: {
+        name: nodeName,
+        labels: wanted,
+        annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
+      },
+      spec: {
+        ...(podCidrs[0] === undefined ? {} : { podCIDR: podCidrs[0], podCIDRs: podCidrs }),
+        ...(taints === undefined || taints.length === 0 ? {} : { taints }),
+        ...(unschedulable ? { unschedulable: true } : {}),
+      },
+      status: await this.#status(),
+    })
+    this.#sent = this.#node.status
+  }
+
+  #report(options: { readonly force: boolean }): Promise<void> {
+    // One at a time; who comes meanwhile gets the next one.
+    const before = this.#reporting ?? Promise.resolve()
+    const mine = before.catch(() => {}).then(() => this.#reportNow(options))
+    this.#reporting = mine
+    return mine
+  }
+
+  async #reportNow({ force }: { readonly force: boolean }): Promise<void> {
+    if (this.#node === undefined) return
+    const { client, env, events, nodeName } = this.#options
+    const status = await this.#status()
+    const due = env.clock.monotonic() - this.#sentMs >= REPORT_MS
+    if (!force && !due && sameNodeStatus(this.#ownPart(this.#sent, status), status)) return
+    const before = this.#sent?.conditions?.find(({ type }) => type === 'Ready')?.status
+    const after = status.conditions?.find(({ type }) => type === 'Ready')?.status
+    try {
+      this.#node = await client.patch(nodes, { name: nodeName }, 'strategic', { status }, {
+        subresource: 'status',
+      })
+    } catch (error) {
+      if (!isStatus(error, 'NotFound')) throw error
+      // Somebody deleted it: a kubelet that runs is a node.
+      await this.#createNode()
+    }
+    this.#sent = status
+    this.#sentMs = env.clock.monotonic()
+    if (before !== after && this.#node !== undefined) {
+      const reason = after === 'True' ? 'NodeReady' : 'NodeNotReady'
+      events.event(this.#about(this.#node), 'Normal', reason, `Node ${nodeName} status is now: ${reason}`)
+    }
+  }
+
+  /** What others put there is not ours to compare. */
+  #ownPart(sent: NodeStatus | undefined, ours: NodeStatus): NodeStatus | undefined {
+    if (sent === undefined) return undefined
+    const types = new Set((ours.conditions ?? []).map(({ type }) => type))
+    const order = (ours.conditions ?? []).map(({ type }) => type)
+    return {
+      ...pick(sent, Object.keys(ours)),
+      conditions: (sent.conditions ?? [])
+        .filter(({ type }) => types.has(type))
+        .toSorted((a, b) => order.indexOf(a.type) - order.indexOf(b.type)),
+    }
+  }
+
+  async #status(): Promise<NodeStatus> {
+    const { env, runtime, ...options } = this.#options
+    let runtimeStatus: RuntimeStatus | undefined
+    try {
+      runtimeStatus = await runtime.status()
+    } catch (error) {
+      env.log.warn('The container runtime does not answer', { error: error as Error })
+    }
+    const input: NodeStatusInput = {
+      ...options,
+      runtime: options.runtimeVersion,
+      runtimeStatus,
+      pressure: runtime.simulated ? NO_PRESSURE : await readPressure(options.rootDir, env),
+      images: this.#images,
+      shuttingDown: this.#shuttingDown,
+      old: this.#node?.status ?? this.#sent,
+      now: env.clock.now(),
+    }
+    return nodeStatusOf(input)
+  }
+
+  async #renew(): Promise<void> {
+    const { client, env, nodeName } = this.#options
+    const renewTime = env.clock.now().toISOString().replace('Z', '000Z')
+    const spec = { holderIdentity: nodeName, leaseDurationSeconds: LEASE_SECONDS, renewTime }
+    const key = { namespace: LEASE_NAMESPACE, name: nodeName }
+    try {
+      if (this.#lease !== undefined) {
+        this.#lease = await client.update(leases, { ...this.#lease, spec: { ...this.#lease.spec, ...spec } })
+        return
+      }
+    } catch (error) {
+      if (!isStatus(error, 'Conflict') && !isStatus(error, 'NotFound')) throw error
+      this.#lease = undefined
+    }
+    const found = await client.getOptional(leases, key)
+    if (found !== undefined) {
+      this.#lease = await client.update(leases, { ...found, spec: { ...found.spec, ...spec } })
+      return
+    }
+    const owner = this.#node
+    this.#lease = await client.create(leases, {
+      metadata: {
+        ...key,
+        ...(owner?.metadata.uid === undefined
+          ? {}
+          : {
+              ownerReferences: [
+                { apiVersion: 'v1', kind: 'Node', name: nodeName, uid: owner.metadata.uid },
+              ],
+            }),
+      },
+      spec,
+    })
+  }
+
+  /** Events about nodes name them by their name, as upstream does. */
+  #about(node: Node): Node {
+    return { ...node, apiVersion: 'v1', kind: 'Node', metadata: { ...node.metadata, uid: node.metadata.name } }
+  }
+}
+
+function pick<T extends object>(value: T, keys: readonly string[]): Partial<T> {
+  return Object.fromEntries(
+    keys.map((key) => [key, (value as Readonly<Record<string, unknown>>)[key]]),
+  ) as Partial<T>
+}
+
+async function readPressure(
+  rootDir: string,
+  { fs }: Pick<Env, 'fs'>,
+): Promise<Pressure> {
+  const [meminfo, loadavg, usage] = await Promise.all([
+    fs.readText('/proc/meminfo').catch(() => ''),
+    fs.readText('/proc/loadavg').catch(() => ''),
+    fs.usage(rootDir),
+  ])
+  return {
+    memoryAvailableBytes:
+      meminfo === '' ? Number.POSITIVE_INFINITY : kibibytes(meminfo, 'MemAvailable') * 1024,
+    disk: { totalBytes: usage.totalBytes, freeBytes: usage.freeBytes },
+    inodes: { total: usage.inodes, free: usage.freeInodes },
+    processes: Number(/\/(\d+) /.exec(loadavg)?.[1] ?? 0),
+  }
+}

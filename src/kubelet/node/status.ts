@@ -1,0 +1,228 @@
+/** What a node says of itself. */
+import type { NodeAddress, NodeCondition, NodeStatus } from '#api'
+import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
+import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
+import type { Machine } from './machine.ts'
+
+export const KUBELET_VERSION = 'v1.36.0'
+
+export interface Pressure {
+  /** Bytes that could still be had. */
+  readonly memoryAvailableBytes: number
+  readonly disk: { readonly totalBytes: number; readonly freeBytes: number }
+  readonly inodes: { readonly total: number; readonly free: number }
+  readonly processes: number
+}
+
+export interface Thresholds {
+  readonly memoryAvailableBytes: number
+  /** Parts of one. */
+  readonly diskAvailable: number
+  readonly inodesFree: number
+}
+/** As upstream evicts by default. */
+export const DEFAULT_THRESHOLDS: Thresholds = {
+  memoryAvailableBytes: 100 * 2 ** 20,
+  diskAvailable: 0.1,
+  inodesFree: 0.05,
+}
+
+export interface NodeStatusInput {
+  readonly machine: Machine
+  readonly nodeName: string
+  readonly nodeIps: readonly string[]
+  /** Set aside for the system: `{ cpu: '200m', memory: '256Mi' }`. */
+  readonly reserved: Readonly<Record<string, string>>
+  readonly maxPods: number
+  readonly diskTotalBytes: number
+  readonly pressure: Pressure
+  readonly thresholds: Thresholds
+  readonly runtime: RuntimeVersion
+  readonly runtimeStatus: RuntimeStatus | undefined
+  readonly images: readonly Image[]
+  readonly shuttingDown: boolean
+  readonly port: number | undefined
+  readonly old: NodeStatus | undefined
+  readonly now: Date
+}
+
+export function nodeStatusOf(input: NodeStatusInput): NodeStatus {
+  const { machine, runtime, runtimeStatus } = input
+  const handlers = runtimeStatus?.handlers ?? []
+  return {
+    capacity: capacityOf(input),
+    allocatable: allocatableOf(input),
+    conditions: conditionsOf(input),
+    addresses: addressesOf(input.nodeName, input.nodeIps),
+    ...(input.port === undefined
+      ? {}
+      : { daemonEndpoints: { kubeletEndpoint: { Port: input.port } } }),
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.systemUuid,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: `${runtime.name}://${runtime.version}`,
+      kubeletVersion: KUBELET_VERSION,
+      kubeProxyVersion: '',
+      operatingSystem: machine.operatingSystem,
+      architecture: machine.architecture,
+      ...(machine.swapBytes === 0 ? {} : { swap: { capacity: machine.swapBytes } }),
+    },
+    images: imagesOf(input.images),
+    ...(handlers.length === 0
+      ? {}
+      : {
+          runtimeHandlers: handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
+            name,
+            features: { recursiveReadOnlyMounts, userNamespaces },
+          })),
+        }),
+    features: { supplementalGroupsPolicy: runtimeStatus?.supplementalGroupsPolicy ?? false },
+  }
+}
+
+const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
+
+export function capacityOf({
+  machine,
+  maxPods,
+  diskTotalBytes,
+}: Pick<NodeStatusInput, 'machine' | 'maxPods' | 'diskTotalBytes'>): Record<string, string> {
+  return {
+    cpu: String(machine.cores),
+    'ephemeral-storage': kibi(diskTotalBytes),
+    ...Object.fromEntries(
+      machine.hugepages.map(({ size, bytes }) => [`hugepages-${size}`, bytes === 0 ? '0' : kibi(bytes)]),
+    ),
+    memory: kibi(machine.memoryBytes),
+    pods: String(maxPods),
+  }
+}
+
+/** The capacity, less what is reserved and what must stay free before pods are evicted. */
+export function allocatableOf(
+  input: Pick<
+    NodeStatusInput,
+    'machine' | 'maxPods' | 'diskTotalBytes' | 'reserved' | 'thresholds'
+  >,
+): Record<string, string> {
+  const { machine, reserved, thresholds, diskTotalBytes } = input
+  const hugepages = machine.hugepages.reduce((sum, { bytes }) => sum + bytes, 0)
+  const cpu = Math.max(0, machine.cores * 1000 - milliOf(reserved['cpu']))
+  const memory =
+    machine.memoryBytes -
+    hugepages -
+    bytesOf(reserved['memory']) -
+    thresholds.memoryAvailableBytes
+  const disk =
+    diskTotalBytes * (1 - thresholds.diskAvailable) - bytesOf(reserved['ephemeral-storage'])
+  return {
+    ...capacityOf(input),
+    cpu: milliQuantity(cpu),
+    memory: kibi(Math.max(0, memory)),
+    'ephemeral-storage': String(Math.max(0, Math.floor(disk))),
+  }
+}
+
+function addressesOf(nodeName: string, ips: readonly string[]): readonly NodeAddress[] {
+  return [
+    ...ips.map((address) => ({ type: 'InternalIP' as const, address })),
+    { type: 'Hostname' as const, address: nodeName },
+  ]
+}
+
+const MAX_IMAGES = 50
+const MAX_IMAGE_NAMES = 5
+
+/** The largest: the scheduler prefers nodes that need not pull them. */
+const imagesOf = (images: readonly Image[]): NonNullable<NodeStatus['images']> =>
+  images
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes)
+    .slice(0, MAX_IMAGES)
+    .map(({ digests, tags, sizeBytes }) => ({
+      names: [...digests, ...tags].slice(0, MAX_IMAGE_NAMES),
+      sizeBytes,
+    }))
+
+type Verdict = Pick<NodeCondition, 'type' | 'status'> & {
+  readonly reason: string
+  readonly message: string
+}
+
+function conditionsOf(input: NodeStatusInput): readonly NodeCondition[] {
+  const { pressure, thresholds, machine, old, now } = input
+  const { disk, inodes } = pressure
+  const nowText = `${now.toISOString().slice(0, 19)}Z`
+  const diskShort =
+    disk.totalBytes > 0 &&
+    (disk.freeBytes / disk.totalBytes < thresholds.diskAvailable ||
+      (inodes.total > 0 && inodes.free / inodes.total < thresholds.inodesFree))
+  const verdicts: Verdict[] = [
+    pressureVerdict(
+      'MemoryPressure',
+      pressure.memoryAvailableBytes < thresholds.memoryAvailableBytes,
+      ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
+      ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
+    ),
+    pressureVerdict(
+      'DiskPressure',
+      diskShort,
+      ['KubeletHasDiskPressure', 'kubelet has disk pressure'],
+      ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'],
+    ),
+    pressureVerdict(
+      'PIDPressure',
+      pressure.processes > machine.pidMax * 0.95,
+      ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
+      ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
+    ),
+    readyVerdict(input),
+  ]
+  return verdicts.map((verdict) => {
+    const before = old?.conditions?.find(({ type }) => type === verdict.type)
+    const since = before?.status === verdict.status ? before.lastTransitionTime : undefined
+    return { ...verdict, lastHeartbeatTime: nowText, lastTransitionTime: since ?? nowText }
+  })
+}
+
+const pressureVerdict = (
+  type: string,
+  short: boolean,
+  [badReason, badMessage]: readonly [string, string],
+  [goodReason, goodMessage]: readonly [string, string],
+): Verdict =>
+  short
+    ? { type, status: 'True', reason: badReason, message: badMessage }
+    : { type, status: 'False', reason: goodReason, message: goodMessage }
+
+function readyVerdict({ runtimeStatus, shuttingDown }: NodeStatusInput): Verdict {
+  const bad: string[] = []
+  if (runtimeStatus === undefined) {
+    bad.push('container runtime is down')
+  } else {
+    for (const { type, status, reason, message } of runtimeStatus.conditions) {
+      if (status) continue
+      if (type === 'NetworkReady') {
+        bad.push(
+          `container runtime network not ready: NetworkReady=false reason:${reason} message:${message}`,
+        )
+      } else if (type === 'RuntimeReady') bad.push(`container runtime not ready: ${message}`)
+    }
+  }
+  if (shuttingDown) bad.push('node is shutting down')
+  return bad.length === 0
+    ? { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' }
+    : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: `[${bad.join(', ')}]` }
+}
+
+/** Whether two say the same, heartbeats aside. */
+export function sameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolean {
+  if (a === undefined) return false
+  const still = (status: NodeStatus) => ({
+    ...status,
+    conditions: (status.conditions ?? []).map(({ lastHeartbeatTime: _, ...rest }) => rest),
+  })
+  return JSON.stringify(still(a)) === JSON.stringify(still(b))
+}
