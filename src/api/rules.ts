@@ -1,5 +1,5 @@
 /** Rules about single values, in Kubernetes' words. A rule gives what is wrong, or nothing. */
-import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
+import { type FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
 import { isIP } from './addresses.ts'
 import { equal } from './equal.ts'
 

@@ -111,7 +111,7 @@ export const nodes = defineResource(nodesRef, {
   keepsStatusOnCreate: true,
   validate: validateNode,
   validateUpdate,
-  warnings: ({ spec: { configSource, externalID } = {} }) => [
+  warnings: ({ spec: { configSource, externalID } }) => [
     ...(configSource === undefined
       ? []
       : ['spec.configSource: deprecated in v1.22, support removal is planned in v1.26']),
@@ -120,7 +120,7 @@ export const nodes = defineResource(nodesRef, {
       : ['spec.externalID: this field is deprecated, and is unused by Kubernetes']),
   ],
   cells: {
-    Status: ({ spec: { unschedulable } = {}, status }) => {
+    Status: ({ spec: { unschedulable }, status }) => {
       const ready = status?.conditions?.find(({ type }) => type === 'Ready')
       const words = [
         ready === undefined ? 'Unknown' : ready.status === 'True' ? 'Ready' : 'NotReady',

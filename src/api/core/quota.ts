@@ -145,7 +145,7 @@ const SCOPES = [
 ]
 const specPath = FieldPath.of('spec')
 
-function validateQuota({ spec = {} }: ResourceQuota): readonly FieldError[] {
+function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   const errors: FieldError[] = []
   for (const [name, quantity] of sizes(spec.hard)) {
     const at = specPath.child('hard').key(name)

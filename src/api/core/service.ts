@@ -326,7 +326,7 @@ export function notSpecial(address: string, at: FieldPath): readonly FieldError[
         ? `may not be unspecified (${address})`
         : address.startsWith('169.254.') || /^fe[89ab]/i.test(address)
           ? 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'
-          : /^224\.0\.0\./.test(address) || /^ff02:/i.test(address)
+          : address.startsWith('224.0.0.') || /^ff02:/i.test(address)
             ? 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'
             : undefined
   return why === undefined ? [] : [invalidValue(at, address, why)]

@@ -1,6 +1,6 @@
 /** Rules about what containers ask for and may use. */
 import {
-  FieldPath,
+  type FieldPath,
   invalidValue,
   required,
   type FieldError,

@@ -1,6 +1,6 @@
 /** Rules about containers: of the main kind, those that initialize, and those added to look inside. */
 import {
-  FieldPath,
+  type FieldPath,
   duplicate,
   fieldNotFound,
   forbiddenField,
@@ -72,7 +72,7 @@ function validateContainers(
 }
 
 function validateInitContainers(
-  { containers = [], initContainers = [] }: PodSpec,
+  { containers, initContainers = [] }: PodSpec,
   around: Surroundings,
   path: FieldPath,
 ): readonly FieldError[] {
@@ -112,7 +112,7 @@ const NOT_EPHEMERAL = [
 ] as const
 
 function validateEphemeralContainers(
-  { containers = [], initContainers = [], ephemeralContainers = [] }: PodSpec,
+  { containers, initContainers = [], ephemeralContainers = [] }: PodSpec,
   around: Surroundings,
   path: FieldPath,
 ): readonly FieldError[] {

@@ -1,5 +1,5 @@
 /** Rules about environment variables and where their values come from. */
-import { FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
+import { type FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
 import type {
   EnvFromSource,
   EnvVar,

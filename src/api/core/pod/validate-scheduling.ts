@@ -1,6 +1,6 @@
 /** Rules about where a pod may run: affinity, tolerations, spreading. */
 import {
-  FieldPath,
+  type FieldPath,
   duplicate,
   fieldNotFound,
   forbiddenField,

@@ -1,6 +1,6 @@
 /** Rules about users, privileges and kernel settings. */
 import {
-  FieldPath,
+  type FieldPath,
   duplicate,
   forbiddenField,
   invalidValue,

@@ -115,7 +115,10 @@ function onlyAddedTolerations(
   before: readonly Toleration[],
 ): readonly FieldError[] {
   const path = spec.child('tolerations')
-  const bare = ({ tolerationSeconds: _, ...rest }: Toleration): unknown => rest
+  const bare = (toleration: Toleration): unknown => {
+    const { tolerationSeconds: _, ...rest } = toleration
+    return rest
+  }
   const kept = before.every((toleration) => now.some((each) => equal(bare(each), bare(toleration))))
   return kept
     ? []

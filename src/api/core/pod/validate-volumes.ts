@@ -1,6 +1,6 @@
 /** Rules about volumes: one source each, and what each source needs. */
 import {
-  FieldPath,
+  type FieldPath,
   duplicate,
   forbiddenField,
   invalidValue,

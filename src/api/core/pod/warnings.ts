@@ -89,7 +89,7 @@ function containerWarnings({ env = [], resources }: Container, path: string): re
   return warnings
 }
 
-function portWarnings({ containers = [] }: PodSpec, path: string): readonly string[] {
+function portWarnings({ containers }: PodSpec, path: string): readonly string[] {
   const seen = new Map<string, string>()
   const warnings: string[] = []
   for (const [i, { ports = [] }] of containers.entries()) {

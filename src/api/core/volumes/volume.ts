@@ -26,7 +26,7 @@ const NOT_SOURCES = new Set([
 const sourcesOf = (spec: PersistentVolumeSpec): readonly string[] =>
   Object.keys(spec).filter((key) => !NOT_SOURCES.has(key))
 
-function validate({ spec = {} }: PersistentVolume): readonly FieldError[] {
+function validate({ spec }: PersistentVolume): readonly FieldError[] {
   const errors: FieldError[] = []
   const { accessModes = [], capacity, storageClassName = '', nodeAffinity } = spec
   if (accessModes.length === 0) errors.push(required(path.child('accessModes')))
@@ -142,13 +142,12 @@ export const persistentVolumes = defineResource(volumesRef, {
       volume.status.lastPhaseTransitionTime = seconds(now)
     }
   },
-  warnings: ({ spec }) => [
-    ...(spec?.persistentVolumeReclaimPolicy === 'Recycle'
+  warnings: ({ spec }) =>
+    spec.persistentVolumeReclaimPolicy === 'Recycle'
       ? [
           'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
         ]
-      : []),
-  ],
+      : [],
   cells: {
     Capacity: ({ spec }) => spec?.capacity?.['storage'] ?? '',
     'Access Modes': ({ spec }) => accessModesText(spec?.accessModes),
