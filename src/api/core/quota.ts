@@ -78,9 +78,9 @@ function validateItem(item: LimitRangeItem, path: FieldPath): readonly FieldErro
         )
       }
     }
-    for (const [field, value, words] of [
-      ['defaultRequest', request, 'default request'],
-      ['default', limit, 'default'],
+    for (const [value, words] of [
+      [request, 'default request'],
+      [limit, 'default'],
     ] as const) {
       if (not(low, value)) {
         errors.push(
@@ -91,7 +91,6 @@ function validateItem(item: LimitRangeItem, path: FieldPath): readonly FieldErro
           ),
         )
       }
-      void field
     }
   }
   for (const [name, ratio] of sizes(maxLimitRequestRatio)) {
