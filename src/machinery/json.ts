@@ -1,0 +1,174 @@
+/** Decoding what clients send: JSON and YAML, with the path of every field that is written twice. */
+import { parseAllDocuments, visit, isScalar, isMap, LineCounter } from 'yaml'
+import { badRequest } from './status.ts'
+
+export interface Decoded {
+  readonly value: unknown
+  /** Paths of fields that occur twice in their object: `spec.replicas`. The last one counts, as in encoding/json. */
+  readonly duplicateFields: readonly string[]
+}
+
+/** Nesting beyond this is an attack, not an object. */
+export const MAX_DEPTH = 1000
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** Throws 400 for what is not JSON. Duplicates are looked for only when asked: it takes a second pass. */
+export function decodeJson(
+  bytes: Uint8Array | string,
+  options: { readonly duplicates?: boolean } = {},
+): Decoded {
+  const text = typeof bytes === 'string' ? bytes : textOf(bytes)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw badRequest(
+      `couldn't parse the body as JSON: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+  checkDepth(text)
+  return { value, duplicateFields: options.duplicates === true ? duplicatesIn(text) : [] }
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw badRequest('the body is not valid UTF-8')
+  }
+}
+
+function checkDepth(text: string): void {
+  let depth = 0
+  let inString = false
+  // A document of so few characters cannot be deeper.
+  if (text.length < MAX_DEPTH) return
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (inString) {
+      if (c === 92) i++
+      else if (c === 34) inString = false
+    } else if (c === 34) inString = true
+    else if (c === 123 || c === 91) {
+      if (++depth > MAX_DEPTH)
+        throw badRequest(`the body is nested deeper than ${MAX_DEPTH} levels`)
+    } else if (c === 125 || c === 93) depth--
+  }
+}
+
+/** Walks valid JSON once, without building values. */
+function duplicatesIn(text: string): string[] {
+  const found: string[] = []
+  let at = 0
+  const skipSpace = (): void => {
+    while (at < text.length && text.charCodeAt(at) <= 32) at++
+  }
+  const readString = (): string => {
+    const start = at++
+    let escaped = false
+    while (text.charCodeAt(at) !== 34) {
+      if (text.charCodeAt(at) === 92) {
+        escaped = true
+        at++
+      }
+      at++
+    }
+    at++
+    return escaped ? (JSON.parse(text.slice(start, at)) as string) : text.slice(start + 1, at - 1)
+  }
+  const walk = (path: string): void => {
+    skipSpace()
+    const c = text[at]
+    if (c === '{') {
+      at++
+      const seen = new Set<string>()
+      for (skipSpace(); text[at] !== '}'; skipSpace()) {
+        if (text[at] === ',') {
+          at++
+          skipSpace()
+        }
+        const key = readString()
+        const inner = path === '' ? key : `${path}.${key}`
+        if (seen.has(key)) found.push(inner)
+        seen.add(key)
+        skipSpace()
+        at++
+        walk(inner)
+      }
+      at++
+    } else if (c === '[') {
+      at++
+      let index = 0
+      for (skipSpace(); text[at] !== ']'; skipSpace()) {
+        if (text[at] === ',') {
+          at++
+          continue
+        }
+        walk(`${path}[${index++}]`)
+      }
+      at++
+    } else if (c === '"') readString()
+    else while (at < text.length && !',]}'.includes(text[at] ?? '')) at++
+  }
+  walk('')
+  return found
+}
+
+/** One document; more than one is refused. YAML 1.2 with the merge keys and booleans people use in manifests. */
+export function decodeYaml(bytes: Uint8Array | string): Decoded {
+  const text = typeof bytes === 'string' ? bytes : textOf(bytes)
+  const lines = new LineCounter()
+  const documents = parseAllDocuments(text, {
+    uniqueKeys: false,
+    version: '1.2',
+    schema: 'core',
+    merge: true,
+    lineCounter: lines,
+    maxAliasCount: 100,
+  } as never)
+  const list = Array.isArray(documents) ? documents.filter((each) => each.contents !== null) : []
+  if (list.length > 1) throw badRequest('the body has more than one YAML document')
+  const [document] = list
+  if (document === undefined) return { value: null, duplicateFields: [] }
+  const [error] = document.errors
+  if (error !== undefined)
+    throw badRequest(`error converting YAML to JSON: ${error.message.split('\n')[0]}`)
+  const duplicateFields: string[] = []
+  visit(document, {
+    Map(_, map, ancestors) {
+      const seen = new Set<string>()
+      for (const { key } of map.items) {
+        const name = isScalar(key) ? String(key.value) : ''
+        if (seen.has(name)) duplicateFields.push(pathOf([...ancestors, map], name))
+        seen.add(name)
+      }
+    },
+  })
+  let value: unknown
+  try {
+    value = document.toJS({ maxAliasCount: 100 })
+  } catch (failure) {
+    throw badRequest(
+      `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
+    )
+  }
+  return { value, duplicateFields }
+}
+
+function pathOf(ancestors: readonly unknown[], name: string): string {
+  let path = ''
+  for (let i = 0; i < ancestors.length; i++) {
+    const node = ancestors[i] as { items?: readonly unknown[]; key?: unknown }
+    const below = ancestors[i + 1]
+    if (below === undefined) break
+    if (isMap(node)) {
+      const pair = below as { key?: unknown }
+      const key = isScalar(pair.key) ? String(pair.key.value) : ''
+      path = path === '' ? key : `${path}.${key}`
+    } else if (Array.isArray(node.items) && !('key' in node)) {
+      path = `${path}[${node.items.indexOf(below)}]`
+    }
+  }
+  return path === '' ? name : `${path}.${name}`
+}

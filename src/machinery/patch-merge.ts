@@ -1,0 +1,24 @@
+/** JSON Merge Patch, RFC 7386. */
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** A new value; what did not change is shared with the target. */
+export function applyMergePatch(target: unknown, patch: unknown): unknown {
+  if (!isRecord(patch)) return patch
+  const result: Record<string, unknown> = isRecord(target) ? { ...target } : {}
+  for (const key of Object.keys(patch)) {
+    const value = patch[key]
+    if (value === null) delete result[key]
+    else if (value !== undefined) {
+      const merged = applyMergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value)
+      Object.defineProperty(result, key, {
+        value: merged,
+        writable: true,
+        enumerable: true,
+        configurable: true,
+      })
+    }
+  }
+  return result
+}

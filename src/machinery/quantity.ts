@@ -1,0 +1,141 @@
+/** Quantities: fixed-point numbers with a suffix, `250m`, `1.5Gi`, `2e3`. Exact, in billionths. */
+
+export type QuantityFormat = 'decimal' | 'binary' | 'exponent'
+
+export interface Quantity {
+  /** In billionths (nano). */
+  readonly nanos: bigint
+  readonly format: QuantityFormat
+}
+
+const NANO = 1_000_000_000n
+const DECIMAL: readonly (readonly [string, number])[] = [
+  ['n', -9],
+  ['u', -6],
+  ['m', -3],
+  ['', 0],
+  ['k', 3],
+  ['M', 6],
+  ['G', 9],
+  ['T', 12],
+  ['P', 15],
+  ['E', 18],
+]
+const BINARY: readonly (readonly [string, bigint])[] = [
+  ['Ki', 1024n],
+  ['Mi', 1024n ** 2n],
+  ['Gi', 1024n ** 3n],
+  ['Ti', 1024n ** 4n],
+  ['Pi', 1024n ** 5n],
+  ['Ei', 1024n ** 6n],
+]
+const PATTERN = /^([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d+))?$/
+const LARGEST = (2n ** 63n - 1n) * NANO
+
+/** The regular expression that a refusal quotes. */
+export const QUANTITY_REGEX = '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'
+
+/** Undefined when the text is no quantity. What is finer than a billionth is rounded up, what is larger than 2^63 is capped. */
+export function parseQuantity(text: string | number): Quantity | undefined {
+  const match = PATTERN.exec(String(text))
+  if (match === null) return undefined
+  const [, sign = '', digits = '', decimal, binary, exponent] = match
+  const [whole = '', fraction = ''] = digits.split('.')
+  const mantissa = BigInt(`${whole}${fraction}` || '0')
+  const format: QuantityFormat =
+    binary !== undefined ? 'binary' : exponent !== undefined ? 'exponent' : 'decimal'
+  const multiplier = BINARY.find(([suffix]) => suffix === binary)?.[1] ?? 1n
+  const power =
+    exponent !== undefined
+      ? Math.max(-40, Math.min(40, Number(exponent)))
+      : (DECIMAL.find(([suffix]) => suffix === (decimal ?? ''))?.[1] ?? 0)
+  const scale = 9 + power - fraction.length
+  const scaled = mantissa * multiplier
+  const nanos =
+    scale >= 0 ? scaled * 10n ** BigInt(scale) : ceilDivide(scaled, 10n ** BigInt(-scale))
+  const capped = nanos > LARGEST ? LARGEST : nanos
+  return { nanos: sign === '-' ? -capped : capped, format }
+}
+
+const ceilDivide = (a: bigint, b: bigint): bigint => (a + b - 1n) / b
+
+/** The canonical form: no fraction, the largest suffix that is exact, in the format it was written in. */
+export function formatQuantity({ nanos, format }: Quantity): string {
+  if (nanos === 0n) return '0'
+  const sign = nanos < 0n ? '-' : ''
+  const size = nanos < 0n ? -nanos : nanos
+  if (format === 'binary' && size >= 1024n * NANO && size % NANO === 0n) {
+    const whole = size / NANO
+    const [suffix, unit] = BINARY.toReversed().find(([, each]) => whole % each === 0n) ?? ['', 1n]
+    return `${sign}${whole / unit}${suffix}`
+  }
+  let power = -9
+  let rest = size
+  while (rest % 1000n === 0n && power < 18) {
+    rest /= 1000n
+    power += 3
+  }
+  if (format === 'exponent') return power === 0 ? `${sign}${rest}` : `${sign}${rest}e${power}`
+  return `${sign}${rest}${DECIMAL.find(([, p]) => p === power)?.[0] ?? ''}`
+}
+
+/** The canonical text; undefined for what is no quantity. */
+export function canonicalQuantity(text: string | number): string | undefined {
+  if (typeof text === 'string' && /^(0|[1-9]\d{0,2}m?)$/.test(text)) return text
+  const quantity = parseQuantity(text)
+  return quantity === undefined ? undefined : formatQuantity(quantity)
+}
+
+const nanosOf = (text: string | number | undefined): bigint =>
+  text === undefined ? 0n : (parseQuantity(text)?.nanos ?? 0n)
+
+export function compareQuantities(a: string | number, b: string | number): -1 | 0 | 1 {
+  const [left, right] = [nanosOf(a), nanosOf(b)]
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+/** Thousandths, rounded up. */
+export const milliValue = (text: string | number | undefined): number =>
+  roundUp(nanosOf(text), 1_000_000n)
+/** Whole units, rounded up. */
+export const quantityValue = (text: string | number | undefined): number =>
+  roundUp(nanosOf(text), NANO)
+
+function roundUp(nanos: bigint, unit: bigint): number {
+  const quotient = nanos / unit
+  return Number(nanos % unit > 0n ? quotient + 1n : quotient)
+}
+
+export function addQuantities(
+  a: string | number | undefined,
+  b: string | number | undefined,
+): string {
+  const left = a === undefined ? undefined : parseQuantity(a)
+  const right = b === undefined ? undefined : parseQuantity(b)
+  return formatQuantity({
+    nanos: (left?.nanos ?? 0n) + (right?.nanos ?? 0n),
+    format: left?.format ?? right?.format ?? 'decimal',
+  })
+}
+
+export function subtractQuantities(
+  a: string | number | undefined,
+  b: string | number | undefined,
+): string {
+  const left = a === undefined ? undefined : parseQuantity(a)
+  const right = b === undefined ? undefined : parseQuantity(b)
+  return formatQuantity({
+    nanos: (left?.nanos ?? 0n) - (right?.nanos ?? 0n),
+    format: left?.format ?? right?.format ?? 'decimal',
+  })
+}
+
+export type ResourceList = Readonly<Record<string, string>>
+
+/** Adds resource by resource. */
+export function addResources(a: ResourceList, b: ResourceList): Record<string, string> {
+  const sum: Record<string, string> = { ...a }
+  for (const [name, amount] of Object.entries(b))
+    sum[name] = name in sum ? addQuantities(sum[name], amount) : amount
+  return sum
+}

@@ -1,0 +1,384 @@
+/**
+ * Reading a JSON value as a type of the table: unknown fields are found, wrong types refused, and the
+ * result has the form in which the server writes it (field order, what is empty left out), so that
+ * the same object always gives the same bytes. One plan is compiled for each type.
+ */
+import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
+import type { JsonObject } from './object.ts'
+import { canonicalQuantity } from './quantity.ts'
+
+export interface DecodeResult {
+  readonly object: JsonObject
+  /** Paths: `spec.containers[0].imagee`. */
+  readonly unknownFields: readonly string[]
+}
+
+/** A value of the wrong type; the message is what follows `json: `. */
+export class TypeMismatchError extends Error {
+  readonly path: string
+  constructor(found: string, path: string, expected: string) {
+    super(`json: cannot unmarshal ${found} into Go struct field ${path} of type ${expected}`)
+    this.name = 'TypeMismatchError'
+    this.path = path
+  }
+}
+
+interface Trail {
+  readonly unknown: string[] | undefined
+}
+
+type Reader = (value: unknown, path: string, trail: Trail) => unknown
+
+interface FieldPlan {
+  readonly name: string
+  readonly read: Reader
+  /** What stands when it is absent; undefined leaves it out. */
+  readonly absent: (() => unknown) | undefined
+  /** An empty value is left out. */
+  readonly dropEmpty: (value: unknown) => boolean
+}
+
+interface StructPlan {
+  readonly fields: readonly FieldPlan[]
+  readonly names: ReadonlyMap<string, string>
+}
+
+const plans = new WeakMap<TypeTable, Map<string, Reader>>()
+const structs = new WeakMap<TypeTable, Map<string, StructPlan>>()
+
+/** Throws `TypeMismatchError`; unknown fields are dropped, and named when asked for. */
+export function decodeTyped(
+  types: TypeTable,
+  definition: string,
+  value: unknown,
+  options: { readonly unknown?: 'ignore' | 'collect' } = {},
+): DecodeResult {
+  const unknown: string[] = []
+  const trail: Trail = { unknown: options.unknown === 'ignore' ? undefined : unknown }
+  const object = readerOf(types, definition)(value, '', trail)
+  return { object: (object ?? {}) as JsonObject, unknownFields: unknown.toSorted() }
+}
+
+function readerOf(types: TypeTable, definition: string): Reader {
+  let known = plans.get(types)
+  if (known === undefined) plans.set(types, (known = new Map()))
+  const found = known.get(definition)
+  if (found !== undefined) return found
+  const compiled = compileType(types, definition)
+  known.set(definition, compiled)
+  return compiled
+}
+
+function compileType(types: TypeTable, definition: string): Reader {
+  const name = definition.slice(definition.lastIndexOf('.') + 1)
+  const scalar = SCALARS[name]
+  const fact = types[definition]
+  if (fact === undefined || (fact.scalar !== undefined && scalar === undefined)) return anything
+  if (fact.scalar !== undefined && scalar !== undefined) return scalar
+  if (fact.alias !== undefined) return schemaReader(types, fact.alias, name)
+  // Types refer to themselves: the plan is made when it is first used.
+  let plan: StructPlan | undefined
+  return (value, path, trail) => {
+    plan ??= structOf(types, definition)
+    return readStruct(plan, name, value, path, trail)
+  }
+}
+
+function structOf(types: TypeTable, definition: string): StructPlan {
+  let known = structs.get(types)
+  if (known === undefined) structs.set(types, (known = new Map()))
+  const found = known.get(definition)
+  if (found !== undefined) return found
+  const fields = (types[definition]?.fields ?? []).map((field) => fieldPlan(types, field))
+  const plan: StructPlan = {
+    fields,
+    names: new Map(fields.map(({ name }) => [name.toLowerCase(), name])),
+  }
+  known.set(definition, plan)
+  return plan
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function readStruct(
+  { fields }: StructPlan,
+  type: string,
+  value: unknown,
+  path: string,
+  trail: Trail,
+): JsonObject {
+  if (!isRecord(value)) throw new TypeMismatchError(nameOf(value), path === '' ? type : path, type)
+  const object: JsonObject = {}
+  let used = 0
+  for (const field of fields) {
+    const given = value[field.name]
+    if (given === undefined || given === null) {
+      if (given === null) used++
+      const filled = field.absent?.()
+      if (filled !== undefined) object[field.name] = filled
+      continue
+    }
+    used++
+    const read = field.read(given, path === '' ? field.name : `${path}.${field.name}`, trail)
+    if (read !== undefined && !field.dropEmpty(read)) object[field.name] = read
+  }
+  if (trail.unknown !== undefined) {
+    let count = 0
+    for (const key in value) if (value[key] !== undefined) count++
+    if (count > used) noteUnknown(fields, value, path, trail.unknown)
+  }
+  return object
+}
+
+function noteUnknown(
+  fields: readonly FieldPlan[],
+  value: Record<string, unknown>,
+  path: string,
+  unknown: string[],
+): void {
+  const known = new Set(fields.map(({ name }) => name))
+  for (const key of Object.keys(value))
+    if (!known.has(key) && value[key] !== undefined)
+      unknown.push(path === '' ? key : `${path}.${key}`)
+}
+
+const never = (): boolean => false
+const emptyText = (value: unknown): boolean => value === '' || value === 0 || value === false
+const emptyList = (value: unknown): boolean => (value as readonly unknown[]).length === 0
+const emptyMap = (value: unknown): boolean => {
+  for (const _ in value as object) return false
+  return true
+}
+
+function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
+  const read = schemaReader(types, field, goNumber(field))
+  const plain = { name: field.name, read }
+  // Pointers: absent and empty differ.
+  if (field.ptr === true) return { ...plain, absent: undefined, dropEmpty: never }
+  const target = field.ref === undefined ? undefined : types[field.ref]
+  const alias = target?.alias
+  const isList = field.type === 'array' || alias?.type === 'array'
+  const isMap = field.type === 'object' || alias?.type === 'object'
+  const omit = field.omitempty === true
+  if (isList)
+    return { ...plain, absent: omit ? undefined : () => null, dropEmpty: omit ? emptyList : never }
+  if (isMap)
+    return { ...plain, absent: omit ? undefined : () => null, dropEmpty: omit ? emptyMap : never }
+  if (field.ref === undefined) {
+    const zero =
+      field.format === 'byte'
+        ? null
+        : field.type === 'string'
+          ? ''
+          : field.type === 'boolean'
+            ? false
+            : field.type === undefined
+              ? undefined
+              : 0
+    return {
+      ...plain,
+      absent: omit || zero === undefined ? undefined : () => zero,
+      dropEmpty: omit ? emptyText : never,
+    }
+  }
+  const name = field.ref.slice(field.ref.lastIndexOf('.') + 1)
+  if (target?.scalar !== undefined || target === undefined) {
+    if (field.omitzero === true)
+      return { ...plain, absent: undefined, dropEmpty: (value) => value === null }
+    if (name === 'Time' || name === 'MicroTime')
+      return { ...plain, absent: () => null, dropEmpty: never }
+    if (name === 'Quantity') return { ...plain, absent: () => '0', dropEmpty: never }
+    if (name === 'Duration') return { ...plain, absent: () => '0s', dropEmpty: never }
+    if (name === 'IntOrString') return { ...plain, absent: () => 0, dropEmpty: never }
+    if (name === 'RawExtension')
+      return { ...plain, absent: omit ? undefined : () => null, dropEmpty: never }
+    return { ...plain, absent: undefined, dropEmpty: never }
+  }
+  // A struct that is not a pointer is written even when it is empty, unless it says otherwise.
+  if (field.omitzero === true) return { ...plain, absent: undefined, dropEmpty: emptyMap }
+  const { ref } = field
+  let zero: Reader | undefined
+  return {
+    ...plain,
+    absent: () => (zero ??= readerOf(types, ref))({}, '', { unknown: undefined }),
+    dropEmpty: never,
+  }
+}
+
+function goNumber(field: FieldFact): string {
+  return field.goType === undefined ? '' : field.goType.slice(field.goType.lastIndexOf('/') + 1)
+}
+
+function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Reader {
+  if (schema.ref !== undefined) {
+    const { ref } = schema
+    let reader: Reader | undefined
+    return (value, path, trail) => (reader ??= readerOf(types, ref))(value, path, trail)
+  }
+  switch (schema.type) {
+    case 'array': {
+      const item = schemaReader(types, schema.items ?? {}, '')
+      const zero = zeroOf(types, schema.items ?? {})
+      return (value, path, trail) => {
+        if (!Array.isArray(value))
+          throw new TypeMismatchError(nameOf(value), path, `[]${goName(schema.items)}`)
+        const list: unknown[] = []
+        for (let i = 0; i < value.length; i++) {
+          const given: unknown = value[i]
+          list.push(
+            given === null || given === undefined ? zero() : item(given, `${path}[${i}]`, trail),
+          )
+        }
+        return list
+      }
+    }
+    case 'object': {
+      const item = schemaReader(types, schema.values ?? {}, '')
+      const zero = zeroOf(types, schema.values ?? {})
+      return (value, path, trail) => {
+        if (!isRecord(value))
+          throw new TypeMismatchError(nameOf(value), path, `map[string]${goName(schema.values)}`)
+        const map: JsonObject = {}
+        // The server writes maps in the order of their keys.
+        for (const key of Object.keys(value).toSorted()) {
+          const given = value[key]
+          if (given === undefined) continue
+          map[key] = given === null ? zero() : item(given, `${path}.${key}`, trail)
+        }
+        return map
+      }
+    }
+    case 'string':
+      if (schema.format === 'byte') return readBase64
+      return (value, path) => {
+        if (typeof value !== 'string')
+          throw new TypeMismatchError(nameOf(value), path, goType || 'string')
+        return value
+      }
+    case 'boolean':
+      return (value, path) => {
+        if (typeof value !== 'boolean')
+          throw new TypeMismatchError(nameOf(value), path, goType || 'bool')
+        return value
+      }
+    case 'integer': {
+      const wide = schema.format === 'int64'
+      const type = goType || (wide ? 'int64' : 'int32')
+      const limit = wide ? Number.MAX_SAFE_INTEGER * 1024 : 2 ** 31
+      return (value, path) => {
+        if (typeof value !== 'number') throw new TypeMismatchError(nameOf(value), path, type)
+        if (!Number.isInteger(value) || value >= limit || value < -limit)
+          throw new TypeMismatchError(`number ${value}`, path, type)
+        return value
+      }
+    }
+    case 'number':
+      return (value, path) => {
+        if (typeof value !== 'number') throw new TypeMismatchError(nameOf(value), path, 'float64')
+        return value
+      }
+    default:
+      return anything
+  }
+}
+
+function zeroOf(types: TypeTable, schema: SchemaFact): () => unknown {
+  if (schema.ref !== undefined) {
+    const { ref } = schema
+    if (ref.endsWith('.Quantity')) return () => '0'
+    if (types[ref]?.scalar !== undefined) return () => null
+    return () => readerOf(types, ref)({}, '', { unknown: undefined })
+  }
+  switch (schema.type) {
+    case 'string':
+      return () => (schema.format === 'byte' ? null : '')
+    case 'integer':
+    case 'number':
+      return () => 0
+    case 'boolean':
+      return () => false
+    default:
+      return () => null
+  }
+}
+
+const goName = (schema: SchemaFact | undefined): string =>
+  schema?.ref !== undefined
+    ? schema.ref.split('.').slice(-2).join('.')
+    : (schema?.type ?? 'interface {}')
+
+const nameOf = (value: unknown): string =>
+  Array.isArray(value)
+    ? 'array'
+    : value === null
+      ? 'null'
+      : typeof value === 'boolean'
+        ? 'bool'
+        : typeof value
+
+const anything: Reader = (value) => value
+
+const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/
+
+function readTime(value: unknown, path: string, digits: number): string | null {
+  if (typeof value !== 'string') throw new TypeMismatchError(nameOf(value), path, 'v1.Time')
+  if (value === '') return null
+  const match = RFC3339.exec(value)
+  if (match === null)
+    throw new TypeMismatchError(
+      `${JSON.stringify(value)} (not an RFC 3339 time such as "2006-01-02T15:04:05Z")`,
+      path,
+      'v1.Time',
+    )
+  const [, seconds = '', fraction = '', zone = 'Z'] = match
+  const inUtc = zone === 'Z' ? seconds : new Date(`${seconds}${zone}`).toISOString().slice(0, 19)
+  return `${inUtc}${digits === 0 ? '' : `.${fraction.slice(1, digits + 1).padEnd(digits, '0')}`}Z`
+}
+
+function readBase64(value: unknown, path: string): string {
+  if (typeof value !== 'string') throw new TypeMismatchError(nameOf(value), path, '[]uint8')
+  const text = value.replaceAll(/[\r\n]/g, '')
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+    throw new TypeMismatchError(`${path}: illegal base64 data`, path, '[]uint8')
+  }
+  return text
+}
+
+const SCALARS: Readonly<Record<string, Reader>> = {
+  Quantity: (value, path) => {
+    if (typeof value !== 'string' && typeof value !== 'number')
+      throw new TypeMismatchError(nameOf(value), path, 'resource.Quantity')
+    const text = canonicalQuantity(typeof value === 'string' ? value.trim() : value)
+    if (text === undefined) {
+      throw new TypeMismatchError(
+        `${JSON.stringify(value)}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
+        path,
+        'resource.Quantity',
+      )
+    }
+    return text
+  },
+  IntOrString: (value, path) => {
+    if (typeof value === 'string') return value
+    if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 2 ** 31)
+      return value
+    throw new TypeMismatchError(
+      typeof value === 'number' ? `number ${value}` : nameOf(value),
+      path,
+      'intstr.IntOrString',
+    )
+  },
+  Time: (value, path) => readTime(value, path, 0),
+  MicroTime: (value, path) => readTime(value, path, 6),
+  Duration: (value, path) => {
+    if (typeof value === 'string') return value
+    throw new TypeMismatchError(nameOf(value), path, 'v1.Duration')
+  },
+  FieldsV1: anything,
+  RawExtension: anything,
+  JSON: anything,
+  JSONSchemaPropsOrArray: anything,
+  JSONSchemaPropsOrBool: anything,
+  JSONSchemaPropsOrStringArray: anything,
+}
