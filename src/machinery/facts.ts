@@ -97,4 +97,5 @@ export interface PrinterColumnFact {
   readonly format: string
   /** 0 shows always, 1 with `-o wide`. */
   readonly priority: number
+  readonly description?: string
 }

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import type { TypeTable } from './facts.ts'
+import {
+  decodeProtobuf,
+  durationNanos,
+  encodeProtobuf,
+  formatDuration,
+  readEnvelope,
+} from './protobuf.ts'
+import { decodeTyped } from './typed.ts'
+
+const read = (file: string): unknown =>
+  JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8'))
+const { types } = read('../../facts/types.json') as { types: TypeTable }
+const { objects } = read('./testdata/golden.json') as {
+  objects: Record<string, { json: { apiVersion: string; kind: string }; pb: string }>
+}
+
+const byKind = new Map<string, string>()
+for (const [definition, { gvk }] of Object.entries(types)) {
+  for (const [group, version, kind] of gvk ?? [])
+    byKind.set(`${group === '' ? 'core' : group}.${version}.${kind}`, definition)
+}
+/** Options and reviews are not in OpenAPI under a kind of their own. */
+function definitionOf(name: string): string | undefined {
+  const known = byKind.get(name)
+  if (known !== undefined) return known
+  const parts = name.split('.')
+  const [kind = '', version = ''] = [parts.at(-1), parts.at(-2)]
+  const group = parts.slice(0, -2).join('.')
+  const short = group.split('.')[0] ?? ''
+  const candidates = [
+    `io.k8s.api.${short}.${version}.${kind}`,
+    `io.k8s.apimachinery.pkg.apis.meta.v1.${kind}`,
+  ]
+  return candidates.find((each) => types[each] !== undefined)
+}
+
+for (const [name, { json, pb }] of Object.entries(objects)) {
+  const definition = definitionOf(name)
+  if (definition === undefined) continue
+  test(`${name} goes to the golden bytes and back`, () => {
+    const bytes = Buffer.from(pb, 'base64')
+    const envelope = readEnvelope(bytes)
+    const decoded = decodeProtobuf(types, definition, envelope)
+    assert.deepEqual(
+      decodeTyped(types, definition, decoded).object,
+      decodeTyped(types, definition, json).object,
+    )
+    assert.deepEqual(
+      Buffer.from(encodeProtobuf(types, definition, json)).toString('base64'),
+      bytes.toString('base64'),
+    )
+  })
+}
+
+test('durations have the form that Go gives them', () => {
+  for (const text of ['0s', '1h0m0s', '1m30s', '2.5s', '150ms', '1h2m3.000000004s', '30s'])
+    assert.equal(formatDuration(durationNanos(text)), text)
+})

@@ -1,0 +1,727 @@
+/**
+ * The protobuf form of objects, driven by the field numbers of the facts
+ * (`application/vnd.kubernetes.protobuf`). Fields are written in the order of their numbers; scalars and
+ * structs that are not pointers always, even when they are zero; lists of numbers are not packed; the
+ * entries of a map are sorted.
+ */
+import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
+import type { JsonObject } from './object.ts'
+import { badRequest } from './status.ts'
+
+const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
+const VARINT = 0
+const FIXED64 = 1
+const BYTES = 2
+
+const text = new TextEncoder()
+const decodeText = new TextDecoder()
+
+class Writer {
+  #buffer = new Uint8Array(1024)
+  #view = new DataView(this.#buffer.buffer)
+  #length = 0
+
+  #room(more: number): void {
+    if (this.#length + more <= this.#buffer.length) return
+    const next = new Uint8Array(Math.max(this.#buffer.length * 2, this.#length + more))
+    next.set(this.#buffer.subarray(0, this.#length))
+    this.#buffer = next
+    this.#view = new DataView(next.buffer)
+  }
+  get length(): number {
+    return this.#length
+  }
+  byte(value: number): void {
+    this.#room(1)
+    this.#buffer[this.#length++] = value
+  }
+  varint(value: number): void {
+    if (value < 0 || value > 0x7fff_ffff) {
+      this.varint64(BigInt(Math.trunc(value)))
+      return
+    }
+    this.#room(5)
+    let rest = value
+    while (rest > 0x7f) {
+      this.#buffer[this.#length++] = (rest & 0x7f) | 0x80
+      rest >>>= 7
+    }
+    this.#buffer[this.#length++] = rest
+  }
+  varint64(value: bigint): void {
+    this.#room(10)
+    let rest = BigInt.asUintN(64, value)
+    while (rest > 0x7fn) {
+      this.#buffer[this.#length++] = Number(rest & 0x7fn) | 0x80
+      rest >>= 7n
+    }
+    this.#buffer[this.#length++] = Number(rest)
+  }
+  double(value: number): void {
+    this.#room(8)
+    this.#view.setFloat64(this.#length, value, true)
+    this.#length += 8
+  }
+  raw(bytes: Uint8Array): void {
+    this.#room(bytes.length)
+    this.#buffer.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+  string(value: string): void {
+    this.#room(value.length * 3 + 5)
+    if (value.length < 40) {
+      const { written } = text.encodeInto(value, this.#buffer.subarray(this.#length + 1))
+      if (written < 128) {
+        this.#buffer[this.#length] = written
+        this.#length += written + 1
+        return
+      }
+    }
+    const bytes = text.encode(value)
+    this.varint(bytes.length)
+    this.raw(bytes)
+  }
+  tag(number: number, wire: number): void {
+    this.varint(number * 8 + wire)
+  }
+  /** What `write` writes, with its length before it. */
+  nested(write: () => void): void {
+    const start = this.#length
+    this.byte(0)
+    write()
+    const size = this.#length - start - 1
+    if (size < 128) {
+      this.#buffer[start] = size
+      return
+    }
+    let extra = 0
+    for (let rest = size >>> 7; rest > 0; rest >>>= 7) extra++
+    this.#room(extra)
+    this.#buffer.copyWithin(start + 1 + extra, start + 1, this.#length)
+    this.#length += extra
+    for (let i = start, rest = size; ; i++, rest >>>= 7) {
+      this.#buffer[i] = rest > 0x7f ? (rest & 0x7f) | 0x80 : rest
+      if (rest <= 0x7f) break
+    }
+  }
+  done(): Uint8Array {
+    return this.#buffer.slice(0, this.#length)
+  }
+}
+
+class Reader {
+  readonly #bytes: Uint8Array
+  readonly #end: number
+  #at: number
+  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
+    this.#bytes = bytes
+    this.#at = at
+    this.#end = end
+  }
+  get more(): boolean {
+    return this.#at < this.#end
+  }
+  varint(): bigint {
+    let value = 0n
+    for (let shift = 0n; shift < 70n; shift += 7n) {
+      if (this.#at >= this.#end) throw cut()
+      const byte = this.#bytes[this.#at++] ?? 0
+      value |= BigInt(byte & 0x7f) << shift
+      if (byte < 0x80) return BigInt.asUintN(64, value)
+    }
+    throw badRequest('the protobuf body has a number longer than 64 bits')
+  }
+  small(): number {
+    let value = 0
+    for (let shift = 0; shift < 28; shift += 7) {
+      if (this.#at >= this.#end) throw cut()
+      const byte = this.#bytes[this.#at++] ?? 0
+      value |= (byte & 0x7f) << shift
+      if (byte < 0x80) return value
+    }
+    this.#at -= 4
+    return Number(this.varint())
+  }
+  double(): number {
+    if (this.#at + 8 > this.#end) throw cut()
+    const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, 8).getFloat64(
+      0,
+      true,
+    )
+    this.#at += 8
+    return value
+  }
+  bytes(): Uint8Array {
+    const length = this.small()
+    if (length < 0 || this.#at + length > this.#end) throw cut()
+    const part = this.#bytes.subarray(this.#at, this.#at + length)
+    this.#at += length
+    return part
+  }
+  string(): string {
+    return decodeText.decode(this.bytes())
+  }
+  skip(wire: number): void {
+    if (wire === VARINT) this.varint()
+    else if (wire === FIXED64) this.#at += 8
+    else if (wire === BYTES) this.bytes()
+    else if (wire === 5) this.#at += 4
+    else throw badRequest(`the protobuf body has an unknown wire type ${wire}`)
+    if (this.#at > this.#end) throw cut()
+  }
+}
+
+const cut = (): Error => badRequest('the protobuf body ends in the middle of a field')
+
+interface MessagePlan {
+  readonly slots: readonly Slot[]
+  readonly byNumber: ReadonlyMap<number, Slot>
+}
+/** A field, or a message that holds fields which JSON has one level up. */
+type Slot =
+  | { readonly number: number; readonly field: FieldFact; readonly kind: 'field' }
+  | {
+      readonly number: number
+      readonly inner: MessagePlan
+      readonly kind: 'inner'
+      readonly always: boolean
+    }
+
+const plans = new WeakMap<TypeTable, Map<string, MessagePlan>>()
+
+function planOf(types: TypeTable, definition: string): MessagePlan {
+  let known = plans.get(types)
+  if (known === undefined) plans.set(types, (known = new Map()))
+  let plan = known.get(definition)
+  if (plan === undefined) {
+    plan = build(
+      (types[definition]?.fields ?? []).filter((field) => field.via !== 'TypeMeta'),
+      0,
+    )
+    known.set(definition, plan)
+  }
+  return plan
+}
+
+function build(fields: readonly FieldFact[], depth: number): MessagePlan {
+  const slots: Slot[] = []
+  const groups = new Map<number, FieldFact[]>()
+  for (const field of fields) {
+    const via = field.via === 'TypeMeta' ? undefined : field.via?.[depth]
+    if (via === undefined) {
+      if (field.num !== undefined) slots.push({ kind: 'field', number: field.num, field })
+    } else {
+      const group = groups.get(via[1])
+      if (group === undefined) groups.set(via[1], [field])
+      else group.push(field)
+    }
+  }
+  for (const [number, group] of groups)
+    slots.push({ kind: 'inner', number, inner: build(group, depth + 1), always: true })
+  slots.sort((a, b) => a.number - b.number)
+  return { slots, byNumber: new Map(slots.map((slot) => [slot.number, slot])) }
+}
+
+const lastName = (definition: string): string => definition.slice(definition.lastIndexOf('.') + 1)
+
+function writeMessage(w: Writer, types: TypeTable, plan: MessagePlan, object: JsonObject): void {
+  for (const slot of plan.slots) {
+    if (slot.kind === 'inner') {
+      w.tag(slot.number, BYTES)
+      w.nested(() => writeMessage(w, types, slot.inner, object))
+    } else writeField(w, types, slot.field, slot.number, object[slot.field.name])
+  }
+}
+
+function writeField(
+  w: Writer,
+  types: TypeTable,
+  field: FieldFact,
+  number: number,
+  value: unknown,
+): void {
+  const target = field.ref === undefined ? undefined : types[field.ref]
+  const alias = target?.alias
+  if (field.type === 'array') {
+    for (const item of (value as readonly unknown[] | null | undefined) ?? [])
+      writeValue(w, types, field.items ?? {}, number, item, field.proto)
+    return
+  }
+  if (field.type === 'object') {
+    writeMap(
+      w,
+      types,
+      field.values ?? {},
+      number,
+      value as JsonObject | null | undefined,
+      field.proto,
+    )
+    return
+  }
+  if (alias !== undefined) {
+    // A named list is a message with `repeated … items = 1`.
+    if (value === undefined || value === null) {
+      if (field.ptr === true || field.omitempty === true) return
+    }
+    w.tag(number, BYTES)
+    w.nested(() => {
+      for (const item of (value as readonly unknown[] | null | undefined) ?? [])
+        writeValue(w, types, alias.items ?? {}, 1, item, 'string')
+    })
+    return
+  }
+  if (value === undefined || value === null) {
+    if (field.ptr === true || field.format === 'byte' || field.proto === 'bytes') return
+    writeValue(w, types, field, number, undefined, field.proto)
+    return
+  }
+  writeValue(w, types, field, number, value, field.proto)
+}
+
+function writeMap(
+  w: Writer,
+  types: TypeTable,
+  values: SchemaFact,
+  number: number,
+  map: JsonObject | null | undefined,
+  proto: string | undefined,
+): void {
+  const valueProto = /^map<[^,]+,\s*(.+)>$/.exec(proto ?? '')?.[1]
+  for (const key of Object.keys(map ?? {}).toSorted()) {
+    w.tag(number, BYTES)
+    w.nested(() => {
+      w.tag(1, BYTES)
+      w.string(key)
+      writeValue(w, types, values, 2, map?.[key], valueProto)
+    })
+  }
+}
+
+function writeValue(
+  w: Writer,
+  types: TypeTable,
+  schema: SchemaFact,
+  number: number,
+  value: unknown,
+  proto: string | undefined,
+): void {
+  if (schema.ref !== undefined) {
+    const fact = types[schema.ref]
+    w.tag(number, BYTES)
+    if (fact?.alias !== undefined) {
+      const { alias } = fact
+      w.nested(() => {
+        for (const item of (value as readonly unknown[] | null | undefined) ?? [])
+          writeValue(w, types, alias.items ?? {}, 1, item, 'string')
+      })
+      return
+    }
+    w.nested(() =>
+      fact?.scalar === undefined
+        ? writeMessage(w, types, planOf(types, schema.ref ?? ''), (value ?? {}) as JsonObject)
+        : writeScalar(w, types, lastName(schema.ref ?? ''), value),
+    )
+    return
+  }
+  switch (schema.type) {
+    case 'array':
+      // A list as the value of a map is a message with `repeated … items = 1`.
+      w.tag(number, BYTES)
+      w.nested(() => {
+        for (const item of (value as readonly unknown[] | null | undefined) ?? [])
+          writeValue(w, types, schema.items ?? {}, 1, item, 'string')
+      })
+      return
+    case 'boolean':
+      w.tag(number, VARINT)
+      w.byte(value === true ? 1 : 0)
+      return
+    case 'integer':
+      w.tag(number, VARINT)
+      w.varint(typeof value === 'number' ? value : 0)
+      return
+    case 'number':
+      w.tag(number, FIXED64)
+      w.double(typeof value === 'number' ? value : 0)
+      return
+    default:
+      w.tag(number, BYTES)
+      if (schema.format === 'byte' || proto === 'bytes') {
+        const bytes = Buffer.from(typeof value === 'string' ? value : '', 'base64')
+        w.varint(bytes.length)
+        w.raw(bytes)
+      } else w.string(typeof value === 'string' ? value : '')
+  }
+}
+
+function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown): void {
+  switch (name) {
+    case 'Time':
+    case 'MicroTime': {
+      if (typeof value !== 'string' || value === '') return
+      const ms = Date.parse(value)
+      const seconds = Math.floor(ms / 1000)
+      const fraction = /\.(\d+)/.exec(value)?.[1] ?? ''
+      w.tag(1, VARINT)
+      w.varint64(BigInt(seconds))
+      w.tag(2, VARINT)
+      w.varint(name === 'Time' ? 0 : Number(fraction.padEnd(9, '0').slice(0, 9)))
+      return
+    }
+    case 'Quantity':
+      w.tag(1, BYTES)
+      w.string(String(value ?? '0'))
+      return
+    case 'Duration':
+      w.tag(1, VARINT)
+      w.varint64(durationNanos(typeof value === 'string' ? value : '0s'))
+      return
+    case 'IntOrString': {
+      const isText = typeof value === 'string'
+      w.tag(1, VARINT)
+      w.varint(isText ? 1 : 0)
+      w.tag(2, VARINT)
+      w.varint(isText ? 0 : Number(value ?? 0))
+      w.tag(3, BYTES)
+      w.string(isText ? value : '')
+      return
+    }
+    case 'JSONSchemaPropsOrBool': {
+      const isBool = typeof value === 'boolean'
+      w.tag(1, VARINT)
+      w.byte(value === false ? 0 : 1)
+      if (!isBool && value !== undefined && value !== null) nestedSchema(w, types, 2, value)
+      return
+    }
+    case 'JSONSchemaPropsOrArray':
+      if (Array.isArray(value)) for (const item of value) nestedSchema(w, types, 2, item)
+      else if (value !== undefined && value !== null) nestedSchema(w, types, 1, value)
+      return
+    case 'JSONSchemaPropsOrStringArray':
+      if (Array.isArray(value)) {
+        for (const item of value) {
+          w.tag(2, BYTES)
+          w.string(String(item))
+        }
+      } else if (value !== undefined && value !== null) nestedSchema(w, types, 1, value)
+      return
+    default: {
+      // RawExtension, FieldsV1, JSON: the text of the JSON inside.
+      if (value === undefined || value === null) return
+      const bytes = text.encode(JSON.stringify(value))
+      w.tag(1, BYTES)
+      w.varint(bytes.length)
+      w.raw(bytes)
+    }
+  }
+}
+
+const SCHEMA_PROPS = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps'
+function nestedSchema(w: Writer, types: TypeTable, number: number, value: unknown): void {
+  w.tag(number, BYTES)
+  w.nested(() => writeMessage(w, types, planOf(types, SCHEMA_PROPS), value as JsonObject))
+}
+
+const UNIT_NANOS: Readonly<Record<string, bigint>> = {
+  ns: 1n,
+  us: 1000n,
+  µs: 1000n,
+  ms: 1_000_000n,
+  s: 1_000_000_000n,
+  m: 60_000_000_000n,
+  h: 3_600_000_000_000n,
+}
+
+/** Go's form of a duration, `1h2m3.5s`, in nanoseconds. */
+export function durationNanos(duration: string): bigint {
+  let nanos = 0n
+  for (const [, whole = '0', fraction = '', unit = 's'] of duration.matchAll(
+    /(\d*)(?:\.(\d+))?(ns|us|µs|ms|s|m|h)/g,
+  )) {
+    const scale = UNIT_NANOS[unit] ?? 0n
+    nanos +=
+      BigInt(whole || '0') * scale +
+      (fraction === '' ? 0n : (BigInt(fraction) * scale) / 10n ** BigInt(fraction.length))
+  }
+  return duration.startsWith('-') ? -nanos : nanos
+}
+
+/** Nanoseconds in Go's form: `1h2m3.5s`. */
+export function formatDuration(nanos: bigint): string {
+  if (nanos === 0n) return '0s'
+  const sign = nanos < 0n ? '-' : ''
+  const size = nanos < 0n ? -nanos : nanos
+  const decimal = (value: bigint, unit: bigint): string => {
+    const fraction = (value % unit)
+      .toString()
+      .padStart(unit.toString().length - 1, '0')
+      .replace(/0+$/, '')
+    return `${value / unit}${fraction === '' ? '' : `.${fraction}`}`
+  }
+  if (size < 1000n) return `${sign}${size}ns`
+  if (size < 1_000_000n) return `${sign}${decimal(size, 1000n)}µs`
+  if (size < 1_000_000_000n) return `${sign}${decimal(size, 1_000_000n)}ms`
+  const hours = size / 3_600_000_000_000n
+  const minutes = (size / 60_000_000_000n) % 60n
+  const seconds = decimal(size % 60_000_000_000n, 1_000_000_000n)
+  return `${sign}${hours > 0n ? `${hours}h` : ''}${hours > 0n || minutes > 0n ? `${minutes}m` : ''}${seconds}s`
+}
+
+function readMessage(
+  r: Reader,
+  types: TypeTable,
+  plan: MessagePlan,
+  object: JsonObject,
+): JsonObject {
+  while (r.more) {
+    const key = r.small()
+    const slot = plan.byNumber.get(key >>> 3)
+    const wire = key & 7
+    if (slot === undefined) {
+      r.skip(wire)
+      continue
+    }
+    if (slot.kind === 'inner') readMessage(new Reader(r.bytes()), types, slot.inner, object)
+    else readField(r, types, slot.field, wire, object)
+  }
+  return object
+}
+
+function readField(
+  r: Reader,
+  types: TypeTable,
+  field: FieldFact,
+  wire: number,
+  object: JsonObject,
+): void {
+  const { name } = field
+  if (field.type === 'array') {
+    const list = (object[name] ??= []) as unknown[]
+    const item = field.items ?? {}
+    if (
+      wire === BYTES &&
+      (item.type === 'integer' || item.type === 'number' || item.type === 'boolean')
+    ) {
+      const packed = new Reader(r.bytes())
+      while (packed.more) list.push(readValue(packed, types, item, field.proto))
+    } else list.push(readValue(r, types, item, field.proto))
+    return
+  }
+  if (field.type === 'object') {
+    const map = (object[name] ??= {}) as JsonObject
+    const entry = new Reader(r.bytes())
+    const valueProto = /^map<[^,]+,\s*(.+)>$/.exec(field.proto ?? '')?.[1]
+    let key = ''
+    let value: unknown
+    while (entry.more) {
+      const tag = entry.small()
+      if (tag >>> 3 === 1) key = entry.string()
+      else if (tag >>> 3 === 2) value = readValue(entry, types, field.values ?? {}, valueProto)
+      else entry.skip(tag & 7)
+    }
+    Object.defineProperty(map, key, {
+      value: value === undefined ? emptyOf(field.values) : value,
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    })
+    return
+  }
+  object[name] = readValue(r, types, field, field.proto)
+}
+
+const emptyOf = (schema: SchemaFact | undefined): unknown =>
+  schema?.ref === undefined
+    ? schema?.type === 'string'
+      ? ''
+      : schema?.type === 'integer'
+        ? 0
+        : null
+    : {}
+
+function readValue(
+  r: Reader,
+  types: TypeTable,
+  schema: SchemaFact,
+  proto: string | undefined,
+): unknown {
+  if (schema.ref !== undefined) {
+    const fact: TypeFact | undefined = types[schema.ref]
+    const inner = new Reader(r.bytes())
+    if (fact?.alias !== undefined) return readAlias(inner, types, fact.alias)
+    return fact?.scalar === undefined
+      ? readMessage(inner, types, planOf(types, schema.ref), {})
+      : readScalar(inner, types, lastName(schema.ref))
+  }
+  switch (schema.type) {
+    case 'array':
+      return readAlias(new Reader(r.bytes()), types, schema)
+    case 'boolean':
+      return r.small() !== 0
+    case 'integer':
+      return Number(BigInt.asIntN(64, r.varint()))
+    case 'number':
+      return r.double()
+    default:
+      return schema.format === 'byte' || proto === 'bytes'
+        ? Buffer.from(r.bytes()).toString('base64')
+        : r.string()
+  }
+}
+
+function readAlias(r: Reader, types: TypeTable, alias: SchemaFact): unknown[] {
+  const list: unknown[] = []
+  while (r.more) {
+    const key = r.small()
+    if (key >>> 3 === 1) list.push(readValue(r, types, alias.items ?? {}, 'string'))
+    else r.skip(key & 7)
+  }
+  return list
+}
+
+function readScalar(r: Reader, types: TypeTable, name: string): unknown {
+  const numbers = new Map<number, bigint>()
+  const chunks = new Map<number, Uint8Array[]>()
+  while (r.more) {
+    const key = r.small()
+    const number = key >>> 3
+    if ((key & 7) === VARINT) numbers.set(number, BigInt.asIntN(64, r.varint()))
+    else if ((key & 7) === BYTES) chunks.set(number, [...(chunks.get(number) ?? []), r.bytes()])
+    else r.skip(key & 7)
+  }
+  const chunk = (number: number): string =>
+    decodeText.decode(chunks.get(number)?.[0] ?? new Uint8Array())
+  const schema = (bytes: Uint8Array): JsonObject =>
+    readMessage(new Reader(bytes), types, planOf(types, SCHEMA_PROPS), {})
+  switch (name) {
+    case 'Time':
+    case 'MicroTime': {
+      if (numbers.size === 0) return null
+      const seconds = new Date(Number(numbers.get(1) ?? 0n) * 1000).toISOString().slice(0, 19)
+      if (name === 'Time') return `${seconds}Z`
+      return `${seconds}.${String(Math.trunc(Number(numbers.get(2) ?? 0n) / 1000)).padStart(6, '0')}Z`
+    }
+    case 'Quantity':
+      return chunk(1)
+    case 'Duration':
+      return formatDuration(numbers.get(1) ?? 0n)
+    case 'IntOrString':
+      return numbers.get(1) === 1n ? chunk(3) : Number(numbers.get(2) ?? 0n)
+    case 'JSONSchemaPropsOrBool': {
+      const inner = chunks.get(2)?.[0]
+      return inner === undefined ? numbers.get(1) === 1n : schema(inner)
+    }
+    case 'JSONSchemaPropsOrArray': {
+      const one = chunks.get(1)?.[0]
+      return one === undefined ? (chunks.get(2) ?? []).map(schema) : schema(one)
+    }
+    case 'JSONSchemaPropsOrStringArray': {
+      const one = chunks.get(1)?.[0]
+      return one === undefined
+        ? (chunks.get(2) ?? []).map((bytes) => decodeText.decode(bytes))
+        : schema(one)
+    }
+    default: {
+      const raw = chunks.get(1)?.[0]
+      if (raw === undefined || raw.length === 0) return null
+      try {
+        return JSON.parse(decodeText.decode(raw)) as unknown
+      } catch {
+        throw badRequest('the protobuf body has an embedded object that is not JSON')
+      }
+    }
+  }
+}
+
+/** The whole form of an object: magic, envelope, message. */
+export function encodeProtobuf(
+  types: TypeTable,
+  definition: string,
+  object: { readonly apiVersion?: unknown; readonly kind?: unknown },
+): Uint8Array {
+  const w = new Writer()
+  w.raw(MAGIC)
+  w.tag(1, BYTES)
+  w.nested(() => {
+    w.tag(1, BYTES)
+    w.string(String(object.apiVersion ?? ''))
+    w.tag(2, BYTES)
+    w.string(String(object.kind ?? ''))
+  })
+  w.tag(2, BYTES)
+  w.nested(() => writeMessage(w, types, planOf(types, definition), object as JsonObject))
+  w.tag(3, BYTES)
+  w.string('')
+  w.tag(4, BYTES)
+  w.string('')
+  return w.done()
+}
+
+/** Only the message, without the envelope: what lists hold. */
+export function encodeProtobufMessage(
+  types: TypeTable,
+  definition: string,
+  object: JsonObject,
+): Uint8Array {
+  const w = new Writer()
+  writeMessage(w, types, planOf(types, definition), object)
+  return w.done()
+}
+
+export interface Envelope {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly raw: Uint8Array
+}
+
+/** Opens the envelope. Throws 400 for what is none. */
+export function readEnvelope(bytes: Uint8Array): Envelope {
+  if (bytes.length < 4 || MAGIC.some((byte, i) => bytes[i] !== byte)) {
+    throw badRequest(
+      'the body is not in the protobuf form of Kubernetes: it does not begin with "k8s\\0"',
+    )
+  }
+  const r = new Reader(bytes, 4)
+  let [apiVersion, kind, raw] = ['', '', new Uint8Array()]
+  while (r.more) {
+    const key = r.small()
+    if (key === 10) {
+      const meta = new Reader(r.bytes())
+      while (meta.more) {
+        const inner = meta.small()
+        if (inner === 10) apiVersion = meta.string()
+        else if (inner === 18) kind = meta.string()
+        else meta.skip(inner & 7)
+      }
+    } else if (key === 18) raw = Uint8Array.from(r.bytes())
+    else r.skip(key & 7)
+  }
+  return { apiVersion, kind, raw }
+}
+
+/** The message of a type, with the kind and version of its envelope. */
+export function decodeProtobuf(
+  types: TypeTable,
+  definition: string,
+  { apiVersion, kind, raw }: Envelope,
+): JsonObject {
+  return readMessage(new Reader(raw), types, planOf(types, definition), { kind, apiVersion })
+}
+
+/** One event of a watch: its length in 4 bytes, then a bare WatchEvent with the enveloped object inside. */
+export function encodeWatchFrame(type: string, object: Uint8Array): Uint8Array {
+  const w = new Writer()
+  w.tag(1, BYTES)
+  w.string(type)
+  w.tag(2, BYTES)
+  w.nested(() => {
+    w.tag(1, BYTES)
+    w.varint(object.length)
+    w.raw(object)
+  })
+  const event = w.done()
+  const frame = new Uint8Array(event.length + 4)
+  new DataView(frame.buffer).setUint32(0, event.length)
+  frame.set(event, 4)
+  return frame
+}
