@@ -1,0 +1,17 @@
+export { followInformer, type Change, type Follow } from './follow.ts'
+export {
+  DEFAULT_BRIDGE,
+  DEFAULT_POD_TABLE,
+  removePodNetwork,
+  setUpPodNetwork,
+  type PodNetwork,
+  type PodNetworkOptions,
+} from './cni.ts'
+export type { HostPort } from './proxy/ledger.ts'
+export {
+  DEFAULT_SERVICE_TABLE,
+  removeServiceRules,
+  startServiceProxy,
+  type ServiceProxy,
+  type ServiceProxyOptions,
+} from './proxy/service-proxy.ts'
