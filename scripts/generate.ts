@@ -38,6 +38,7 @@ const { types } = read<{ types: Record<string, TypeFact> }>('types.json')
 const { resources } = read<{ resources: readonly ResourceFact[] }>('resources.json')
 
 const META = 'io.k8s.apimachinery.'
+const QUANTITY = `${META}pkg.api.resource.Quantity`
 /** Always there once the server has answered, whatever the schema says. */
 const ALWAYS_PRESENT: Readonly<Record<string, readonly string[]>> = {
   ObjectMeta: ['name', 'uid', 'resourceVersion', 'creationTimestamp'],
@@ -62,6 +63,8 @@ function render(
   used: Set<string>,
 ): string {
   if (schema.ref !== undefined) {
+    // On the wire a quantity is text; what that text means is machinery's business.
+    if (schema.ref === QUANTITY) return 'string'
     const target = locate(schema.ref)
     if (target.module === module) return target.name
     used.add(target.module)

@@ -4,14 +4,14 @@ import type * as meta from '#machinery'
 export interface ContainerResourceMetricSource {
   readonly name: string
   readonly targetAverageUtilization?: number
-  readonly targetAverageValue?: meta.Quantity
+  readonly targetAverageValue?: string
   readonly container: string
 }
 
 export interface ContainerResourceMetricStatus {
   readonly name: string
   readonly currentAverageUtilization?: number
-  readonly currentAverageValue: meta.Quantity
+  readonly currentAverageValue: string
   readonly container: string
 }
 
@@ -24,15 +24,15 @@ export interface CrossVersionObjectReference {
 export interface ExternalMetricSource {
   readonly metricName: string
   readonly metricSelector?: meta.LabelSelector
-  readonly targetValue?: meta.Quantity
-  readonly targetAverageValue?: meta.Quantity
+  readonly targetValue?: string
+  readonly targetAverageValue?: string
 }
 
 export interface ExternalMetricStatus {
   readonly metricName: string
   readonly metricSelector?: meta.LabelSelector
-  readonly currentValue: meta.Quantity
-  readonly currentAverageValue?: meta.Quantity
+  readonly currentValue: string
+  readonly currentAverageValue?: string
 }
 
 export interface HorizontalPodAutoscaler {
@@ -94,41 +94,41 @@ export interface MetricStatus {
 export interface ObjectMetricSource {
   readonly target: CrossVersionObjectReference
   readonly metricName: string
-  readonly targetValue: meta.Quantity
+  readonly targetValue: string
   readonly selector?: meta.LabelSelector
-  readonly averageValue?: meta.Quantity
+  readonly averageValue?: string
 }
 
 export interface ObjectMetricStatus {
   readonly target: CrossVersionObjectReference
   readonly metricName: string
-  readonly currentValue: meta.Quantity
+  readonly currentValue: string
   readonly selector?: meta.LabelSelector
-  readonly averageValue?: meta.Quantity
+  readonly averageValue?: string
 }
 
 export interface PodsMetricSource {
   readonly metricName: string
-  readonly targetAverageValue: meta.Quantity
+  readonly targetAverageValue: string
   readonly selector?: meta.LabelSelector
 }
 
 export interface PodsMetricStatus {
   readonly metricName: string
-  readonly currentAverageValue: meta.Quantity
+  readonly currentAverageValue: string
   readonly selector?: meta.LabelSelector
 }
 
 export interface ResourceMetricSource {
   readonly name: string
   readonly targetAverageUtilization?: number
-  readonly targetAverageValue?: meta.Quantity
+  readonly targetAverageValue?: string
 }
 
 export interface ResourceMetricStatus {
   readonly name: string
   readonly currentAverageUtilization?: number
-  readonly currentAverageValue: meta.Quantity
+  readonly currentAverageValue: string
 }
 
 export interface Scale {

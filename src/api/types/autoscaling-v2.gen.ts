@@ -39,7 +39,7 @@ export interface HPAScalingRules {
   readonly stabilizationWindowSeconds?: number
   readonly selectPolicy?: string
   readonly policies?: readonly HPAScalingPolicy[]
-  readonly tolerance?: meta.Quantity
+  readonly tolerance?: string
 }
 
 export interface HorizontalPodAutoscaler {
@@ -112,14 +112,14 @@ export interface MetricStatus {
 
 export interface MetricTarget {
   readonly type: string
-  readonly value?: meta.Quantity
-  readonly averageValue?: meta.Quantity
+  readonly value?: string
+  readonly averageValue?: string
   readonly averageUtilization?: number
 }
 
 export interface MetricValueStatus {
-  readonly value?: meta.Quantity
-  readonly averageValue?: meta.Quantity
+  readonly value?: string
+  readonly averageValue?: string
   readonly averageUtilization?: number
 }
 

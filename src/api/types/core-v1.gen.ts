@@ -293,7 +293,7 @@ export interface ContainerStatus {
   readonly imageID: string
   readonly containerID?: string
   readonly started?: boolean
-  readonly allocatedResources?: { readonly [key: string]: meta.Quantity }
+  readonly allocatedResources?: { readonly [key: string]: string }
   readonly resources?: ResourceRequirements
   readonly volumeMounts?: readonly VolumeMountStatus[]
   readonly user?: ContainerUser
@@ -327,7 +327,7 @@ export interface DownwardAPIVolumeSource {
 
 export interface EmptyDirVolumeSource {
   readonly medium?: string
-  readonly sizeLimit?: meta.Quantity
+  readonly sizeLimit?: string
 }
 
 export interface EndpointAddress {
@@ -645,11 +645,11 @@ export interface LimitRange {
 
 export interface LimitRangeItem {
   readonly type: string
-  readonly max?: { readonly [key: string]: meta.Quantity }
-  readonly min?: { readonly [key: string]: meta.Quantity }
-  readonly default?: { readonly [key: string]: meta.Quantity }
-  readonly defaultRequest?: { readonly [key: string]: meta.Quantity }
-  readonly maxLimitRequestRatio?: { readonly [key: string]: meta.Quantity }
+  readonly max?: { readonly [key: string]: string }
+  readonly min?: { readonly [key: string]: string }
+  readonly default?: { readonly [key: string]: string }
+  readonly defaultRequest?: { readonly [key: string]: string }
+  readonly maxLimitRequestRatio?: { readonly [key: string]: string }
 }
 
 export interface LimitRangeList {
@@ -760,7 +760,7 @@ export interface NodeAffinity {
 export interface NodeAllocatableResourceClaimStatus {
   readonly resourceClaimName: string
   readonly containers?: readonly string[]
-  readonly resources: { readonly [key: string]: meta.Quantity }
+  readonly resources: { readonly [key: string]: string }
 }
 
 export interface NodeCondition {
@@ -840,8 +840,8 @@ export interface NodeSpec {
 }
 
 export interface NodeStatus {
-  readonly capacity?: { readonly [key: string]: meta.Quantity }
-  readonly allocatable?: { readonly [key: string]: meta.Quantity }
+  readonly capacity?: { readonly [key: string]: string }
+  readonly allocatable?: { readonly [key: string]: string }
   readonly phase?: 'Pending' | 'Running' | 'Terminated'
   readonly conditions?: readonly NodeCondition[]
   readonly addresses?: readonly NodeAddress[]
@@ -936,9 +936,9 @@ export interface PersistentVolumeClaimSpec {
 export interface PersistentVolumeClaimStatus {
   readonly phase?: 'Bound' | 'Lost' | 'Pending'
   readonly accessModes?: readonly ('ReadOnlyMany' | 'ReadWriteMany' | 'ReadWriteOnce' | 'ReadWriteOncePod')[]
-  readonly capacity?: { readonly [key: string]: meta.Quantity }
+  readonly capacity?: { readonly [key: string]: string }
   readonly conditions?: readonly PersistentVolumeClaimCondition[]
-  readonly allocatedResources?: { readonly [key: string]: meta.Quantity }
+  readonly allocatedResources?: { readonly [key: string]: string }
   readonly allocatedResourceStatuses?: { readonly [key: string]: 'ControllerResizeInProgress' | 'ControllerResizeInfeasible' | 'NodeResizeInProgress' | 'NodeResizeInfeasible' | 'NodeResizePending' }
   readonly currentVolumeAttributesClassName?: string
   readonly modifyVolumeStatus?: ModifyVolumeStatus
@@ -987,7 +987,7 @@ export interface PersistentVolumeSource {
 }
 
 export interface PersistentVolumeSpec {
-  readonly capacity?: { readonly [key: string]: meta.Quantity }
+  readonly capacity?: { readonly [key: string]: string }
   readonly gcePersistentDisk?: GCEPersistentDiskVolumeSource
   readonly awsElasticBlockStore?: AWSElasticBlockStoreVolumeSource
   readonly hostPath?: HostPathVolumeSource
@@ -1234,7 +1234,7 @@ export interface PodSpec {
   readonly runtimeClassName?: string
   readonly enableServiceLinks?: boolean
   readonly preemptionPolicy?: 'Never' | 'PreemptLowerPriority'
-  readonly overhead?: { readonly [key: string]: meta.Quantity }
+  readonly overhead?: { readonly [key: string]: string }
   readonly topologySpreadConstraints?: readonly TopologySpreadConstraint[]
   readonly setHostnameAsFQDN?: boolean
   readonly os?: PodOS
@@ -1265,7 +1265,7 @@ export interface PodStatus {
   readonly resize?: string
   readonly resourceClaimStatuses?: readonly PodResourceClaimStatus[]
   readonly extendedResourceClaimStatus?: PodExtendedResourceClaimStatus
-  readonly allocatedResources?: { readonly [key: string]: meta.Quantity }
+  readonly allocatedResources?: { readonly [key: string]: string }
   readonly resources?: ResourceRequirements
   readonly nodeAllocatableResourceClaimStatuses?: readonly NodeAllocatableResourceClaimStatus[]
 }
@@ -1435,7 +1435,7 @@ export interface ResourceClaim {
 export interface ResourceFieldSelector {
   readonly containerName?: string
   readonly resource: string
-  readonly divisor?: meta.Quantity
+  readonly divisor?: string
 }
 
 export interface ResourceHealth {
@@ -1460,19 +1460,19 @@ export interface ResourceQuotaList {
 }
 
 export interface ResourceQuotaSpec {
-  readonly hard?: { readonly [key: string]: meta.Quantity }
+  readonly hard?: { readonly [key: string]: string }
   readonly scopes?: readonly ('BestEffort' | 'CrossNamespacePodAffinity' | 'NotBestEffort' | 'NotTerminating' | 'PriorityClass' | 'Terminating' | 'VolumeAttributesClass')[]
   readonly scopeSelector?: ScopeSelector
 }
 
 export interface ResourceQuotaStatus {
-  readonly hard?: { readonly [key: string]: meta.Quantity }
-  readonly used?: { readonly [key: string]: meta.Quantity }
+  readonly hard?: { readonly [key: string]: string }
+  readonly used?: { readonly [key: string]: string }
 }
 
 export interface ResourceRequirements {
-  readonly limits?: { readonly [key: string]: meta.Quantity }
-  readonly requests?: { readonly [key: string]: meta.Quantity }
+  readonly limits?: { readonly [key: string]: string }
+  readonly requests?: { readonly [key: string]: string }
   readonly claims?: readonly ResourceClaim[]
 }
 
@@ -1829,8 +1829,8 @@ export interface VolumeProjection {
 }
 
 export interface VolumeResourceRequirements {
-  readonly limits?: { readonly [key: string]: meta.Quantity }
-  readonly requests?: { readonly [key: string]: meta.Quantity }
+  readonly limits?: { readonly [key: string]: string }
+  readonly requests?: { readonly [key: string]: string }
 }
 
 export interface VolumeSource {

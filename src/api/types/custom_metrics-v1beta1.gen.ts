@@ -16,7 +16,7 @@ export interface MetricValue {
   readonly metricName: string
   readonly timestamp: meta.Time
   readonly window?: number
-  readonly value: meta.Quantity
+  readonly value: string
   readonly selector?: meta.LabelSelector
 }
 

@@ -21,7 +21,7 @@ export interface MetricValue {
   readonly metric: MetricIdentifier
   readonly timestamp: meta.Time
   readonly windowSeconds?: number
-  readonly value: meta.Quantity
+  readonly value: string
 }
 
 export interface MetricValueList {

@@ -8,7 +8,7 @@ export interface ExternalMetricValue {
   readonly metricLabels: { readonly [key: string]: string }
   readonly timestamp: meta.Time
   readonly window?: number
-  readonly value: meta.Quantity
+  readonly value: string
 }
 
 export interface ExternalMetricValueList {

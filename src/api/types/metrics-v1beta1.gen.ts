@@ -3,7 +3,7 @@ import type * as meta from '#machinery'
 
 export interface ContainerMetrics {
   readonly name: string
-  readonly usage: { readonly [key: string]: meta.Quantity }
+  readonly usage: { readonly [key: string]: string }
 }
 
 export interface NodeMetrics {
@@ -12,7 +12,7 @@ export interface NodeMetrics {
   readonly metadata?: meta.ObjectMeta
   readonly timestamp: meta.Time
   readonly window: meta.Duration
-  readonly usage: { readonly [key: string]: meta.Quantity }
+  readonly usage: { readonly [key: string]: string }
 }
 
 export interface NodeMetricsList {

@@ -3,7 +3,7 @@ import type * as coreV1 from './core-v1.gen.ts'
 import type * as meta from '#machinery'
 
 export interface Overhead {
-  readonly podFixed?: { readonly [key: string]: meta.Quantity }
+  readonly podFixed?: { readonly [key: string]: string }
 }
 
 export interface RuntimeClass {

@@ -23,23 +23,23 @@ export interface CELDeviceSelector {
 }
 
 export interface CapacityRequestPolicy {
-  readonly default?: meta.Quantity
-  readonly validValues?: readonly meta.Quantity[]
+  readonly default?: string
+  readonly validValues?: readonly string[]
   readonly validRange?: CapacityRequestPolicyRange
 }
 
 export interface CapacityRequestPolicyRange {
-  readonly min: meta.Quantity
-  readonly max?: meta.Quantity
-  readonly step?: meta.Quantity
+  readonly min: string
+  readonly max?: string
+  readonly step?: string
 }
 
 export interface CapacityRequirements {
-  readonly requests?: { readonly [key: string]: meta.Quantity }
+  readonly requests?: { readonly [key: string]: string }
 }
 
 export interface Counter {
-  readonly value: meta.Quantity
+  readonly value: string
 }
 
 export interface CounterSet {
@@ -86,7 +86,7 @@ export interface DeviceAttribute {
 }
 
 export interface DeviceCapacity {
-  readonly value: meta.Quantity
+  readonly value: string
   readonly requestPolicy?: CapacityRequestPolicy
 }
 
@@ -156,7 +156,7 @@ export interface DeviceRequestAllocationResult {
   readonly bindingConditions?: readonly string[]
   readonly bindingFailureConditions?: readonly string[]
   readonly shareID?: string
-  readonly consumedCapacity?: { readonly [key: string]: meta.Quantity }
+  readonly consumedCapacity?: { readonly [key: string]: string }
 }
 
 export interface DeviceSelector {
@@ -236,7 +236,7 @@ export interface NetworkDeviceData {
 
 export interface NodeAllocatableResourceMapping {
   readonly capacityKey?: string
-  readonly allocationMultiplier?: meta.Quantity
+  readonly allocationMultiplier?: string
 }
 
 export interface OpaqueDeviceConfiguration {

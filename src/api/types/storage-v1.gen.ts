@@ -61,8 +61,8 @@ export interface CSIStorageCapacity {
   readonly metadata: meta.ObjectMeta
   readonly nodeTopology?: meta.LabelSelector
   readonly storageClassName: string
-  readonly capacity?: meta.Quantity
-  readonly maximumVolumeSize?: meta.Quantity
+  readonly capacity?: string
+  readonly maximumVolumeSize?: string
 }
 
 export interface CSIStorageCapacityList {

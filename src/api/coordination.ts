@@ -1,0 +1,225 @@
+/** Leases, endpoint slices, classes of priority and of runtimes: small kinds of small groups. */
+import {
+  FieldPath,
+  duplicate,
+  forbiddenField,
+  invalidValue,
+  required,
+  type FieldError,
+} from '#machinery'
+import { isIP } from './addresses.ts'
+import { firstOf, UNSET } from './columns.ts'
+import { notSpecial } from './core/service.ts'
+import { validateTolerations } from './core/pod/validate-scheduling.ts'
+import { checkQuantity, checkResourceName } from './core/pod/resources.ts'
+import { defineResource } from './define.ts'
+import {
+  endpointSlices as endpointSlicesRef,
+  leases as leasesRef,
+  priorityClasses as priorityClassesRef,
+  runtimeClasses as runtimeClassesRef,
+} from './resources.gen.ts'
+import { check, dnsLabel, dnsSubdomain, immutable, portNumber, validateLabels } from './rules.ts'
+import type { EndpointSlice, PriorityClass } from './types.gen.ts'
+
+export const leases = defineResource(leasesRef, {
+  validate: ({ spec }) => {
+    const path = FieldPath.of('spec')
+    const { leaseDurationSeconds: seconds, leaseTransitions } = spec
+    const errors: FieldError[] = []
+    if (seconds !== undefined && seconds <= 0) {
+      errors.push(
+        invalidValue(path.child('leaseDurationSeconds'), seconds, 'must be greater than 0'),
+      )
+    }
+    if (leaseTransitions !== undefined && leaseTransitions < 0) {
+      errors.push(
+        invalidValue(
+          path.child('leaseTransitions'),
+          leaseTransitions,
+          'must be greater than or equal to 0',
+        ),
+      )
+    }
+    if (
+      spec.preferredHolder !== undefined &&
+      spec.preferredHolder !== '' &&
+      (spec.strategy ?? '') === ''
+    ) {
+      errors.push(
+        forbiddenField(
+          path.child('preferredHolder'),
+          'may only be specified when `strategy` is defined',
+        ),
+      )
+    }
+    return errors
+  },
+  cells: { Holder: ({ spec }) => spec.holderIdentity ?? '' },
+})
+
+const MAX_ENDPOINTS = 1000
+const MAX_ADDRESSES = 100
+const MAX_PORTS = 20_000
+
+function validateSlice(slice: EndpointSlice): readonly FieldError[] {
+  const { endpoints, ports = [], addressType } = slice
+  const errors: FieldError[] = []
+  const path = FieldPath.of('endpoints')
+  const tooMany = (at: FieldPath, count: number, max: number): void => {
+    if (count <= max) return
+    errors.push({
+      type: 'FieldValueTooMany',
+      field: at.toString(),
+      detail: `Too many: ${count}: must have at most ${max} items`,
+    })
+  }
+  const all = endpoints ?? []
+  tooMany(path, all.length, MAX_ENDPOINTS)
+  for (const [i, { addresses, hostname = '', nodeName = '' }] of all.entries()) {
+    const at = path.index(i)
+    if (addresses.length === 0) {
+      errors.push(required(at.child('addresses'), 'must contain at least 1 address'))
+    }
+    tooMany(at.child('addresses'), addresses.length, MAX_ADDRESSES)
+    for (const [j, address] of addresses.entries()) {
+      errors.push(...validateAddress(address, addressType, at.child('addresses').index(j)))
+    }
+    if (hostname !== '') errors.push(...check(at.child('hostname'), hostname, dnsLabel))
+    if (nodeName !== '') errors.push(...check(at.child('nodeName'), nodeName, dnsSubdomain))
+  }
+  tooMany(FieldPath.of('ports'), ports.length, MAX_PORTS)
+  const names = new Set<string>()
+  for (const [i, { name = '', port }] of ports.entries()) {
+    const at = FieldPath.of('ports').index(i)
+    if (name !== '') errors.push(...check(at.child('name'), name, dnsLabel))
+    if (names.has(name)) errors.push(duplicate(at.child('name'), name))
+    names.add(name)
+    if (port !== undefined) errors.push(...check(at.child('port'), port, portNumber))
+  }
+  return errors
+}
+
+function validateAddress(address: string, type: string, at: FieldPath): readonly FieldError[] {
+  switch (type) {
+    case 'IPv4':
+      if (isIP(address) !== 4) return [invalidValue(at, address, 'must be a valid IPv4 address')]
+      return notSpecial(address, at)
+    case 'IPv6':
+      if (isIP(address) !== 6) return [invalidValue(at, address, 'must be a valid IPv6 address')]
+      return notSpecial(address, at)
+    case 'FQDN':
+      return check(at, address.replace(/\.$/, ''), dnsSubdomain)
+    default:
+      return []
+  }
+}
+
+const MAX_SHOWN = 3
+
+export const endpointSlices = defineResource(endpointSlicesRef, {
+  defaults({ ports }) {
+    for (const port of ports ?? []) {
+      port.name ??= ''
+      port.protocol ??= 'TCP'
+    }
+  },
+  validate: validateSlice,
+  validateUpdate: (now, old) =>
+    immutable(now.addressType, old.addressType, FieldPath.of('addressType')),
+  cells: {
+    AddressType: ({ addressType }) => addressType,
+    Ports: ({ ports = [] }) =>
+      ports.length === 0
+        ? UNSET
+        : firstOf(
+            ports.map(({ port, name = '' }) =>
+              port === undefined ? (name === '' ? '*' : name) : String(port),
+            ),
+            MAX_SHOWN,
+          ),
+    Endpoints: ({ endpoints }) => {
+      const addresses = (endpoints ?? []).flatMap((each) => each.addresses)
+      return addresses.length === 0 ? UNSET : firstOf(addresses, MAX_SHOWN)
+    },
+  },
+})
+
+const HIGHEST_USER_PRIORITY = 1_000_000_000
+const SYSTEM = new Map([
+  ['system-node-critical', 2_000_001_000],
+  ['system-cluster-critical', 2_000_000_000],
+])
+
+function validatePriority({
+  metadata,
+  value = 0,
+  globalDefault,
+}: PriorityClass): readonly FieldError[] {
+  const name = metadata.name ?? ''
+  if (name.startsWith('system-')) {
+    if (SYSTEM.get(name) === value && globalDefault !== true) return []
+    return [
+      forbiddenField(
+        FieldPath.of('metadata', 'name'),
+        "priority class names with 'system-' prefix are reserved for system use only. error: " +
+          (SYSTEM.has(name)
+            ? `value of ${name} PriorityClass must be ${SYSTEM.get(name)}`
+            : `${name} is not a known system priority class`),
+      ),
+    ]
+  }
+  return value > HIGHEST_USER_PRIORITY
+    ? [
+        forbiddenField(
+          FieldPath.of('value'),
+          `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`,
+        ),
+      ]
+    : []
+}
+
+export const priorityClasses = defineResource(priorityClassesRef, {
+  defaults(priorityClass) {
+    priorityClass.preemptionPolicy ??= 'PreemptLowerPriority'
+  },
+  validate: validatePriority,
+  validateUpdate: (now, old) => [
+    ...(now.value === old.value
+      ? []
+      : [forbiddenField(FieldPath.of('value'), 'may not be changed in an update.')]),
+    ...(now.preemptionPolicy === old.preemptionPolicy
+      ? []
+      : [
+          invalidValue(
+            FieldPath.of('preemptionPolicy'),
+            now.preemptionPolicy,
+            'field is immutable',
+          ),
+        ]),
+  ],
+  cells: {
+    Value: ({ value }) => value ?? 0,
+    'Global-Default': ({ globalDefault }) => globalDefault ?? false,
+    PreemptionPolicy: ({ preemptionPolicy }) => preemptionPolicy ?? '',
+  },
+})
+
+export const runtimeClasses = defineResource(runtimeClassesRef, {
+  validate: ({ handler, overhead, scheduling }) => [
+    ...check(FieldPath.of('handler'), handler, dnsLabel),
+    ...Object.entries(overhead?.podFixed ?? {}).flatMap(([name, quantity]) => {
+      const at = FieldPath.of('overhead', 'podFixed').key(name)
+      return [...checkResourceName(name, at), ...checkQuantity(name, quantity, at)]
+    }),
+    ...validateLabels(scheduling?.nodeSelector, FieldPath.of('scheduling', 'nodeSelector')),
+    ...validateTolerations(
+      scheduling?.tolerations ?? [],
+      FieldPath.of('scheduling', 'tolerations'),
+    ),
+  ],
+  validateUpdate: (now, old) => immutable(now.handler, old.handler, FieldPath.of('handler')),
+  cells: { Handler: ({ handler }) => handler },
+})
+
+export const coordination = [endpointSlices, leases, priorityClasses, runtimeClasses]
