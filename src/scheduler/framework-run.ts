@@ -14,7 +14,7 @@ import type { Snapshot } from './snapshot.ts'
 
 export interface Framework {
   readonly plugins: readonly Plugin[]
-  preEnqueue(pod: Pod): Verdict
+  readonly preEnqueue: (pod: Pod) => Verdict
   compare(a: PodInfo, b: PodInfo): number
   /** What all plugins have to say of the pod before nodes are looked at. */
   prepareFilters(pod: PodInfo, snapshot: Snapshot): PreparedFilters
@@ -35,7 +35,7 @@ export interface PreparedFilters {
   /** Only these nodes are worth a look, say these plugins. */
   readonly nodes: ReadonlySet<string> | undefined
   readonly narrowedBy: readonly string[]
-  filter(node: NodeInfo): Verdict
+  readonly filter: (node: NodeInfo) => Verdict
   /** All plugins that have a say look at the pod's spec and the node alone. */
   readonly isLocal: boolean
 }
@@ -50,9 +50,10 @@ const withName = (verdict: Verdict, plugin: string): Verdict =>
   verdict.plugin === plugin ? verdict : { ...verdict, plugin }
 
 export function createFramework(plugins: readonly Plugin[]): Framework {
-  const withFilter = plugins.filter(({ filter, preFilter }) => filter ?? preFilter)
-  const withScore = plugins.filter(({ score }) => score)
-  const withReserve = plugins.filter(({ reserve, unreserve }) => reserve ?? unreserve)
+  const withFilter = plugins.filter((plugin) => 'filter' in plugin || 'preFilter' in plugin)
+  const withScore = plugins.filter((plugin) => 'score' in plugin)
+  const withReserve = plugins.filter((plugin) => 'reserve' in plugin || 'unreserve' in plugin)
+  const sorter = plugins.find((plugin) => 'compare' in plugin)
   const byName = new Map(plugins.map((plugin) => [plugin.name, plugin]))
   // Verdicts are made once and shared: so are their named copies.
   const named = new WeakMap<Verdict, Verdict>()
@@ -84,7 +85,7 @@ export function createFramework(plugins: readonly Plugin[]): Framework {
       }
       active.push({ plugin, state: prepared.state })
     }
-    const filters = active.filter(({ plugin }) => plugin.filter)
+    const filters = active.filter(({ plugin }) => 'filter' in plugin)
     return {
       refusal,
       nodes,
@@ -114,7 +115,9 @@ export function createFramework(plugins: readonly Plugin[]): Framework {
     }
     return {
       // Normalization compares nodes with each other: such scores cannot be kept.
-      isLocal: active.every(({ plugin }) => plugin.isLocal === true && !plugin.normalizeScores),
+      isLocal: active.every(
+        ({ plugin }) => plugin.isLocal === true && !('normalizeScores' in plugin),
+      ),
       score(nodes) {
         const totals = Array.from<number>({ length: nodes.length }).fill(0)
         for (const { plugin, state } of active) {
@@ -155,7 +158,7 @@ export function createFramework(plugins: readonly Plugin[]): Framework {
       }
       return success
     },
-    compare: plugins.find(({ compare }) => compare)?.compare ?? (() => 0),
+    compare: (a, b) => sorter?.compare?.(a, b) ?? 0,
     reserve(pod, node) {
       for (const plugin of withReserve) {
         const verdict = plugin.reserve?.(pod, node)

@@ -1,47 +1,37 @@
 /** Amounts of resources, and what a pod asks for. */
 import type { Container, Pod } from '#api'
+import { milliValue, quantityValue } from '#machinery'
 
 /** Milli-units of cpu, bytes, and whole numbers of everything else. Absent is zero. */
 export type Resources = Readonly<Record<string, number>>
-type Quantities = { readonly [key: string]: string }
+type Quantities = { readonly [key: string]: string | number }
 
 export const CPU = 'cpu'
 export const MEMORY = 'memory'
-export const EPHEMERAL_STORAGE = 'ephemeral-storage'
 export const PODS = 'pods'
 
 /** What a container that asks for nothing counts as when nodes are compared: 0.1 cores and 200 MiB. */
 const DEFAULT_MILLI_CPU = 100
 const DEFAULT_MEMORY = 200 * 1024 * 1024
 
-const SUFFIXES: Readonly<Record<string, number>> = {
-  n: 1e-9, u: 1e-6, m: 1e-3, '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18,
-  Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50, Ei: 2 ** 60,
-} // prettier-ignore
-const PARSED = new Map<string, number>()
-const MAX_PARSED = 10_000
-
-/** The number that a valid quantity stands for. */
-export function parseQuantity(text: string): number {
-  const known = PARSED.get(text)
-  if (known !== undefined) return known
-  const match = /^([+-]?[\d.]+(?:[eE][+-]?\d+)?)([a-zA-Z]*)$/.exec(text)
-  const value = match === null ? 0 : Number(match[1]) * (SUFFIXES[match[2] ?? ''] ?? 0)
-  if (PARSED.size >= MAX_PARSED) PARSED.clear()
-  PARSED.set(text, value)
-  return value
-}
+const MEMO = { milli: new Map<string, number>(), whole: new Map<string, number>() }
+const MAX_MEMO = 10_000
 
 /** Rounded up, as the scheduler counts: a thousandth of a core, or one of anything else. */
-export const amountOf = (resource: string, quantity: string): number => {
-  const amount = parseQuantity(quantity) * (resource === CPU ? 1000 : 1)
-  // 0.1 + 0.2 must not become the next whole number.
-  return Math.ceil(Math.round(amount * 1e6) / 1e6)
+export function amountOf(resource: string, quantity: string): number {
+  const isCpu = resource === CPU
+  const memo = isCpu ? MEMO.milli : MEMO.whole
+  let amount = memo.get(quantity)
+  if (amount !== undefined) return amount
+  amount = isCpu ? milliValue(quantity) : quantityValue(quantity)
+  if (memo.size >= MAX_MEMO) memo.clear()
+  memo.set(quantity, amount)
+  return amount
 }
 
 export function amountsOf(quantities: Quantities | undefined): Record<string, number> {
   const amounts: Record<string, number> = {}
-  for (const name in quantities) amounts[name] = amountOf(name, quantities[name] as string)
+  for (const name in quantities) amounts[name] = amountOf(name, String(quantities[name]))
   return amounts
 }
 

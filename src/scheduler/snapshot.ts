@@ -36,7 +36,7 @@ export class Snapshot {
   readonly #nominated = new Map<string, { pod: PodInfo; nodeName: string }>()
   readonly #imageNodes = new Map<string, number>()
   #softTaints = 0
-  /** Grows with every change of a node, or of a pod other than one just placed here. */
+  /** Grows whenever a node may have become better for some pod: not when a pod is placed. */
   generation = 0
 
   /** Nodes that exist, zones taking turns, so that a partial look sees all zones. */
@@ -122,16 +122,19 @@ export class Snapshot {
   }
 
   /** Puts the pod on the node, instead of where and what it was before. */
-  place(pod: PodInfo, nodeName: string, { isAssumed = false } = {}): void {
+  place(pod: PodInfo, nodeName: string): void {
     const before = this.#placed.get(pod.uid)
-    if (before?.node.name === nodeName && before.pod === pod) return
-    this.remove(pod.uid)
+    if (before?.pod === pod && before.node.name === nodeName) return
+    if (before !== undefined) {
+      this.#take(before.pod, before.node)
+      if (before.node.name !== nodeName || !sameLabels(before.pod.requests, pod.requests))
+        this.generation++
+    }
     let node = this.#nodes.get(nodeName)
     if (node === undefined) {
       node = new NodeInfo(nodeName)
       this.#nodes.set(nodeName, node)
     }
-    if (!isAssumed) this.generation++
     this.#put(pod, node)
   }
 
@@ -218,6 +221,7 @@ export class Snapshot {
 
   #countPod(pod: PodInfo, node: NodeInfo, change: 'add' | 'remove'): void {
     for (const counts of this.#counts.values()) counts[change](pod, node)
+    if (pod.pod.spec.affinity === undefined) return
     const own = (kind: OwnedKind, term: AffinityTerm, weight: number) => {
       const all = this.#owned[kind]
       const id = `${weight}${term.topologyKey}${term.id}`
@@ -239,7 +243,7 @@ export class Snapshot {
 const NO_LABELS: Labels = {}
 const NO_PODS: readonly PodInfo[] = []
 
-function sameLabels(a: Labels, b: Labels): boolean {
+function sameLabels<V>(a: Readonly<Record<string, V>>, b: Readonly<Record<string, V>>): boolean {
   if (a === b) return true
   const keys = Object.keys(a)
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])

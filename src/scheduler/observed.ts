@@ -1,0 +1,102 @@
+/** What the scheduler follows besides pods and nodes, in the form in which plugins ask for it. */
+import {
+  namespaces,
+  persistentVolumeClaims,
+  persistentVolumes,
+  podDisruptionBudgets,
+  replicaSets,
+  replicationControllers,
+  services,
+  statefulSets,
+  storageClasses,
+  type PodDisruptionBudget,
+} from '#api'
+import type { Informers } from '#client'
+import type { LabelSelector } from '#machinery'
+import type { ClusterEvent } from './framework.ts'
+import type { PluginContext } from './plugins/index.ts'
+import type { PodInfo } from './pod-info.ts'
+import type { Snapshot } from './snapshot.ts'
+
+export interface Observed extends PluginContext {
+  budgets(): readonly PodDisruptionBudget[]
+}
+
+/** Selectors remembered: pods of one group ask for the same. */
+const MAX_SELECTORS = 1000
+
+export function observe(
+  informers: Informers,
+  snapshot: Snapshot,
+  tell: (event: ClusterEvent) => void,
+): Observed {
+  const claims = informers.informer(persistentVolumeClaims)
+  const volumes = informers.informer(persistentVolumes)
+  const classes = informers.informer(storageClasses)
+  const budgets = informers.informer(podDisruptionBudgets)
+  const grouped = {
+    services: informers.informer(services),
+    controllers: informers.informer(replicationControllers),
+    replicaSets: informers.informer(replicaSets),
+    statefulSets: informers.informer(statefulSets),
+  }
+  const selectors = new Map<string, LabelSelector | undefined>()
+  grouped.services.onChange(() => selectors.clear())
+  grouped.controllers.onChange(() => selectors.clear())
+  for (const informer of [grouped.replicaSets, grouped.statefulSets])
+    informer.onChange((current, old) => {
+      // Their status changes with every pod, and does not matter here.
+      if (current?.metadata.generation !== old?.metadata.generation) selectors.clear()
+    })
+  for (const informer of [claims, volumes, classes])
+    informer.onChange(() => tell({ name: 'volume' }))
+  informers.informer(namespaces).onChange((current, old) => {
+    snapshot.setNamespace((current ?? old)?.metadata.name ?? '', current?.metadata.labels)
+    if (JSON.stringify(current?.metadata.labels) !== JSON.stringify(old?.metadata.labels))
+      tell({ name: 'namespace' })
+  })
+
+  /** All that the pod's Services and its workload select by, together. */
+  function findSelector({ namespace, labels, pod }: PodInfo): LabelSelector | undefined {
+    const matchLabels: Record<string, string> = {}
+    const matchExpressions: NonNullable<LabelSelector['matchExpressions']>[number][] = []
+    for (const { spec } of grouped.services.list(namespace)) {
+      const selector = Object.entries(spec?.selector ?? {})
+      if (selector.length > 0 && selector.every(([key, value]) => labels[key] === value))
+        for (const [key, value] of selector) matchLabels[key] = value
+    }
+    const owner = pod.metadata.ownerReferences?.find(({ controller }) => controller === true)
+    const key = `${namespace}/${owner?.name ?? ''}`
+    if (owner?.kind === 'ReplicationController')
+      Object.assign(matchLabels, grouped.controllers.get(key)?.spec?.selector)
+    else if (owner?.kind === 'ReplicaSet' || owner?.kind === 'StatefulSet') {
+      const workloads = owner.kind === 'ReplicaSet' ? grouped.replicaSets : grouped.statefulSets
+      const selector = workloads.get(key)?.spec?.selector
+      Object.assign(matchLabels, selector?.matchLabels)
+      matchExpressions.push(...(selector?.matchExpressions ?? []))
+    }
+    if (Object.keys(matchLabels).length === 0 && matchExpressions.length === 0) return undefined
+    return { matchLabels, matchExpressions }
+  }
+
+  return {
+    budgets: () => budgets.list(),
+    selectorFor(pod) {
+      const owner = pod.pod.metadata.ownerReferences?.find(({ controller }) => controller === true)
+      const id = `${pod.namespace} ${owner?.uid ?? ''} ${JSON.stringify(pod.labels)}`
+      if (selectors.has(id)) return selectors.get(id)
+      if (selectors.size >= MAX_SELECTORS) selectors.clear()
+      const selector = findSelector(pod)
+      selectors.set(id, selector)
+      return selector
+    },
+    volumes: {
+      claim: (namespace, name) => claims.get(`${namespace}/${name}`),
+      volume: (name) => volumes.get(name),
+      bindingMode: (name) => {
+        const found = classes.get(name)
+        return found && (found.volumeBindingMode ?? 'Immediate')
+      },
+    },
+  }
+}
