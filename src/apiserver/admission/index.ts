@@ -1,0 +1,121 @@
+/** The built-in admission plugins, in upstream's order. */
+import type { Env } from '#base'
+import { priorityClasses } from '#api'
+import type { Transport } from '#client'
+import { isStatus } from '#machinery'
+import type { Authorizer } from '../access.ts'
+import type { AdmissionPlugin } from '../admission.ts'
+import { apiServerUser } from '../auth/index.ts'
+import type { ServerInside } from '../server.ts'
+import {
+  defaultIngressClass,
+  defaultStorageClass,
+  persistentVolumeClaimResize,
+  storageObjectInUseProtection,
+  taintNodesByCondition,
+} from './defaults.ts'
+import { limitRanger } from './limit-ranger.ts'
+import { namespaceLifecycle } from './namespace-lifecycle.ts'
+import { nodeRestriction } from './node-restriction.ts'
+import {
+  certificateApproval,
+  certificateSigning,
+  certificateSubjectRestriction,
+  clusterTrustBundleAttest,
+  ownerReferencesPermissionEnforcement,
+} from './permissions.ts'
+import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
+import { defaultTolerationSeconds, priority, runtimeClass, systemPriorityClasses } from './pods.ts'
+import { resourceQuota } from './resource-quota.ts'
+import { serviceAccountAdmission } from './service-account.ts'
+
+export interface AdmissionOptions {
+  readonly env: Pick<Env, 'random'>
+  readonly authorizer: Authorizer
+  readonly podSecurity?: PodSecurityOptions
+  /** Names of plugins that are off by default upstream. */
+  readonly enable?: readonly string[]
+  readonly disable?: readonly string[]
+  /** What is asked after the built-in plugins and before quota is counted: policies and webhooks. */
+  readonly dynamic?: readonly AdmissionPlugin[]
+  /** What is asked last: `accessControl().escalationCheck`. */
+  readonly last?: readonly AdmissionPlugin[]
+}
+
+const OFF_BY_DEFAULT: readonly string[] = ['OwnerReferencesPermissionEnforcement']
+
+export function builtInAdmission(
+  inside: ServerInside,
+  {
+    env,
+    authorizer,
+    enable = [],
+    disable = [],
+    dynamic = [],
+    last = [],
+    ...options
+  }: AdmissionOptions,
+): readonly AdmissionPlugin[] {
+  const { read } = inside
+  const plugins: readonly AdmissionPlugin[] = [
+    namespaceLifecycle(read),
+    limitRanger(read),
+    serviceAccountAdmission(read, env.random),
+    nodeRestriction(read),
+    taintNodesByCondition,
+    podSecurity(read, options.podSecurity),
+    priority(read),
+    defaultTolerationSeconds,
+    defaultStorageClass(read),
+    storageObjectInUseProtection,
+    ownerReferencesPermissionEnforcement(authorizer, inside),
+    persistentVolumeClaimResize(read),
+    runtimeClass(read),
+    certificateApproval(authorizer),
+    certificateSigning(authorizer),
+    clusterTrustBundleAttest(authorizer),
+    certificateSubjectRestriction,
+    defaultIngressClass(read),
+    ...dynamic,
+    resourceQuota(read, inside.transport(apiServerUser)),
+    ...last,
+  ]
+  return plugins.filter(
+    ({ name }) =>
+      !disable.includes(name) && (!OFF_BY_DEFAULT.includes(name) || enable.includes(name)),
+  )
+}
+
+/** Makes the two priority classes that every cluster has; one list when they are there. */
+export async function ensurePriorityClasses(
+  { read }: Pick<ServerInside, 'read'>,
+  transport: Transport,
+): Promise<void> {
+  const missing = systemPriorityClasses.filter(
+    ({ name }) => read.get(priorityClasses, '', name) === undefined,
+  )
+  await Promise.all(
+    missing.map(async ({ name, value, description }) => {
+      try {
+        await transport.request({
+          method: 'POST',
+          path: '/apis/scheduling.k8s.io/v1/priorityclasses',
+          body: {
+            apiVersion: 'scheduling.k8s.io/v1',
+            kind: 'PriorityClass',
+            metadata: { name },
+            value,
+            description,
+          },
+          cause: 'system-priority-classes',
+        })
+      } catch (error) {
+        if (!isStatus(error, 'AlreadyExists')) throw error
+      }
+    }),
+  )
+}
+
+export { systemPriorityClasses, type PodSecurityOptions }
+export type { AdmissionLookups } from './words.ts'
+export { inScope, usageOf } from './quota-usage.ts'
