@@ -3,6 +3,12 @@ export * from './definition.ts'
 export * from './facts.ts'
 export * from './field.ts'
 export * from './json.ts'
+export {
+  applyConfiguration,
+  trackUpdate,
+  type Applied,
+  type OwnershipContext,
+} from './managed-fields.ts'
 export * from './object.ts'
 export { applyJsonPatch, equal } from './patch-json.ts'
 export { applyMergePatch } from './patch-merge.ts'
@@ -10,9 +16,11 @@ export { applyStrategicPatch } from './patch-strategic.ts'
 export * from './protobuf.ts'
 export * from './quantity.ts'
 export * from './selectors.ts'
+export { LEAF, shapeOf, UNTYPED, type Shape } from './shape.ts'
 export * from './status.ts'
 export * from './table.ts'
 export { decodeTyped, TypeMismatchError, type DecodeResult } from './typed.ts'
+export type { TableOptions } from './table.ts'
 export type { Quantity } from './quantity.ts'
 // Ours go before the generated ones of the same name.
 export type { WatchEvent } from './object.ts'

@@ -1,0 +1,340 @@
+/**
+ * Sets of fields in the form that `managedFields` carries them (FieldsV1): `f:name` a field, `k:{…}` the
+ * item with these keys, `v:…` the item of this value, `.` the thing itself. A leaf is an empty object.
+ */
+import { equal } from './patch-json.ts'
+import type { Shape } from './shape.ts'
+
+export interface FieldSet {
+  readonly [element: string]: FieldSet
+}
+interface Mutable {
+  [element: string]: Mutable
+}
+
+const SELF = '.'
+export const EMPTY: FieldSet = {}
+
+export const isEmptySet = (set: FieldSet): boolean => {
+  for (const _ in set) return false
+  return true
+}
+
+type Item = Record<string, unknown>
+const isRecord = (value: unknown): value is Item =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const absent = (value: unknown): value is undefined | null => value === undefined || value === null
+
+export function elementOf(shape: Shape, item: unknown): string {
+  if (shape.type === 'listSet') return `v:${JSON.stringify(item)}`
+  if (shape.type !== 'listMap') return ''
+  const keys: Item = {}
+  for (const { name, default: standard } of shape.keys.toSorted((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )) {
+    const value = isRecord(item) ? item[name] : undefined
+    const used = value ?? standard
+    if (used !== undefined) keys[name] = used
+  }
+  return `k:${JSON.stringify(keys)}`
+}
+
+/** Whether the value is taken apart; an empty one is not. */
+function divides(shape: Shape, value: unknown): boolean {
+  if (shape.type === 'leaf' || absent(value)) return false
+  if (shape.type === 'struct' || shape.type === 'map') return isRecord(value)
+  return Array.isArray(value)
+}
+
+const childShape = (shape: Shape, name: string): Shape =>
+  shape.type === 'struct'
+    ? (shape.field(name) ?? { type: 'leaf' })
+    : shape.type === 'map'
+      ? shape.value
+      : { type: 'leaf' }
+
+/** All fields of an applied configuration. */
+export function setOf(shape: Shape, value: unknown): FieldSet {
+  const set: Mutable = {}
+  if (shape.type === 'struct' || shape.type === 'map') {
+    for (const [name, item] of Object.entries((value ?? {}) as Item)) {
+      if (item === undefined) continue
+      const inner = childShape(shape, name)
+      const element = `f:${name}`
+      if (divides(inner, item)) {
+        const below = setOf(inner, item) as Mutable
+        const emptyMap = isRecord(item) && Object.keys(item).length === 0
+        if (emptyMap || shape.type === 'map') below[SELF] = {}
+        if (!isEmptySet(below)) set[element] = normalize(below)
+      } else set[element] = {}
+    }
+  } else if (shape.type === 'listSet') {
+    for (const item of value as readonly unknown[]) set[elementOf(shape, item)] = {}
+  } else if (shape.type === 'listMap') {
+    for (const item of value as readonly unknown[]) {
+      set[elementOf(shape, item)] = normalize({
+        [SELF]: {},
+        ...(isRecord(item) ? (setOf(shape.item, item) as Mutable) : {}),
+      })
+    }
+  }
+  return set
+}
+
+/** A set with nothing but `.` is a leaf. */
+const normalize = (set: Mutable): Mutable => {
+  for (const key in set) if (key !== SELF) return set
+  return {}
+}
+
+export interface Comparison {
+  readonly added: FieldSet
+  readonly modified: FieldSet
+  readonly removed: FieldSet
+}
+
+/** What became of the fields between two states. */
+export function compare(shape: Shape, before: unknown, after: unknown): Comparison {
+  const added: Mutable = {}
+  const modified: Mutable = {}
+  const removed: Mutable = {}
+  walk(shape, before, after, added, modified, removed)
+  return { added, modified, removed }
+}
+
+function walk(
+  shape: Shape,
+  before: unknown,
+  after: unknown,
+  added: Mutable,
+  modified: Mutable,
+  removed: Mutable,
+): void {
+  if (before === after) return
+  if (shape.type === 'struct' || shape.type === 'map') {
+    const [old, now] = [isRecord(before) ? before : {}, isRecord(after) ? after : {}]
+    for (const name in now)
+      visit(`f:${name}`, childShape(shape, name), old[name], now[name], added, modified, removed)
+    for (const name in old)
+      if (now[name] === undefined)
+        visit(`f:${name}`, childShape(shape, name), old[name], undefined, added, modified, removed)
+    return
+  }
+  if (shape.type === 'listMap' || shape.type === 'listSet') {
+    const index = (list: unknown): Map<string, unknown> =>
+      new Map(
+        Array.isArray(list)
+          ? list.map((item): [string, unknown] => [elementOf(shape, item), item])
+          : [],
+      )
+    const [old, now] = [index(before), index(after)]
+    const inner = shape.type === 'listMap' ? shape.item : ({ type: 'leaf' } as const)
+    for (const [element, item] of now)
+      visit(element, inner, old.get(element), item, added, modified, removed)
+    for (const [element, item] of old)
+      if (!now.has(element)) visit(element, inner, item, undefined, added, modified, removed)
+  }
+}
+
+function visit(
+  element: string,
+  shape: Shape,
+  before: unknown,
+  after: unknown,
+  added: Mutable,
+  modified: Mutable,
+  removed: Mutable,
+): void {
+  if (before === after) return
+  const [was, is] = [!absent(before), !absent(after)]
+  if (!was && !is) return
+  if (divides(shape, before) || divides(shape, after)) {
+    const [more, changed, gone]: [Mutable, Mutable, Mutable] = [{}, {}, {}]
+    walk(
+      shape,
+      divides(shape, before) ? before : undefined,
+      divides(shape, after) ? after : undefined,
+      more,
+      changed,
+      gone,
+    )
+    // A field that is always written was there, if empty: only what was not at all is new itself.
+    if (before === undefined) more[SELF] = {}
+    if (after === undefined) gone[SELF] = {}
+    if (!isEmptySet(more)) added[element] = normalize(more)
+    if (!isEmptySet(changed)) modified[element] = normalize(changed)
+    if (!isEmptySet(gone)) removed[element] = normalize(gone)
+    return
+  }
+  if (!was) added[element] = {}
+  else if (!is) removed[element] = {}
+  else if (!equal(before, after)) modified[element] = {}
+}
+
+const hasSelf = (set: FieldSet): boolean => isEmptySet(set) || SELF in set
+
+export function union(a: FieldSet, b: FieldSet): FieldSet {
+  if (isEmptySet(a)) return b
+  if (isEmptySet(b)) return a
+  const result: Mutable = { ...(a as Mutable) }
+  for (const key in b) {
+    const [left, right] = [result[key], b[key] as Mutable]
+    if (left === undefined) result[key] = right
+    else if (left !== right) {
+      const below = unionBelow(left, right)
+      result[key] = below
+    }
+  }
+  return result
+}
+
+function unionBelow(a: FieldSet, b: FieldSet): Mutable {
+  const below = {
+    ...(isEmptySet(a) || isEmptySet(b)
+      ? { ...(a as Mutable), ...(b as Mutable) }
+      : (union(a, b) as Mutable)),
+  }
+  if (hasSelf(a) || hasSelf(b)) below[SELF] = {}
+  return normalize(below)
+}
+
+/** Fields of `a` that are not in `b`. */
+export function difference(a: FieldSet, b: FieldSet): FieldSet {
+  const result: Mutable = {}
+  for (const key in a) {
+    const [left, right] = [a[key] as Mutable, b[key]]
+    if (right === undefined) {
+      result[key] = left
+      continue
+    }
+    if (key === SELF) continue
+    const below = { ...(difference(left, right) as Mutable) }
+    delete below[SELF]
+    if (hasSelf(left) && !hasSelf(right)) below[SELF] = {}
+    if (!isEmptySet(below)) result[key] = normalize(below)
+  }
+  return result
+}
+
+export function intersection(a: FieldSet, b: FieldSet): FieldSet {
+  const result: Mutable = {}
+  for (const key in a) {
+    const [left, right] = [a[key] as Mutable, b[key]]
+    if (right === undefined || key === SELF) continue
+    const below = { ...(intersection(left, right) as Mutable) }
+    const both = hasSelf(left) && hasSelf(right)
+    if (both) below[SELF] = {}
+    if (!isEmptySet(below)) result[key] = normalize(below)
+  }
+  return result
+}
+
+/** Everything at or below a path, by its elements, taken out: `['f:metadata', 'f:name']`. */
+export function withoutPath(set: FieldSet, [first, ...rest]: readonly string[]): FieldSet {
+  const inner = first === undefined ? undefined : set[first]
+  if (first === undefined || inner === undefined) return set
+  const result: Mutable = { ...(set as Mutable) }
+  const below = rest.length === 0 ? EMPTY : withoutPath(inner, rest)
+  if (rest.length === 0 || isEmptySet(below)) delete result[first]
+  else result[first] = below as Mutable
+  return result
+}
+
+/** Paths of the members as conflicts show them: `.spec.containers[name="web"].image`. */
+export function pathsOf(set: FieldSet, prefix = ''): readonly string[] {
+  const paths: string[] = []
+  for (const key in set) {
+    if (key === SELF) continue
+    const below = set[key] as FieldSet
+    const path = prefix + shownElement(key)
+    if (hasSelf(below)) paths.push(path)
+    paths.push(...pathsOf(below, path))
+  }
+  return paths
+}
+
+function shownElement(element: string): string {
+  const rest = element.slice(2)
+  if (element.startsWith('f:')) return `.${rest}`
+  if (element.startsWith('v:')) return `[=${rest}]`
+  const keys = Object.entries(JSON.parse(rest) as Item).map(
+    ([name, value]) => `${name}=${JSON.stringify(value)}`,
+  )
+  return `[${keys.join(',')}]`
+}
+
+/** The applied configuration laid over the live object. */
+export function mergeApplied(shape: Shape, live: unknown, applied: unknown): unknown {
+  if (applied === undefined) return live
+  if (absent(live) || !divides(shape, applied)) return applied
+  if ((shape.type === 'struct' || shape.type === 'map') && isRecord(live)) {
+    const merged: Item = { ...live }
+    for (const [name, value] of Object.entries(applied as Item))
+      merged[name] = mergeApplied(childShape(shape, name), live[name], value)
+    return merged
+  }
+  if ((shape.type === 'listMap' || shape.type === 'listSet') && Array.isArray(live)) {
+    const list = applied as readonly unknown[]
+    const wanted = new Map(list.map((item) => [elementOf(shape, item), item]))
+    const old = new Map(live.map((item): [string, unknown] => [elementOf(shape, item), item]))
+    const mergedItem = (element: string, item: unknown): unknown => {
+      const before = old.get(element)
+      return shape.type === 'listMap' && before !== undefined
+        ? mergeApplied(shape.item, before, item)
+        : item
+    }
+    // The applied order, with those that only the live object has staying behind their neighbours.
+    const result: unknown[] = []
+    const placed = new Set<string>()
+    let next = 0
+    const appliedElements = [...wanted.keys()]
+    for (const item of live) {
+      const element = elementOf(shape, item)
+      if (!wanted.has(element)) {
+        result.push(item)
+        continue
+      }
+      while (next < appliedElements.length) {
+        const each = appliedElements[next++] ?? ''
+        if (placed.has(each)) continue
+        placed.add(each)
+        result.push(mergedItem(each, wanted.get(each)))
+        if (each === element) break
+      }
+    }
+    for (const each of appliedElements)
+      if (!placed.has(each)) result.push(mergedItem(each, wanted.get(each)))
+    return result
+  }
+  return applied
+}
+
+/** The value without the members of the set; what remains of a thing whose parts all went goes too when it is itself a member. */
+export function removeFields(shape: Shape, value: unknown, set: FieldSet, kept: FieldSet): unknown {
+  if (isEmptySet(set) || !divides(shape, value)) return value
+  if (shape.type === 'struct' || shape.type === 'map') {
+    const result: Item = { ...(value as Item) }
+    for (const key in set) {
+      if (!key.startsWith('f:')) continue
+      const name = key.slice(2)
+      const [gone, owned] = [set[key] as FieldSet, kept[key]]
+      if (hasSelf(gone) && owned === undefined) delete result[name]
+      else if (result[name] !== undefined)
+        result[name] = removeFields(childShape(shape, name), result[name], gone, owned ?? EMPTY)
+    }
+    return result
+  }
+  if (shape.type === 'listMap' || shape.type === 'listSet') {
+    return (value as readonly unknown[]).flatMap((item) => {
+      const element = elementOf(shape, item)
+      const gone = set[element]
+      if (gone === undefined) return [item]
+      const owned = kept[element]
+      if (hasSelf(gone) && owned === undefined) return []
+      return [
+        shape.type === 'listMap' ? removeFields(shape.item, item, gone, owned ?? EMPTY) : item,
+      ]
+    })
+  }
+  return value
+}

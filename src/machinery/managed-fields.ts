@@ -1,0 +1,272 @@
+/** Who owns which field: kept on every write, and what server-side apply decides by (KEP-555). */
+import type { ManagedFieldsEntry, StatusCause } from './meta.gen.ts'
+import {
+  compare,
+  difference,
+  EMPTY,
+  intersection,
+  isEmptySet,
+  mergeApplied,
+  pathsOf,
+  removeFields,
+  setOf,
+  union,
+  withoutPath,
+  type FieldSet,
+} from './field-set.ts'
+import type { JsonObject } from './object.ts'
+import { equal } from './patch-json.ts'
+import type { Shape } from './shape.ts'
+
+export interface OwnershipContext {
+  readonly shape: Shape
+  /** Of the request's version: `apps/v1`. */
+  readonly apiVersion: string
+  readonly manager: string
+  /** '' for the resource itself. */
+  readonly subresource: string
+  readonly now: Date
+  /** Fields that this endpoint does not change, by path elements: `['f:status']`. */
+  readonly resetFields?: readonly (readonly string[])[]
+}
+
+/** Never owned: they are the server's. */
+const SERVERS: readonly (readonly string[])[] = [
+  ['f:apiVersion'],
+  ['f:kind'],
+  ['f:metadata', 'f:name'],
+  ['f:metadata', 'f:namespace'],
+  ['f:metadata', 'f:creationTimestamp'],
+  ['f:metadata', 'f:selfLink'],
+  ['f:metadata', 'f:uid'],
+  ['f:metadata', 'f:clusterName'],
+  ['f:metadata', 'f:generation'],
+  ['f:metadata', 'f:managedFields'],
+  ['f:metadata', 'f:resourceVersion'],
+  ['f:metadata', 'f:generateName'],
+  ['f:metadata', 'f:deletionTimestamp'],
+  ['f:metadata', 'f:deletionGracePeriodSeconds'],
+]
+/** Update managers beyond this are folded into one. */
+const MAX_UPDATE_MANAGERS = 10
+const OLDEST_MANAGER = 'ancient-changes'
+
+const strip = (set: FieldSet, more: readonly (readonly string[])[] = []): FieldSet =>
+  [...SERVERS, ...more].reduce(withoutPath, set)
+
+const identity = ({ manager, operation, apiVersion, subresource }: ManagedFieldsEntry): string =>
+  JSON.stringify([manager ?? '', operation ?? '', apiVersion ?? '', subresource ?? ''])
+
+const entriesOf = (
+  object: { metadata?: { managedFields?: readonly ManagedFieldsEntry[] } } | undefined,
+): readonly ManagedFieldsEntry[] => object?.metadata?.managedFields ?? []
+const fieldsOf = (entry: ManagedFieldsEntry | undefined): FieldSet =>
+  (entry?.fieldsV1 ?? EMPTY) as FieldSet
+
+type Holder = { readonly metadata?: { readonly managedFields?: readonly ManagedFieldsEntry[] } }
+
+const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
+
+const entryOf = (
+  { manager, apiVersion, subresource, now }: OwnershipContext,
+  operation: 'Apply' | 'Update',
+  fields: FieldSet,
+): ManagedFieldsEntry => ({
+  manager,
+  operation,
+  apiVersion,
+  time: timeOf(now),
+  fieldsType: 'FieldsV1',
+  fieldsV1: fields,
+  ...(subresource === '' ? {} : { subresource }),
+})
+
+/** Apply entries first, by manager; Update entries by time. */
+const ordered = (entries: readonly ManagedFieldsEntry[]): readonly ManagedFieldsEntry[] =>
+  entries.toSorted((a, b) => {
+    if (a.operation !== b.operation) return a.operation === 'Apply' ? -1 : 1
+    const [left, right] =
+      a.operation === 'Apply' ? [a.manager ?? '', b.manager ?? ''] : [a.time ?? '', b.time ?? '']
+    return left < right ? -1 : left > right ? 1 : (a.manager ?? '') < (b.manager ?? '') ? -1 : 1
+  })
+
+/** After a create, update or patch: `before` is the live object, or the type's zero object for a create. */
+export function trackUpdate(
+  before: Holder,
+  after: Holder,
+  context: OwnershipContext,
+): readonly ManagedFieldsEntry[] {
+  const sent = entriesOf(after)
+  // Whoever sends an empty first entry, or none at all, resets the ownership; otherwise the live one counts.
+  const live = entriesOf(before)
+  const base =
+    sent.length === 0 &&
+    live.length > 0 &&
+    after.metadata !== undefined &&
+    'managedFields' in after.metadata
+      ? []
+      : (validEntries(sent) ?? live)
+  const { added, modified, removed } = compare(context.shape, before, after)
+  const changed = strip(union(added, modified), context.resetFields)
+  const gone = strip(removed, context.resetFields)
+  if (isEmptySet(changed) && isEmptySet(gone)) return base
+  const own = entryOf(context, 'Update', EMPTY)
+  const id = identity(own)
+  const entries: ManagedFieldsEntry[] = []
+  let mine: FieldSet = EMPTY
+  let oldTime: string | undefined
+  for (const entry of base) {
+    const fields = fieldsOf(entry)
+    if (identity(entry) === id) {
+      mine = fields
+      oldTime = entry.time
+      continue
+    }
+    const left = difference(difference(fields, changed), gone)
+    if (!isEmptySet(left)) entries.push(left === fields ? entry : { ...entry, fieldsV1: left })
+  }
+  const owned = difference(union(mine, changed), gone)
+  if (!isEmptySet(owned)) {
+    entries.push({
+      ...own,
+      fieldsV1: owned,
+      ...(equal(owned, mine) && oldTime !== undefined && isEmptySet(modified)
+        ? { time: oldTime }
+        : {}),
+    })
+  }
+  return capped(ordered(entries))
+}
+
+const validEntries = (
+  entries: readonly ManagedFieldsEntry[],
+): readonly ManagedFieldsEntry[] | undefined =>
+  entries.length > 0 &&
+  entries.every((entry) => typeof entry.manager === 'string' && entry.fieldsV1 !== undefined)
+    ? entries
+    : undefined
+
+function capped(entries: readonly ManagedFieldsEntry[]): readonly ManagedFieldsEntry[] {
+  const updates = entries.filter((entry) => entry.operation === 'Update')
+  if (updates.length <= MAX_UPDATE_MANAGERS) return entries
+  const folded = updates.slice(0, updates.length - MAX_UPDATE_MANAGERS + 1)
+  const rest = updates.slice(folded.length)
+  const [first] = folded
+  const merged: ManagedFieldsEntry = {
+    manager: OLDEST_MANAGER,
+    operation: 'Update',
+    fieldsType: 'FieldsV1',
+    ...(first?.apiVersion === undefined ? {} : { apiVersion: first.apiVersion }),
+    ...(first?.time === undefined ? {} : { time: first.time }),
+    fieldsV1: folded.reduce<FieldSet>((set, entry) => union(set, fieldsOf(entry)), EMPTY),
+  }
+  return [...entries.filter((entry) => entry.operation === 'Apply'), merged, ...rest]
+}
+
+export type Applied =
+  | {
+      readonly ok: true
+      readonly object: JsonObject
+      readonly managedFields: readonly ManagedFieldsEntry[]
+    }
+  /** Others own what would change; causes of the 409. */
+  | { readonly ok: false; readonly message: string; readonly causes: readonly StatusCause[] }
+
+/**
+ * The live object with the configuration applied. `finish` fills in defaults, so that what they change is
+ * compared too; it must not change its argument.
+ */
+export function applyConfiguration(
+  live: Holder & JsonObject,
+  applied: JsonObject,
+  context: OwnershipContext & {
+    readonly force: boolean
+    readonly finish?: (object: JsonObject) => JsonObject
+  },
+): Applied {
+  const { shape } = context
+  const own = entryOf(context, 'Apply', strip(setOf(shape, applied), context.resetFields))
+  const id = identity(own)
+  const entries = entriesOf(live)
+  const last = entries.find((entry) => identity(entry) === id)
+  // The same manager's configuration in another version is the same configuration.
+  const elder =
+    last ??
+    entries.find(
+      (entry) =>
+        entry.operation === 'Apply' &&
+        entry.manager === context.manager &&
+        (entry.subresource ?? '') === context.subresource,
+    )
+  const others = entries.filter((entry) => entry !== elder)
+  const mine = fieldsOf(own)
+  const merged = mergeApplied(shape, live, applied) as JsonObject
+
+  const kept = others.reduce((set, entry) => union(set, fieldsOf(entry)), mine)
+  const orphaned = difference(fieldsOf(elder), kept)
+  const pruned = removeFields(shape, merged, orphaned, kept) as JsonObject
+  const result = context.finish?.(pruned) ?? pruned
+
+  const { added, modified } = compare(shape, live, result)
+  const changed = intersection(strip(union(added, modified), context.resetFields), mine)
+  const conflicts = others.flatMap((entry) => {
+    const fields = intersection(fieldsOf(entry), changed)
+    return isEmptySet(fields) ? [] : [{ entry, fields }]
+  })
+  if (conflicts.length > 0 && !context.force) return refusal(conflicts)
+
+  const remaining = others.flatMap((entry) => {
+    const fields = fieldsOf(entry)
+    const taken = conflicts.some((conflict) => conflict.entry === entry)
+      ? difference(fields, changed)
+      : fields
+    const { removed } = compare(shape, live, result)
+    const left = difference(taken, strip(removed))
+    return isEmptySet(left) ? [] : [left === fields ? entry : { ...entry, fieldsV1: left }]
+  })
+  const unchanged =
+    elder !== undefined &&
+    equal(fieldsOf(elder), mine) &&
+    equal(withoutManaged(live), withoutManaged(result))
+  const ownEntry = unchanged && elder.time !== undefined ? { ...own, time: elder.time } : own
+  const managedFields = ordered(isEmptySet(mine) ? remaining : [...remaining, ownEntry])
+  return { ok: true, object: result, managedFields }
+}
+
+const withoutManaged = (object: JsonObject): JsonObject => {
+  const { managedFields: _, ...metadata } = (object['metadata'] ?? {}) as JsonObject
+  return { ...object, metadata }
+}
+
+function refusal(
+  conflicts: readonly { readonly entry: ManagedFieldsEntry; readonly fields: FieldSet }[],
+): Applied {
+  const causes = conflicts.flatMap(({ entry, fields }) =>
+    pathsOf(fields).map((field): StatusCause => ({
+      reason: 'FieldManagerConflict',
+      message: `conflict with ${shownManager(entry)}`,
+      field,
+    })),
+  )
+  const lines = conflicts.map(({ entry, fields }) => {
+    const paths = pathsOf(fields)
+    return paths.length === 1
+      ? `conflict with ${shownManager(entry)}: ${paths[0]}`
+      : `conflicts with ${shownManager(entry)}:\n${paths.map((path) => `- ${path}`).join('\n')}`
+  })
+  const message = `Apply failed with ${causes.length} conflict${causes.length === 1 ? '' : 's'}: ${lines.join('\n')}`
+  return { ok: false, message, causes }
+}
+
+function shownManager({
+  manager,
+  operation,
+  apiVersion,
+  subresource,
+  time,
+}: ManagedFieldsEntry): string {
+  const using = `${JSON.stringify(manager)}${subresource === undefined || subresource === '' ? '' : ` with subresource ${JSON.stringify(subresource)}`}`
+  return operation === 'Update'
+    ? `${using} using ${apiVersion}${time === undefined ? '' : ` at ${time}`}`
+    : using
+}

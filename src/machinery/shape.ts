@@ -1,0 +1,86 @@
+/** How a value may be taken apart for ownership and merging: which lists are maps or sets, what is a whole (KEP-555). */
+import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
+
+export type Shape =
+  /** A scalar, or a list or map that is owned as a whole. */
+  | { readonly type: 'leaf' }
+  /** Named fields; `field` of an unknown name is undefined. */
+  | { readonly type: 'struct'; field(name: string): Shape | undefined }
+  | { readonly type: 'map'; readonly value: Shape }
+  | {
+      readonly type: 'listMap'
+      readonly keys: readonly { readonly name: string; readonly default?: unknown }[]
+      readonly item: Shape
+    }
+  | { readonly type: 'listSet' }
+
+export const LEAF: Shape = { type: 'leaf' }
+/** For what has no schema: maps are taken apart, lists are wholes. */
+export const UNTYPED: Shape = {
+  type: 'map',
+  get value() {
+    return UNTYPED
+  },
+}
+
+const known = new WeakMap<TypeTable, Map<string, Shape>>()
+
+export function shapeOf(types: TypeTable, definition: string): Shape {
+  let shapes = known.get(types)
+  if (shapes === undefined) known.set(types, (shapes = new Map()))
+  let shape = shapes.get(definition)
+  if (shape === undefined) {
+    shape = makeShape(types, definition)
+    shapes.set(definition, shape)
+  }
+  return shape
+}
+
+function makeShape(types: TypeTable, definition: string): Shape {
+  const fact = types[definition]
+  if (fact === undefined) return UNTYPED
+  if (fact.alias !== undefined) return schemaShape(types, fact.alias)
+  if (fact.scalar !== undefined) return definition.endsWith('.RawExtension') ? UNTYPED : LEAF
+  if (fact.mapType === 'atomic' || fact.structType === 'atomic') return LEAF
+  const fields = new Map<string, FieldFact>((fact.fields ?? []).map((field) => [field.name, field]))
+  const shapes = new Map<string, Shape>()
+  return {
+    type: 'struct',
+    field(name) {
+      const made = shapes.get(name)
+      if (made !== undefined) return made
+      const field = fields.get(name)
+      if (field === undefined) return undefined
+      const shape = schemaShape(types, field)
+      shapes.set(name, shape)
+      return shape
+    },
+  }
+}
+
+function schemaShape(types: TypeTable, schema: SchemaFact & Partial<FieldFact>): Shape {
+  if (schema.mapType === 'atomic') return LEAF
+  if (schema.ref !== undefined) return shapeOf(types, schema.ref)
+  if (schema.type === 'object') {
+    const { values } = schema
+    return {
+      type: 'map',
+      get value() {
+        return values === undefined ? UNTYPED : schemaShape(types, values)
+      },
+    }
+  }
+  if (schema.type === 'array') {
+    if (schema.listType === 'set') return { type: 'listSet' }
+    if (schema.listType === 'map' && schema.items?.ref !== undefined) {
+      const { ref } = schema.items
+      const itemFields = types[ref]?.fields ?? []
+      const keys = (schema.listMapKeys ?? []).map((name) => {
+        const standard = itemFields.find((field) => field.name === name)?.default
+        return standard === undefined ? { name } : { name, default: standard }
+      })
+      return { type: 'listMap', keys, item: shapeOf(types, ref) }
+    }
+  }
+  return LEAF
+}
