@@ -95,7 +95,13 @@ function fixField(field: FieldFact): Fix {
   const fix = fixSchema(field)
   const droppable = field.omitempty === true && field.ptr !== true
   const mayBeEmpty = field.type === 'array' || field.type === 'object'
+  // A time that is always written is null while it has not come.
+  const mayBeNull =
+    field.ref !== undefined &&
+    field.omitempty !== true &&
+    typeTable[field.ref]?.scalar !== undefined
   return (value) => {
+    if (value === null && mayBeNull) return value
     if (value === null || value === undefined) return undefined
     if (droppable) {
       if (value === '' || value === 0 || value === false) return undefined

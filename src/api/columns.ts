@@ -1,39 +1,10 @@
 /** Cells that many tables share, and the texts in them. */
-import type { KubeObject } from '#machinery'
+import { ageOf, type KubeObject } from '#machinery'
 
 type Cell = (object: KubeObject, now: Date) => unknown
 
-const UNKNOWN = '<unknown>'
 export const NONE = '<none>'
 export const UNSET = '<unset>'
-
-/** A duration in the short form of `kubectl get`: `5m3s`, `3d4h`; never negative. */
-export function humanDuration(ms: number): string {
-  const seconds = Math.trunc(ms / 1000)
-  if (seconds < -1) return '<invalid>'
-  if (seconds < 0) return '0s'
-  if (seconds < 120) return `${seconds}s`
-  const minutes = Math.trunc(seconds / 60)
-  if (minutes < 10) return withRest(`${minutes}m`, seconds % 60, 's')
-  if (minutes < 180) return `${minutes}m`
-  const hours = Math.trunc(minutes / 60)
-  if (hours < 8) return withRest(`${hours}h`, minutes % 60, 'm')
-  if (hours < 48) return `${hours}h`
-  const days = Math.trunc(hours / 24)
-  if (hours < 192) return withRest(`${days}d`, hours % 24, 'h')
-  if (hours < 24 * 365 * 2) return `${days}d`
-  const years = Math.trunc(days / 365)
-  if (hours < 24 * 365 * 8) return withRest(`${years}y`, days % 365, 'd')
-  return `${years}y`
-}
-const withRest = (text: string, rest: number, unit: string): string =>
-  rest === 0 ? text : `${text}${rest}${unit}`
-
-/** How long ago a time was; `<unknown>` when there is none. */
-export function ageOf(time: string | undefined, now: Date): string {
-  if (time === undefined || time === '') return UNKNOWN
-  return humanDuration(now.getTime() - Date.parse(time))
-}
 
 const COMMON: Readonly<Record<string, Cell>> = {
   Name: ({ metadata }) => metadata.name,

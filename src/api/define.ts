@@ -215,7 +215,9 @@ function columnsOf<T>(facts: ResourceFact, cells: Cells<T>): readonly Column[] {
     if (value === undefined && cells !== undefined && Object.keys(cells).length > 0) {
       throw new Error(`No cell for column ${column.name} of ${facts.resource}.${facts.group}`)
     }
-    return { ...column, value: (value ?? (() => '')) as Column['value'] }
+    // The default table shows the time itself, where a column of dates would show an age.
+    const type = column.name === 'Created At' ? 'string' : column.type
+    return { ...column, type, value: (value ?? (() => '')) as Column['value'] }
   })
 }
 

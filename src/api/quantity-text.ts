@@ -1,11 +1,11 @@
 /** The one way a quantity is written. The common forms are told by their look alone. */
-import { canonicalText } from './quantities.ts'
+import { canonicalQuantity as canonicalText } from '#machinery'
 
 /** Numbers that cannot be written shorter: below a thousand, and not ending in zeros that a suffix would take. */
 const PLAIN = /^(?:0|[1-9]\d{0,2}(?:m|k|M|G|T)?|[1-9]\d{0,2}(?:Ki|Mi|Gi|Ti))$/
 
 /** Text that is no quantity stays, for the decoder to refuse. */
 export function canonicalQuantity(value: unknown): unknown {
-  if (typeof value === 'string') return PLAIN.test(value) ? value : canonicalText(value)
-  return typeof value === 'number' ? canonicalText(String(value)) : value
+  if (typeof value === 'string') return PLAIN.test(value) ? value : (canonicalText(value) ?? value)
+  return typeof value === 'number' ? canonicalText(value) : value
 }

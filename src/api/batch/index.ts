@@ -1,6 +1,6 @@
 /** The group batch: work that ends. */
-import { FieldPath, invalidValue, required, type FieldError } from '#machinery'
-import { ageOf, containerImages, containerNames, NONE, selectorText, UNSET } from '../columns.ts'
+import { ageOf, FieldPath, invalidValue, required, type FieldError } from '#machinery'
+import { containerImages, containerNames, NONE, selectorText, UNSET } from '../columns.ts'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
 import { podTemplateWarnings } from '../core/pod/warnings.ts'
 import { defineResource } from '../define.ts'

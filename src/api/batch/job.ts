@@ -1,12 +1,13 @@
 /** Jobs: pods that run until enough of them have succeeded. */
 import {
   FieldPath,
+  humanDuration,
   invalidValue,
   required,
   type FieldError,
   type StrategyContext,
 } from '#machinery'
-import { containerImages, containerNames, humanDuration, selectorText } from '../columns.ts'
+import { containerImages, containerNames, selectorText } from '../columns.ts'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
 import { validatePodTemplate } from '../core/pod/validate.ts'
 import { podTemplateWarnings } from '../core/pod/warnings.ts'

@@ -1,5 +1,6 @@
 /** Events: one kind in two groups, stored in the form of the older. */
 import {
+  ageOf,
   FieldPath,
   invalidValue,
   notSupported,
@@ -8,7 +9,6 @@ import {
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { ageOf } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import { events as eventsRef, eventsV1Events as newEventsRef } from '../resources.gen.ts'
@@ -88,14 +88,10 @@ function validateNewUpdate(now: EventsV1Event, old: EventsV1Event): readonly Fie
 }
 
 /** What both forms have in common, for the table. */
-function lastSeen(event: Event): string | undefined {
-  return (
-    event.series?.lastObservedTime ??
-    (event.lastTimestamp === undefined
-      ? (event.firstTimestamp ?? event.eventTime)
-      : event.lastTimestamp)
-  )
-}
+const lastSeen = (event: Event): string | undefined =>
+  event.series?.lastObservedTime ?? event.lastTimestamp ?? firstSeen(event)
+const firstSeen = (event: Event): string | undefined => event.firstTimestamp ?? event.eventTime
+
 function sourceText({ source, reportingComponent = '', reportingInstance = '' }: Event): string {
   const component = source?.component ?? ''
   const host = source?.host ?? ''
@@ -106,15 +102,14 @@ function sourceText({ source, reportingComponent = '', reportingInstance = '' }:
 }
 
 const cells = {
-  'Last Seen': (event: Event, now: Date) => ageOf(lastSeen(event) ?? undefined, now),
+  'Last Seen': (event: Event, now: Date) => ageOf(lastSeen(event) ?? '', now),
   Type: ({ type }: Event) => type ?? '',
   Reason: ({ reason }: Event) => reason ?? '',
   Object: ({ involvedObject }: Event) => kindText(involvedObject ?? {}),
   Subobject: ({ involvedObject }: Event) => involvedObject?.fieldPath ?? '',
   Source: sourceText,
   Message: ({ message }: Event) => (message ?? '').trim(),
-  'First Seen': (event: Event, now: Date) =>
-    ageOf(event.firstTimestamp ?? event.eventTime ?? undefined, now),
+  'First Seen': (event: Event, now: Date) => ageOf(firstSeen(event) ?? '', now),
   Count: ({ series, count = 0 }: Event) => String(series?.count ?? (count === 0 ? 1 : count)),
 }
 

@@ -1,5 +1,6 @@
 /** Limits: of a whole namespace, and of each object in it. */
 import {
+  compareQuantities,
   FieldPath,
   duplicate,
   forbiddenField,
@@ -11,7 +12,7 @@ import {
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
-import { compareQuantities, isNegative, isWhole } from '../quantities.ts'
+import { isNegative, isWhole } from '../quantities.ts'
 import { limitRanges as limitRangesRef, resourceQuotas as quotasRef } from '../resources.gen.ts'
 import { check, qualifiedName } from '../rules.ts'
 import type { LimitRange, LimitRangeItem, ResourceQuota } from '../types.gen.ts'

@@ -1,6 +1,7 @@
 /** The table of pods: what became of them in one word, and what that was made of. */
 import type { ContainerState, ContainerStatus, Pod } from '../../types.gen.ts'
-import { ageOf, NONE } from '../../columns.ts'
+import { ageOf } from '#machinery'
+import { NONE } from '../../columns.ts'
 
 interface Summary {
   readonly ready: number

@@ -1,4 +1,5 @@
 /** What the server fills in of pods and pod templates. */
+import { addQuantities } from '#machinery'
 import type {
   Container,
   EphemeralContainer,
@@ -14,7 +15,6 @@ import type {
   PersistentVolumeClaimSpec,
 } from '../../types.gen.ts'
 import type { Mutable } from '../../mutable.ts'
-import { addQuantities } from '../../quantities.ts'
 import { pullsAlways } from './image.ts'
 
 type AnyContainer = Mutable<Container> | Mutable<EphemeralContainer>

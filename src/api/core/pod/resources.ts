@@ -1,5 +1,6 @@
 /** Rules about what containers ask for and may use. */
 import {
+  compareQuantities,
   type FieldPath,
   invalidValue,
   required,
@@ -9,7 +10,7 @@ import {
   fieldNotFound,
 } from '#machinery'
 import type { Container, PodResourceClaim, ResourceRequirements } from '../../types.gen.ts'
-import { compareQuantities, isNegative, isWhole } from '../../quantities.ts'
+import { isNegative, isWhole } from '../../quantities.ts'
 import { check, qualifiedName } from '../../rules.ts'
 
 type Quantities = Readonly<Record<string, string>> | undefined

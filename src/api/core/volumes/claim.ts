@@ -1,5 +1,6 @@
 /** Persistent volume claims: what a user asks of storage. */
 import {
+  compareQuantities,
   FieldPath,
   forbiddenField,
   invalidValue,
@@ -11,7 +12,7 @@ import { UNSET } from '../../columns.ts'
 import { defineResource } from '../../define.ts'
 import { differences, equal } from '../../equal.ts'
 import type { Mutable } from '../../mutable.ts'
-import { compareQuantities, isNegative, isZeroQuantity } from '../../quantities.ts'
+import { isNegative, isZeroQuantity } from '../../quantities.ts'
 import { persistentVolumeClaims as claimsRef } from '../../resources.gen.ts'
 import { check, dnsSubdomain, validateLabelSelector } from '../../rules.ts'
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from '../../types.gen.ts'
