@@ -15,3 +15,5 @@ export {
   type ServiceProxy,
   type ServiceProxyOptions,
 } from './proxy/service-proxy.ts'
+export { publishDns, type DnsPublication } from './dns/publish.ts'
+export { startDns, type Dns, type DnsOptions } from './dns/server.ts'

@@ -1,9 +1,9 @@
 /** Carries Services into the kernel: looks by informers, decides by `desiredRules`, acts by one `nft` at a time. */
 import type { EndpointSlice, Service } from '#api'
 import type { Env } from '#base'
-import { keyOf } from '#machinery'
 import type { Follow } from '../follow.ts'
 import { mustParseCidr } from '../ip.ts'
+import { followServices, type ServiceIndex } from '../service-index.ts'
 import { type ConntrackCommand, staleFlows, staleFlowsAtStart } from './conntrack.ts'
 import { desiredRules, type NodeView, noRules, type ServiceRules } from './desired.ts'
 import { type HostPort, Ledger, type Plan } from './ledger.ts'
@@ -38,7 +38,6 @@ export interface ServiceProxy {
 }
 
 export const DEFAULT_SERVICE_TABLE = 'navarch-services'
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
 const RETRY_MS = [100, 1_000, 5_000, 30_000] as const
 const NFT_TIMEOUT_MS = 60_000
 
@@ -53,16 +52,13 @@ export async function startServiceProxy(
   const stopping = new AbortController()
   const ended = AbortSignal.any([signal, stopping.signal])
 
-  const services = new Map<string, Service>()
-  /** By Service, then by name. */
-  const slices = new Map<string, Map<string, EndpointSlice>>()
-  const serviceOf = new Map<string, string>()
   const ledger = new Ledger({
     table,
     clusterCidr: mustParseCidr(options.clusterCidr).text,
     serviceCidr: mustParseCidr(options.serviceCidr).text,
   })
 
+  let index: ServiceIndex | undefined
   /** Services to look at again. */
   const dirty = new Set<string>()
   const hostPortWishes = new Map<string, Parameters<ServiceProxy['setHostPorts']>[1]>()
@@ -102,10 +98,8 @@ export async function startServiceProxy(
   }
 
   const wish = (key: string): ServiceRules => {
-    const service = services.get(key)
-    return service === undefined
-      ? noRules
-      : desiredRules(service, [...(slices.get(key)?.values() ?? [])], node)
+    const service = index?.service(key)
+    return service === undefined ? noRules : desiredRules(service, index?.slices(key) ?? [], node)
   }
   const plansFor = (keys: Iterable<string>): readonly Plan[] => {
     const hostPorts = [...hostPortWishes]
@@ -196,46 +190,13 @@ export async function startServiceProxy(
     dirty.add(key)
     kick()
   }
-  await Promise.all([
-    options.services(({ type, object }) => {
-      const key = keyOf(object)
-      if (type === 'gone') services.delete(key)
-      else services.set(key, object)
-      note(key, object.metadata.resourceVersion)
-    }, ended),
-    options.endpointSlices(({ type, object }) => {
-      const { namespace = '', labels, resourceVersion } = object.metadata
-      const name = keyOf(object)
-      const service = labels?.[SERVICE_NAME_LABEL]
-      const key = service === undefined ? undefined : `${namespace}/${service}`
-      const before = serviceOf.get(name)
-      if (before !== undefined && before !== key) {
-        slices.get(before)?.delete(name)
-        serviceOf.delete(name)
-        note(before, resourceVersion)
-      }
-      if (key === undefined) return
-      const inside = slices.get(key) ?? new Map<string, EndpointSlice>()
-      if (type === 'gone') {
-        inside.delete(name)
-        serviceOf.delete(name)
-      } else {
-        inside.set(name, object)
-        serviceOf.set(name, key)
-      }
-      if (inside.size === 0) slices.delete(key)
-      else slices.set(key, inside)
-      note(key, resourceVersion)
-    }, ended),
-  ])
-  for (const key of byAge(services)) {
-    dirty.delete(key)
-    dirty.add(key)
-  }
+  index = await followServices(options, note, ended)
+  dirty.clear()
+  for (const key of byAge(index)) dirty.add(key)
   await flush()
   started = true
   await forgetFlows(await staleAtStart())
-  log.info('Services are served', { table, services: services.size })
+  log.info('Services are served', { table, services: index.keys().length })
 
   async function staleAtStart(): Promise<readonly ConntrackCommand[]> {
     try {
@@ -306,13 +267,8 @@ export async function removeServiceRules({
 }
 
 /** The oldest first: it keeps a frontend that two want. */
-const byAge = (services: ReadonlyMap<string, Service>): readonly string[] =>
-  [...services]
-    .toSorted(([a, { metadata: x }], [b, { metadata: y }]) => {
-      const [left, right] = [
-        `${x.creationTimestamp ?? ''} ${a}`,
-        `${y.creationTimestamp ?? ''} ${b}`,
-      ]
-      return left < right ? -1 : left > right ? 1 : 0
-    })
-    .map(([key]) => key)
+const byAge = (index: ServiceIndex): readonly string[] => {
+  const age = (key: string): string =>
+    `${index.service(key)?.metadata.creationTimestamp ?? ''} ${key}`
+  return index.keys().toSorted((a, b) => (age(a) < age(b) ? -1 : 1))
+}
