@@ -31,23 +31,41 @@ export interface ImagesOptions {
   readonly auth: (pod: Pod, image: string) => Promise<readonly RegistryAuth[]>
   /** Of pulls at a time; more wait in line. */
   readonly parallel?: number
+  /** The node has another image. */
+  readonly onPulled: () => void
 }
 
-interface Pull {
-  readonly done: Promise<void>
-  readonly startedMs: number
+export interface ImageRequest {
+  readonly pod: Pod
+  readonly container: AnyContainer
+  readonly attempt: number
+  readonly report: ImageEvent
+  /** A pull has ended, well or not. */
+  readonly onDone: () => void
+  readonly signal: AbortSignal
 }
 
 const DEFAULT_PARALLEL = 4
 
+interface Failure {
+  readonly waiting: Waiting
+  readonly atMs: number
+  told: boolean
+}
+
+/** The error itself is shown for so long, and then that it is waited. */
+const SHOW_ERROR_MS = 2000
+
 export class Images {
   readonly #options: ImagesOptions
   readonly #backoff: Backoff
-  readonly #failures = new Map<string, Waiting>()
-  readonly #pulls = new Map<string, Pull>()
+  readonly #failures = new Map<string, Failure>()
+  readonly #pulls = new Set<string>()
   readonly #waiting: (() => void)[] = []
   /** Pulled for this pod and container, which an `Always` policy asks for once a start. */
   readonly #fresh = new Map<string, ReadyImage>()
+  /** Looked for at this moment: whoever asks too gets the same answer. */
+  readonly #asked = new Map<string, Promise<ImageState>>()
   #active = 0
 
   constructor(options: ImagesOptions) {
@@ -56,17 +74,22 @@ export class Images {
   }
 
   /** What there is now; starts a pull when one is due and calls `onDone` when it has ended. */
-  async ensure(
-    pod: Pod,
-    container: AnyContainer,
-    attempt: number,
-    report: ImageEvent,
-    onDone: () => void,
-    signal: AbortSignal,
+  ensure(request: ImageRequest): Promise<ImageState> {
+    const name = normalized(request.container.image ?? '')
+    const key = `${request.pod.metadata.uid}/${request.container.name}/${request.attempt}/${name}`
+    const asked = this.#asked.get(key)
+    if (asked !== undefined) return asked
+    const answer = this.#ensure(request, name, key).finally(() => this.#asked.delete(key))
+    this.#asked.set(key, answer)
+    return answer
+  }
+
+  async #ensure(
+    { pod, container, report, onDone, signal }: ImageRequest,
+    name: string,
+    key: string,
   ): Promise<ImageState> {
-    const name = normalized(container.image ?? '')
     const policy = container.imagePullPolicy ?? (isLatest(name) ? 'Always' : 'IfNotPresent')
-    const key = `${pod.metadata.uid ?? ''}/${container.name}/${attempt}/${name}`
     const fresh = this.#fresh.get(key)
     if (fresh !== undefined) return { type: 'ready', image: fresh }
     if (this.#pulls.has(key)) return { type: 'pulling' }
@@ -87,25 +110,20 @@ export class Images {
         retryMs: IMAGE_BACKOFF.firstMs,
       }
     }
-    const backoffKey = `${pod.metadata.uid ?? ''}/${name}`
+    const backoffKey = `${pod.metadata.uid}/${name}`
     const waitMs = this.#backoff.waitMs(backoffKey)
     if (waitMs > 0) return this.#backingOff(container, backoffKey, waitMs, report)
-    // Asked again: another may have begun while the runtime was asked.
-    if (!this.#pulls.has(key)) {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      this.#pulls.set(key, { done: promise, startedMs: this.#options.env.clock.monotonic() })
-      void this.#pull({ pod, container, name, key, backoffKey, report, signal }).finally(() => {
-        this.#pulls.delete(key)
-        resolve()
-        onDone()
-      })
-    }
+    this.#pulls.add(key)
+    void this.#pull({ pod, container, name, key, backoffKey, report, signal }).finally(() => {
+      this.#pulls.delete(key)
+      onDone()
+    })
     return { type: 'pulling' }
   }
 
   /** A failed pull of the container, to be shown while it waits; undefined when there is none. */
   failure(pod: Pod, image: string): Waiting | undefined {
-    return this.#failures.get(`${pod.metadata.uid ?? ''}/${normalized(image)}`)
+    return this.#failures.get(`${pod.metadata.uid}/${normalized(image)}`)?.waiting
   }
 
   /** The pod is gone: nothing need be remembered for it. */
@@ -119,7 +137,7 @@ export class Images {
   /** The container was started: the next start looks again. */
   used(pod: Pod, container: AnyContainer, attempt: number): void {
     const name = normalized(container.image ?? '')
-    this.#fresh.delete(`${pod.metadata.uid ?? ''}/${container.name}/${attempt}/${name}`)
+    this.#fresh.delete(`${pod.metadata.uid}/${container.name}/${attempt}/${name}`)
   }
 
   #ready(key: string, image: Image): ImageState {
@@ -135,12 +153,24 @@ export class Images {
     report: ImageEvent,
   ): ImageState {
     const image = container.image ?? ''
-    const text = `Back-off pulling image "${image}"`
-    report(container, 'Normal', 'BackOff', text)
-    report(container, 'Warning', 'Failed', 'Error: ImagePullBackOff')
     const last = this.#failures.get(key)
-    const message = last?.message === undefined ? text : `${text}: ${last.reason}: ${last.message}`
-    return { type: 'failed', waiting: { reason: 'ImagePullBackOff', message }, retryMs }
+    const shownMs =
+      last === undefined ? SHOW_ERROR_MS : this.#options.env.clock.monotonic() - last.atMs
+    if (last !== undefined && shownMs < SHOW_ERROR_MS) {
+      return { type: 'failed', waiting: last.waiting, retryMs: SHOW_ERROR_MS - shownMs }
+    }
+    const text = `Back-off pulling image "${image}"`
+    if (last?.told !== true) {
+      report(container, 'Normal', 'BackOff', text)
+      report(container, 'Warning', 'Failed', 'Error: ImagePullBackOff')
+      if (last !== undefined) last.told = true
+    }
+    const why = last === undefined ? '' : `: ${last.waiting.reason}: ${last.waiting.message ?? ''}`
+    return {
+      type: 'failed',
+      waiting: { reason: 'ImagePullBackOff', message: `${text}${why}` },
+      retryMs,
+    }
   }
 
   async #pull({
@@ -179,6 +209,7 @@ export class Images {
           `Successfully pulled image "${shown}" in ${duration(now - startedMs)} (${duration(now - askedMs)} including waiting).${size}`,
         )
         this.#fresh.set(key, image === undefined ? { ref, username: '' } : readyImage(image))
+        this.#options.onPulled()
         this.#failures.delete(backoffKey)
         this.#backoff.forget(backoffKey)
       } finally {
@@ -191,7 +222,8 @@ export class Images {
       const reason = invalidName(why) ? 'InvalidImageName' : 'ErrImagePull'
       report(container, 'Warning', 'Failed', `Failed to pull image "${shown}": ${why}`)
       report(container, 'Warning', 'Failed', `Error: ${reason}`)
-      this.#failures.set(backoffKey, { reason, message })
+      const atMs = env.clock.monotonic()
+      this.#failures.set(backoffKey, { waiting: { reason, message }, atMs, told: false })
       this.#backoff.next(backoffKey)
     }
   }
@@ -258,5 +290,7 @@ export function duration(ms: number): string {
   if (seconds < 60) return `${seconds}s`
   const minutes = Math.floor(seconds / 60)
   const rest = Math.round((seconds - minutes * 60) * 1000) / 1000
-  return minutes < 60 ? `${minutes}m${rest}s` : `${Math.floor(minutes / 60)}h${minutes % 60}m${rest}s`
+  return minutes < 60
+    ? `${minutes}m${rest}s`
+    : `${Math.floor(minutes / 60)}h${minutes % 60}m${rest}s`
 }

@@ -1,2 +1,8 @@
 export * from './runtime.ts'
 export * from './cri/index.ts'
+export * from './containerd/index.ts'
+export { SIMULATION, simulatedRuntime, type SimulatedOptions } from './simulated.ts'
+export { startKubelet, type Kubelet, type KubeletOptions, type KubeletSettings } from './kubelet.ts'
+export type { KubeletConfig } from './context.ts'
+export { readMachine, simulatedMachine, type Machine } from './node/machine.ts'
+export { DEFAULT_THRESHOLDS, KUBELET_VERSION, type Thresholds } from './node/status.ts'

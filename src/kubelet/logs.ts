@@ -242,7 +242,7 @@ async function offsetOfTail(
   if (lines === Number.POSITIVE_INFINITY) return { offset: 0, found: 0 }
   if (lines <= 0) return { offset: size, found: 0 }
   let found = 0
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - CHUNK_BYTES)
     const chunk = await files.read(path, start, end - start)
     for (let at = chunk.length - 1; at >= 0; at--) {
@@ -316,7 +316,7 @@ export async function logTail(files: LogFiles, path: string): Promise<string> {
   const position = await startOf(files, path, TERMINATION_TAIL_LINES)
   const format = new LogFormat({ container: '' }, new Date(0))
   let text = ''
-  for (let at = position; ; ) {
+  for (let at = position; ;) {
     const { bytes, next, atEnd } = await readEntries(files, at, format)
     text += bytes.toString()
     at = next

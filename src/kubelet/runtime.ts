@@ -54,11 +54,7 @@ export interface Runtime {
     streams: SessionStreams,
     signal: AbortSignal,
   ): Promise<void>
-  portForward(
-    sandboxId: string,
-    port: number,
-    signal: AbortSignal,
-  ): Promise<Duplex>
+  portForward(sandboxId: string, port: number, signal: AbortSignal): Promise<Duplex>
 
   /** What happens to containers and sandboxes, until the signal aborts. Ends when the connection is lost. */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>

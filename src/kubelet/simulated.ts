@@ -198,7 +198,10 @@ class SimulatedRuntime implements Runtime {
     if (container.status.state !== 'created') return
     container.status = { ...container.status, state: 'running', startedAt: clock.now() }
     const output = this.#setting(container, SIMULATION.output)
-    this.#log(container, output ?? `container ${container.config.metadata.name} started (simulated)`)
+    this.#log(
+      container,
+      output ?? `container ${container.config.metadata.name} started (simulated)`,
+    )
     const runSeconds = this.#setting(container, SIMULATION.runSeconds)
     if (runSeconds !== undefined) {
       const code = Number(this.#setting(container, SIMULATION.exitCode) ?? 0)
@@ -335,9 +338,7 @@ class SimulatedRuntime implements Runtime {
   async imageStatus(image: string) {
     return (
       this.#images.get(image) ??
-      [...this.#images.values()].find(
-        ({ id, digests }) => id === image || digests.includes(image),
-      )
+      [...this.#images.values()].find(({ id, digests }) => id === image || digests.includes(image))
     )
   }
 

@@ -22,6 +22,8 @@ export interface Machine {
   readonly cgroups: CgroupVersion | undefined
   /** Controllers by their folders: for version 2 all of them are the one hierarchy. */
   readonly cgroupRoots: Readonly<Record<string, string>>
+  /** Where hierarchies are mounted, all of them. */
+  readonly cgroupMounts: readonly string[]
   /** Lower ones than its own need a right that the kubelet may lack. */
   readonly minOomScoreAdj: number
   readonly pidMax: number
@@ -48,7 +50,7 @@ export async function readMachine({ fs }: Pick<Env, 'fs'>): Promise<Machine> {
   ])
   const bootId = await line('/proc/sys/kernel/random/boot_id')
   const machineId = (await line('/etc/machine-id')) || bootId.replaceAll('-', '')
-  const { cgroups, cgroupRoots } = parseCgroupMounts(mounts)
+  const found = parseCgroupMounts(mounts)
   return {
     cores: Math.max(1, cpuinfo.match(/^processor\s*:/gm)?.length ?? 1),
     memoryBytes: kibibytes(meminfo, 'MemTotal') * 1024,
@@ -62,8 +64,7 @@ export async function readMachine({ fs }: Pick<Env, 'fs'>): Promise<Machine> {
     architecture: arch === 'x64' ? 'amd64' : arch,
     operatingSystem: 'linux',
     apparmor: (await line('/sys/module/apparmor/parameters/enabled')) === 'Y',
-    cgroups,
-    cgroupRoots,
+    ...found,
     minOomScoreAdj: maySetAnyOomScore(status) ? -1000 : Number(oomScore || 0),
     pidMax: Number((await line('/proc/sys/kernel/pid_max')) || 32_768),
     resolvConf: parseResolvConf(await read('/etc/resolv.conf')),
@@ -81,7 +82,7 @@ async function readHugepages(
   const root = '/sys/kernel/mm/hugepages'
   const names = await fs.list(root).catch(() => [])
   const found: { size: string; bytes: number }[] = []
-  for (const name of names.toSorted()) {
+  for (const name of names) {
     const kib = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0)
     if (kib === 0) continue
     const pages = Number(await line(`${root}/${name}/nr_hugepages`))
@@ -92,23 +93,31 @@ async function readHugepages(
   return found
 }
 
-export function parseCgroupMounts(mountinfo: string): Pick<Machine, 'cgroups' | 'cgroupRoots'> {
+export function parseCgroupMounts(
+  mountinfo: string,
+): Pick<Machine, 'cgroups' | 'cgroupRoots' | 'cgroupMounts'> {
   const roots: Record<string, string> = {}
+  const cgroupMounts: string[] = []
   let unified: string | undefined
   for (const mount of mountinfo.split('\n')) {
     const [before = '', after = ''] = mount.split(' - ')
     const point = before.split(' ')[4]
     const [type, , options = ''] = after.split(' ')
     if (point === undefined) continue
+    if (type === 'cgroup' || type === 'cgroup2') cgroupMounts.push(point)
     if (type === 'cgroup2') unified ??= point
     if (type !== 'cgroup') continue
     for (const controller of options.split(',')) {
       if (['cpu', 'memory', 'pids'].includes(controller)) roots[controller] ??= point
     }
   }
-  if (Object.keys(roots).length > 0) return { cgroups: 'v1', cgroupRoots: roots }
-  if (unified === undefined) return { cgroups: undefined, cgroupRoots: {} }
-  return { cgroups: 'v2', cgroupRoots: { cpu: unified, memory: unified, pids: unified } }
+  if (Object.keys(roots).length > 0) return { cgroups: 'v1', cgroupRoots: roots, cgroupMounts }
+  if (unified === undefined) return { cgroups: undefined, cgroupRoots: {}, cgroupMounts }
+  return {
+    cgroups: 'v2',
+    cgroupRoots: { cpu: unified, memory: unified, pids: unified },
+    cgroupMounts,
+  }
 }
 
 const CAP_SYS_RESOURCE = 1n << 24n
@@ -144,6 +153,7 @@ export function simulatedMachine({
     apparmor: false,
     cgroups: undefined,
     cgroupRoots: {},
+    cgroupMounts: [],
     minOomScoreAdj: -1000,
     pidMax: 4_194_304,
     resolvConf: { servers: [], searches: [], options: [] },

@@ -180,9 +180,15 @@ export class NodeAgent {
     const before = this.#sent?.conditions?.find(({ type }) => type === 'Ready')?.status
     const after = status.conditions?.find(({ type }) => type === 'Ready')?.status
     try {
-      this.#node = await client.patch(nodes, { name: nodeName }, 'strategic', { status }, {
-        subresource: 'status',
-      })
+      this.#node = await client.patch(
+        nodes,
+        { name: nodeName },
+        'strategic',
+        { status },
+        {
+          subresource: 'status',
+        },
+      )
     } catch (error) {
       if (!isStatus(error, 'NotFound')) throw error
       // Somebody deleted it: a kubelet that runs is a node.
@@ -192,7 +198,12 @@ export class NodeAgent {
     this.#sentMs = env.clock.monotonic()
     if (before !== after && this.#node !== undefined) {
       const reason = after === 'True' ? 'NodeReady' : 'NodeNotReady'
-      events.event(this.#about(this.#node), 'Normal', reason, `Node ${nodeName} status is now: ${reason}`)
+      events.event(
+        this.#about(this.#node),
+        'Normal',
+        reason,
+        `Node ${nodeName} status is now: ${reason}`,
+      )
     }
   }
 
@@ -237,7 +248,10 @@ export class NodeAgent {
     const key = { namespace: LEASE_NAMESPACE, name: nodeName }
     try {
       if (this.#lease !== undefined) {
-        this.#lease = await client.update(leases, { ...this.#lease, spec: { ...this.#lease.spec, ...spec } })
+        this.#lease = await client.update(leases, {
+          ...this.#lease,
+          spec: { ...this.#lease.spec, ...spec },
+        })
         return
       }
     } catch (error) {
@@ -267,7 +281,12 @@ export class NodeAgent {
 
   /** Events about nodes name them by their name, as upstream does. */
   #about(node: Node): Node {
-    return { ...node, apiVersion: 'v1', kind: 'Node', metadata: { ...node.metadata, uid: node.metadata.name } }
+    return {
+      ...node,
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { ...node.metadata, uid: node.metadata.name },
+    }
   }
 }
 
@@ -277,10 +296,7 @@ function pick<T extends object>(value: T, keys: readonly string[]): Partial<T> {
   ) as Partial<T>
 }
 
-async function readPressure(
-  rootDir: string,
-  { fs }: Pick<Env, 'fs'>,
-): Promise<Pressure> {
+async function readPressure(rootDir: string, { fs }: Pick<Env, 'fs'>): Promise<Pressure> {
   const [meminfo, loadavg, usage] = await Promise.all([
     fs.readText('/proc/meminfo').catch(() => ''),
     fs.readText('/proc/loadavg').catch(() => ''),

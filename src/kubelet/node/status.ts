@@ -94,7 +94,10 @@ export function capacityOf({
     cpu: String(machine.cores),
     'ephemeral-storage': kibi(diskTotalBytes),
     ...Object.fromEntries(
-      machine.hugepages.map(({ size, bytes }) => [`hugepages-${size}`, bytes === 0 ? '0' : kibi(bytes)]),
+      machine.hugepages.map(({ size, bytes }) => [
+        `hugepages-${size}`,
+        bytes === 0 ? '0' : kibi(bytes),
+      ]),
     ),
     memory: kibi(machine.memoryBytes),
     pods: String(maxPods),
@@ -112,10 +115,7 @@ export function allocatableOf(
   const hugepages = machine.hugepages.reduce((sum, { bytes }) => sum + bytes, 0)
   const cpu = Math.max(0, machine.cores * 1000 - milliOf(reserved['cpu']))
   const memory =
-    machine.memoryBytes -
-    hugepages -
-    bytesOf(reserved['memory']) -
-    thresholds.memoryAvailableBytes
+    machine.memoryBytes - hugepages - bytesOf(reserved['memory']) - thresholds.memoryAvailableBytes
   const disk =
     diskTotalBytes * (1 - thresholds.diskAvailable) - bytesOf(reserved['ephemeral-storage'])
   return {
@@ -213,7 +213,12 @@ function readyVerdict({ runtimeStatus, shuttingDown }: NodeStatusInput): Verdict
   }
   if (shuttingDown) bad.push('node is shutting down')
   return bad.length === 0
-    ? { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' }
+    ? {
+        type: 'Ready',
+        status: 'True',
+        reason: 'KubeletReady',
+        message: 'kubelet is posting ready status',
+      }
     : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: `[${bad.join(', ')}]` }
 }
 
@@ -222,7 +227,10 @@ export function sameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolea
   if (a === undefined) return false
   const still = (status: NodeStatus) => ({
     ...status,
-    conditions: (status.conditions ?? []).map(({ lastHeartbeatTime: _, ...rest }) => rest),
+    conditions: (status.conditions ?? []).map((condition) => ({
+      ...condition,
+      lastHeartbeatTime: undefined,
+    })),
   })
   return JSON.stringify(still(a)) === JSON.stringify(still(b))
 }

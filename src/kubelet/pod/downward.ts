@@ -72,8 +72,7 @@ const quote = (text: string): string =>
   `"${text.replaceAll(
     // oxlint-disable-next-line no-control-regex -- these are what has to be written otherwise
     /["\\\x00-\x1f\x7f]/g,
-    (letter) =>
-      ESCAPES[letter] ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+    (letter) => ESCAPES[letter] ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
   )}"`
 
 /** Rounded up to the divisor. A limit that is not stated is what the node can give. */

@@ -8,7 +8,11 @@ const STATUS_NAMES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
 const UNIMPLEMENTED = '12'
 
 export async function probeGrpc(
-  { host, port, service }: { readonly host: string; readonly port: number; readonly service: string },
+  {
+    host,
+    port,
+    service,
+  }: { readonly host: string; readonly port: number; readonly service: string },
   { net }: Pick<Env, 'net'>,
   signal: AbortSignal,
 ): Promise<ProbeOutcome> {
@@ -44,8 +48,8 @@ export async function probeGrpc(
       const note = (headers: Readonly<Record<string, unknown>>) => {
         if (headers['grpc-status'] === undefined) return
         outcome = {
-          grpcStatus: String(headers['grpc-status']),
-          grpcMessage: String(headers['grpc-message'] ?? ''),
+          grpcStatus: textOf(headers['grpc-status']),
+          grpcMessage: textOf(headers['grpc-message']),
         }
       }
       stream.on('response', (headers) => {
@@ -83,3 +87,6 @@ export async function probeGrpc(
 
 /** Five bytes of frame, then field 1 as a varint; absent is 0. */
 const servingStatus = (data: Buffer): number => (data[5] === 0x08 ? (data[6] ?? 0) : 0)
+
+const textOf = (header: unknown): string =>
+  typeof header === 'string' || typeof header === 'number' ? String(header) : ''

@@ -58,15 +58,18 @@ export class Prober implements ProbeResults {
       const status = newestContainer(runtime, container.name)
       if (status === undefined || !isRunning(status)) continue
       const startedMs = (status.startedAt ?? status.createdAt).getTime()
-      const started =
-        container.startupProbe === undefined || this.startup(status.id) === 'success'
+      const started = container.startupProbe === undefined || this.startup(status.id) === 'success'
       const add = (probeKind: ProbeKind, probe: Probe | undefined) => {
         if (probe === undefined) return
         const key = `${probeKind}/${status.id}`
         wanted.add(key)
         if (this.#watches.has(key)) return
         const known = publishedResult(pod, probeKind, status.id)
-        this.#begin({ key, kind: probeKind, probe, container, containerId: status.id }, startedMs, known)
+        this.#begin(
+          { key, kind: probeKind, probe, container, containerId: status.id },
+          startedMs,
+          known,
+        )
       }
       add('startup', container.startupProbe)
       // The others wait until it has started, and a liveness failure is final.

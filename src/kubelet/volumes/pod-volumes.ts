@@ -55,28 +55,28 @@ export class PodVolumes {
     this.#folder = podFolder(options.podsFolder, uidOf(pod))
   }
 
-  /** Makes all of them. Throws `VolumeError`s in one AggregateError when some cannot be made. */
-  async setUp(pod: Pod, signal: AbortSignal): Promise<ReadonlyMap<string, MountedVolume>> {
-    const volumes = pod.spec.volumes ?? []
+  /**
+   * Finds out whether all of them can be made, and gives what makes them: the sandbox need not wait
+   * for the second part. Both throw `VolumeError`s in one AggregateError when some cannot be made.
+   */
+  async resolve(
+    pod: Pod,
+    signal: AbortSignal,
+  ): Promise<() => Promise<ReadonlyMap<string, MountedVolume>>> {
     const used = mountedNames(pod)
-    const wanted = volumes.filter(({ name }) => used.has(name))
-    const results = await Promise.allSettled(
-      wanted.map((volume) => this.#make(pod, volume, signal)),
+    const wanted = (pod.spec.volumes ?? []).filter(({ name }) => used.has(name))
+    const makers = await allOrErrors(
+      wanted.map(({ name }) => name),
+      wanted.map((volume) => this.#resolve(pod, volume, signal)),
     )
-    const mounted = new Map<string, MountedVolume>()
-    const failures: VolumeError[] = []
-    for (const [index, result] of results.entries()) {
-      const name = wanted[index]?.name ?? ''
-      if (result.status === 'fulfilled') mounted.set(name, result.value)
-      else {
-        const why =
-          result.reason instanceof Error ? result.reason.message : String(result.reason)
-        failures.push(new VolumeError(`MountVolume.SetUp failed for volume "${name}" : ${why}`))
-      }
-    }
     signal.throwIfAborted()
-    if (failures.length > 0) throw new AggregateError(failures)
-    return mounted
+    return async () => {
+      const names = [...makers.keys()]
+      return allOrErrors(
+        names,
+        [...makers.values()].map((make) => make()),
+      )
+    }
   }
 
   /** Writes anew what comes from the API; names say which, all when absent. True when a file changed. */
@@ -86,7 +86,8 @@ export class PodVolumes {
     for (const volume of pod.spec.volumes ?? []) {
       if (!hasPayload(volume) || !used.has(volume.name)) continue
       if (only !== undefined && !only.has(volume.name)) continue
-      if (await this.#writePayload(pod, volume, signal)) changed = true
+      const write = await this.#resolvePayload(pod, volume, signal)
+      if (await write()) changed = true
     }
     return changed
   }
@@ -99,23 +100,33 @@ export class PodVolumes {
     await env.fs.remove(this.#folder)
   }
 
-  async #make(pod: Pod, volume: Volume, signal: AbortSignal): Promise<MountedVolume> {
+  async #resolve(
+    pod: Pod,
+    volume: Volume,
+    signal: AbortSignal,
+  ): Promise<() => Promise<MountedVolume>> {
     const { host, env, sources, nodeLabels } = this.#options
     if (hasPayload(volume)) {
-      await this.#writePayload(pod, volume, signal)
-      return { hostPath: this.#pathOf(volume), readOnly: true }
+      const write = await this.#resolvePayload(pod, volume, signal)
+      return async () => {
+        await write()
+        return { hostPath: this.#pathOf(volume), readOnly: true }
+      }
     }
     if (volume.emptyDir !== undefined) {
-      await this.#makeEmptyDir(pod, volume)
-      return { hostPath: this.#pathOf(volume), readOnly: false }
+      return async () => {
+        await this.#makeEmptyDir(pod, volume)
+        return { hostPath: this.#pathOf(volume), readOnly: false }
+      }
     }
     if (volume.hostPath !== undefined) {
       const { path, type = '' } = volume.hostPath
       if (host.real) await prepareHostPath(path, type, env.fs)
-      return { hostPath: path, readOnly: false }
+      return async () => ({ hostPath: path, readOnly: false })
     }
     if (volume.image !== undefined) {
-      return { hostPath: '', readOnly: true, image: volume.image.reference ?? '' }
+      const image = volume.image.reference ?? ''
+      return async () => ({ hostPath: '', readOnly: true, image })
     }
     const claimName =
       volume.persistentVolumeClaim?.claimName ??
@@ -123,10 +134,12 @@ export class PodVolumes {
     if (claimName !== undefined) {
       const path = await claimPath(namespaceOf(pod), claimName, sources, nodeLabels())
       if (host.real) await prepareHostPath(path.path, path.type, env.fs)
-      await this.#giveToGroup(pod, path.path)
-      return {
-        hostPath: path.path,
-        readOnly: volume.persistentVolumeClaim?.readOnly === true,
+      return async () => {
+        await this.#giveToGroup(pod, path.path)
+        return {
+          hostPath: path.path,
+          readOnly: volume.persistentVolumeClaim?.readOnly === true,
+        }
       }
     }
     throw new VolumeError(
@@ -134,20 +147,26 @@ export class PodVolumes {
     )
   }
 
-  async #writePayload(pod: Pod, volume: Volume, signal: AbortSignal): Promise<boolean> {
+  /** Gives what writes the files; that is true when one changed. */
+  async #resolvePayload(
+    pod: Pod,
+    volume: Volume,
+    signal: AbortSignal,
+  ): Promise<() => Promise<boolean>> {
     const { sources, facts, host, env } = this.#options
     const found = await sources.find(pod, sourceRefs(volume), signal)
     const payload = payloadOf(pod, volume, found, facts(pod))
-    if (!host.real) return true
-    const path = this.#pathOf(volume)
-    const isSecret = volume.secret !== undefined || volume.projected !== undefined
-    if ((await env.fs.stat(path)) === undefined) {
-      await env.fs.makeFolder(path, { mode: 0o755 })
+    return async () => {
+      if (!host.real) return true
+      const path = this.#pathOf(volume)
+      const isSecret = volume.secret !== undefined || volume.projected !== undefined
+      if ((await env.fs.stat(path)) === undefined) {
+        await env.fs.makeFolder(path, { mode: 0o755 })
+      }
+      // What is secret is not written to a disk.
+      if (isSecret) await host.mountTmpfs(path, {})
+      return writeAtomically(path, payload, fsGroupOf(pod), env)
     }
-    // What is secret is not written to a disk.
-    if (isSecret) await host.mountTmpfs(path, {})
-    const changed = await writeAtomically(path, payload, fsGroupOf(pod), env)
-    return changed
   }
 
   async #makeEmptyDir(pod: Pod, volume: Volume): Promise<void> {
@@ -184,6 +203,26 @@ export class PodVolumes {
   #pathOf(volume: Volume): string {
     return join(this.#folder, 'volumes', `kubernetes.io~${pluginOf(volume)}`, volume.name)
   }
+}
+
+/** What all of them gave, by name; or all of their errors. */
+async function allOrErrors<T>(
+  names: readonly string[],
+  tasks: readonly Promise<T>[],
+): Promise<ReadonlyMap<string, T>> {
+  const results = await Promise.allSettled(tasks)
+  const given = new Map<string, T>()
+  const failures: VolumeError[] = []
+  for (const [index, result] of results.entries()) {
+    const name = names[index] ?? ''
+    if (result.status === 'fulfilled') given.set(name, result.value)
+    else {
+      const why = result.reason instanceof Error ? result.reason.message : String(result.reason)
+      failures.push(new VolumeError(`MountVolume.SetUp failed for volume "${name}" : ${why}`))
+    }
+  }
+  if (failures.length > 0) throw new AggregateError(failures)
+  return given
 }
 
 export const podFolder = (podsFolder: string, uid: string): string => join(podsFolder, uid)

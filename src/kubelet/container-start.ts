@@ -1,0 +1,326 @@
+/** Starts one container: image, environment, mounts, create, start, and the hook after it. */
+import { dirname, join } from 'node:path'
+import type { Pod } from '#api'
+import type { KubeletContext } from './context.ts'
+import { CRASH_BACKOFF } from './backoff.ts'
+import { runHook } from './hooks.ts'
+import type { ImageRequest, ReadyImage } from './images.ts'
+import { stopOne } from './termination.ts'
+import type { Start } from './pod/actions.ts'
+import { containerConfig } from './pod/configs.ts'
+import { type AnyContainer, podLabel, uidOf } from './pod/containers.ts'
+import { type CrashState, crashMessage, crashWaitMs } from './pod/crash.ts'
+import { ConfigError, environmentOf, environmentSources } from './pod/environment.ts'
+import { hostnameOf, hostsFile } from './pod/network-files.ts'
+import { type PodContainer, type PodRuntime, newestContainer } from './pod/pod-runtime.ts'
+import { linuxResources } from './pod/resources.ts'
+import { nonRootProblem } from './pod/security.ts'
+import type { Waiting } from './pod/status.ts'
+import { terminationLogPath } from './termination-message.ts'
+import type { Mount, PodSandboxConfig } from './runtime.ts'
+import { volumeMounts } from './volumes/mounts.ts'
+import { type MountedVolume, podFolder } from './volumes/pod-volumes.ts'
+import { VolumeError } from './volumes/payload.ts'
+
+/** What starting and stopping need of a pod's agent. */
+export interface StartedPod {
+  readonly context: KubeletContext
+  readonly pod: Pod
+  readonly runtime: PodRuntime
+  readonly waiting: Map<string, Waiting>
+  readonly crashes: Map<string, CrashState>
+  readonly mounted: ReadonlyMap<string, MountedVolume> | undefined
+  readonly podIps: readonly string[]
+  readonly logDirectory: string
+  readonly signal: AbortSignal
+  currentSandbox(): { readonly id: string; readonly config: PodSandboxConfig } | undefined
+  imageRequest(container: AnyContainer, attempt: number): ImageRequest
+  setContainer(container: PodContainer): void
+  dropContainer(id: string): void
+  /** Does not start the container again before so long, unless something changes that it needs. */
+  hold(name: string, ms: number): void
+  isHeld(name: string): boolean
+  refresh(id: string): Promise<void>
+  restarted(name: string, endedMs: number): void
+  publish(): void
+  wakeIn(ms: number): void
+  event(type: 'Normal' | 'Warning', reason: string, message: string, container?: string): void
+}
+
+/** A refused configuration is looked at again after this, if nothing else happens. */
+const CONFIG_RETRY_MS = 10_000
+
+/** `wait`: those after it wait too. */
+export async function startContainer(agent: StartedPod, start: Start): Promise<'next' | 'wait'> {
+  const { container } = start
+  if (agent.isHeld(container.name)) return 'next'
+  const last = newestContainer(agent.runtime, container.name)
+  if (last?.state === 'exited' && isBackingOff(agent, container, last)) return 'next'
+
+  const state = await agent.context.images.ensure(agent.imageRequest(container, start.attempt))
+  agent.signal.throwIfAborted()
+  if (state.type === 'pulling') {
+    const failure = agent.context.images.failure(agent.pod, container.image ?? '')
+    if (failure === undefined) agent.waiting.delete(container.name)
+    return failure === undefined ? 'wait' : 'next'
+  }
+  if (state.type === 'failed') {
+    agent.waiting.set(container.name, state.waiting)
+    agent.wakeIn(state.retryMs)
+    return 'next'
+  }
+  const id = await create(agent, start, state.image)
+  if (id === undefined) return 'next'
+  agent.context.images.used(agent.pod, container, start.attempt)
+  if (last?.state === 'exited') {
+    agent.restarted(container.name, (last.finishedAt ?? last.createdAt).getTime())
+  }
+  if (!(await run(agent, start, id))) return 'next'
+  await afterStart(agent, container, id)
+  return 'next'
+}
+
+function isBackingOff(agent: StartedPod, container: AnyContainer, last: PodContainer): boolean {
+  const { clock } = agent.context.env
+  const state = agent.crashes.get(container.name)
+  const endedMs = (last.finishedAt ?? last.createdAt).getTime()
+  const waitMs = crashWaitMs(state, endedMs, clock.now().getTime(), CRASH_BACKOFF)
+  if (waitMs === 0 || state === undefined) return false
+  const waiting = crashMessage(agent.pod, container, state.delayMs)
+  if (agent.waiting.get(container.name)?.message !== waiting.message) {
+    agent.waiting.set(container.name, waiting)
+    agent.event(
+      'Warning',
+      'BackOff',
+      `Back-off restarting failed container ${container.name} in pod ${podLabel(agent.pod)}`,
+      container.name,
+    )
+  }
+  agent.wakeIn(waitMs)
+  return true
+}
+
+/** The new container's id; undefined when it could not be made, and the reason is where it is shown. */
+async function create(
+  agent: StartedPod,
+  start: Start,
+  image: ReadyImage,
+): Promise<string | undefined> {
+  const { container } = start
+  const refuse = (reason: string, error: unknown): undefined => {
+    const message = error instanceof Error ? error.message : String(error)
+    const before = agent.waiting.get(container.name)
+    agent.waiting.set(container.name, { reason, message })
+    if (before?.reason !== reason || before.message !== message) {
+      agent.event('Warning', 'Failed', `Error: ${message}`, container.name)
+    }
+    agent.hold(container.name, CONFIG_RETRY_MS)
+    return undefined
+  }
+  const sandbox = agent.currentSandbox()
+  if (sandbox === undefined) return undefined
+  let config: Awaited<ReturnType<typeof configure>>
+  try {
+    config = await configure(agent, start, image)
+  } catch (error) {
+    if (error instanceof ConfigError || error instanceof VolumeError || isPlain(error)) {
+      return refuse('CreateContainerConfigError', error)
+    }
+    throw error
+  }
+  const { runtime } = agent.context
+  let id: string
+  try {
+    id = await runtime.createContainer(sandbox.id, config, sandbox.config)
+  } catch (error) {
+    return refuse('CreateContainerError', error)
+  }
+  agent.event('Normal', 'Created', 'Container created', container.name)
+  const status = await runtime.containerStatus(id)
+  if (status === undefined) return refuse('CreateContainerError', `container ${id} is gone`)
+  agent.setContainer({ ...status, sandboxId: sandbox.id })
+  agent.waiting.delete(container.name)
+  return id
+}
+
+const isPlain = (error: unknown): boolean => error instanceof Error && error.name === 'Error'
+
+async function configure(agent: StartedPod, start: Start, image: ReadyImage) {
+  const { container, kind, attempt } = start
+  const { context, pod } = agent
+  const problem = nonRootProblem(pod, container, image, podLabel(pod))
+  if (problem !== undefined) throw new ConfigError(problem)
+  const [services, found] = await Promise.all([context.services(), findSources(agent)])
+  const { variables, skipped } = environmentOf({
+    pod,
+    container,
+    sources: found,
+    downward: { ...context.downward(pod), podIps: agent.podIps },
+    services,
+  })
+  for (const { source, keys } of skipped) {
+    agent.event(
+      'Warning',
+      'InvalidEnvironmentVariableNames',
+      `Keys [${keys.join(', ')}] from the EnvFrom ${source} were skipped since they are considered invalid environment variable names.`,
+    )
+  }
+  const { env, machine, runtime } = context
+  const mounts = await volumeMounts(
+    container,
+    agent.mounted ?? new Map(),
+    variables,
+    runtime.simulated ? undefined : env.fs,
+  )
+  const own = runtime.simulated ? [] : await fileMounts(agent, container, attempt, mounts)
+  const target =
+    'targetContainerName' in container && container.targetContainerName
+      ? newestContainer(agent.runtime, container.targetContainerName)
+      : undefined
+  return containerConfig({
+    pod,
+    container,
+    kind,
+    attempt,
+    imageRef: image.ref,
+    imageUser: image,
+    environment: variables,
+    mounts: [...mounts, ...own],
+    devices: [],
+    resources: linuxResources(pod, container, {
+      memoryBytes: machine.memoryBytes,
+      minOomScoreAdj: machine.minOomScoreAdj,
+    }),
+    security: context.security,
+    targetId: target?.state === 'running' ? target.id : undefined,
+  })
+}
+
+async function findSources({ context, pod }: StartedPod) {
+  const names = environmentSources(pod)
+  const namespace = pod.metadata.namespace ?? ''
+  const [configMaps, secrets] = await Promise.all([
+    Promise.all(
+      names.configMaps.map(
+        async (name) => [name, await context.sources.configMap(namespace, name)] as const,
+      ),
+    ),
+    Promise.all(
+      names.secrets.map(
+        async (name) => [name, await context.sources.secret(namespace, name)] as const,
+      ),
+    ),
+  ])
+  return { configMaps: new Map(configMaps), secrets: new Map(secrets) }
+}
+
+/** /etc/hosts and the file for the last words, unless the container mounts its own there. */
+async function fileMounts(
+  agent: StartedPod,
+  container: AnyContainer,
+  attempt: number,
+  others: readonly Mount[],
+): Promise<readonly Mount[]> {
+  const { context, pod } = agent
+  const { fs } = context.env
+  const taken = new Set(others.map(({ containerPath }) => containerPath))
+  const folder = podFolder(context.volumeOptions.podsFolder, uidOf(pod))
+  const mounts: Mount[] = []
+  const add = (containerPath: string, hostPath: string) =>
+    mounts.push({
+      containerPath,
+      hostPath,
+      readonly: false,
+      selinuxRelabel: false,
+      propagation: 'PROPAGATION_PRIVATE',
+    })
+  if (!taken.has('/etc/hosts')) {
+    const path = join(folder, 'etc-hosts')
+    const { hostname, domain } = hostnameOf(pod, context.config.clusterDomain)
+    const text = hostsFile(pod, {
+      podIps: agent.podIps,
+      hostname,
+      domain,
+      ...(pod.spec.hostNetwork === true ? { hostFile: context.machine.hostsFile } : {}),
+    })
+    const old = await fs.readText(path).catch(() => undefined)
+    if (old !== text) {
+      await fs.makeFolder(folder, { mode: 0o750 })
+      await fs.write(path, text, { mode: 0o644 })
+      await fs.chmod(path, 0o644)
+    }
+    add('/etc/hosts', path)
+  }
+  const messagePath = container.terminationMessagePath ?? '/dev/termination-log'
+  if (messagePath !== '' && !taken.has(messagePath)) {
+    const path = terminationLogPath(folder, container.name, attempt)
+    await fs.makeFolder(dirname(path), { mode: 0o750 })
+    await fs.write(path, '', { mode: 0o666 })
+    // Whoever the container runs as may write there.
+    await fs.chmod(path, 0o666)
+    add(messagePath, path)
+  }
+  return mounts
+}
+
+async function run(agent: StartedPod, { container }: Start, id: string): Promise<boolean> {
+  const { runtime } = agent.context
+  try {
+    await runtime.startContainer(id)
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    agent.waiting.set(container.name, { reason: 'RunContainerError', message })
+    agent.event('Warning', 'Failed', `Error: ${message}`, container.name)
+    await agent.refresh(id)
+    const status = agent.runtime.containers.find((found) => found.id === id)
+    if (status?.state === 'created') {
+      // It never ran: nothing of it is worth keeping.
+      await runtime.removeContainer(id)
+      agent.dropContainer(id)
+    }
+    agent.hold(container.name, CONFIG_RETRY_MS)
+    return false
+  }
+  agent.event('Normal', 'Started', 'Container started', container.name)
+  await agent.refresh(id)
+  await removeOlder(agent, container.name)
+  return true
+}
+
+/** Of each container the last ended attempt stays, for its log. */
+async function removeOlder(agent: StartedPod, name: string): Promise<void> {
+  const attempts = agent.runtime.containers.filter((container) => container.name === name)
+  for (const { id, state } of attempts.slice(2)) {
+    if (state === 'running') continue
+    await agent.context.runtime.removeContainer(id).catch(() => {})
+    agent.dropContainer(id)
+  }
+}
+
+async function afterStart(agent: StartedPod, container: AnyContainer, id: string): Promise<void> {
+  const hook = container.lifecycle?.postStart
+  if (hook === undefined) return
+  const { runtime, env } = agent.context
+  const target = { container, containerId: id, podIp: agent.podIps[0] ?? '' }
+  try {
+    await runHook(hook, target, runtime, env, agent.signal)
+  } catch (error) {
+    if (agent.signal.aborted) return
+    const message = error instanceof Error ? error.message : String(error)
+    agent.event(
+      'Warning',
+      'FailedPostStartHook',
+      `PostStartHook failed: ${message}`,
+      container.name,
+    )
+    const status = agent.runtime.containers.find((found) => found.id === id)
+    if (status === undefined) return
+    agent.event('Normal', 'Killing', 'FailedPostStartHook', container.name)
+    await stopOne(agent, status, {
+      graceSeconds: agent.pod.spec.terminationGracePeriodSeconds ?? 30,
+      announce: false,
+      signal: agent.signal,
+    })
+    agent.waiting.set(container.name, { reason: 'PostStartHookError', message })
+  }
+}

@@ -1,0 +1,76 @@
+/** What all pods of one kubelet share. */
+import type { Env } from '#base'
+import type { Node, Pod, Service } from '#api'
+import type { Client, EventRecorder } from '#client'
+import type { Rejection } from './admission.ts'
+import type { Images } from './images.ts'
+import type { Machine } from './node/machine.ts'
+import type { Thresholds } from './node/status.ts'
+import type { PodAgent } from './pod-agent.ts'
+import type { DownwardFacts } from './pod/downward.ts'
+import type { DnsFacts } from './pod/network-files.ts'
+import type { SecurityFacts } from './pod/security.ts'
+import type { Runtime, RuntimeVersion } from './runtime.ts'
+import type { Sources } from './sources.ts'
+import type { StatusWriter } from './status-writer.ts'
+import type { Tokens } from './tokens.ts'
+import type { PodVolumesOptions } from './volumes/pod-volumes.ts'
+
+export interface KubeletConfig {
+  readonly nodeName: string
+  /** Volumes and small files of pods: `/var/lib/kubelet`. */
+  readonly rootDir: string
+  /** Containers' logs: `/var/log/pods`. */
+  readonly logRoot: string
+  /** Addresses of the cluster's DNS; none: pods use the node's. */
+  readonly clusterDns: readonly string[]
+  readonly clusterDomain: string
+  readonly nodeIps: readonly string[]
+  readonly podCidrs: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly taints: NonNullable<Node['spec']>['taints']
+  /** Set aside for the system: `{ cpu: '200m', memory: '256Mi', 'ephemeral-storage': '1Gi' }`. */
+  readonly reserved: Readonly<Record<string, string>>
+  readonly maxPods: number
+  /** Cgroup that pods are put below. */
+  readonly cgroupRoot: string
+  readonly podPidsLimit: number | undefined
+  /** Beyond the safe ones: names, or prefixes that end in `*`. */
+  readonly allowedSysctls: readonly string[]
+  readonly thresholds: Thresholds
+  readonly maxParallelPulls: number
+  /** Where the kubelet's own API is served, when it is. */
+  readonly port: number | undefined
+  /** Registers as unschedulable. */
+  readonly unschedulable: boolean
+  /** Nobody sends the pod anything new: awaited before it is told to stop. */
+  readonly drained: ((pod: Pod, signal: AbortSignal) => Promise<void>) | undefined
+}
+
+export interface KubeletContext {
+  readonly client: Client
+  readonly runtime: Runtime
+  readonly runtimeVersion: RuntimeVersion
+  readonly env: Env
+  readonly events: EventRecorder
+  readonly config: KubeletConfig
+  readonly machine: Machine
+  readonly security: SecurityFacts
+  readonly dns: DnsFacts
+  readonly images: Images
+  readonly sources: Sources
+  readonly tokens: Tokens
+  readonly statuses: StatusWriter
+  readonly volumeOptions: PodVolumesOptions
+  /** Services of the cluster, once they are known. */
+  services(): Promise<readonly Service[]>
+  allocatable(): Readonly<Record<string, string>>
+  downward(pod: Pod): DownwardFacts
+  admit(pod: Pod): Rejection | undefined
+  /** The handler that the pod's runtime class names; throws when there is none such. */
+  runtimeHandler(pod: Pod): Promise<string>
+  /** Events of this container or sandbox are the agent's. */
+  own(id: string, agent: PodAgent): void
+  /** The pod is cleaned up: its object can go. */
+  release(agent: PodAgent): Promise<void>
+}

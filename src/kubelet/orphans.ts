@@ -1,0 +1,83 @@
+/** What is left on the node of pods that are gone from the API. */
+import { join } from 'node:path'
+import { removeCgroup } from './host.ts'
+import type { KubeletCore } from './kubelet.ts'
+import type { PodRuntime } from './pod/pod-runtime.ts'
+import { ANNOTATION } from './runtime.ts'
+
+const DEFAULT_GRACE_SECONDS = 30
+
+export class OrphanCollector {
+  readonly #core: KubeletCore
+
+  constructor(core: KubeletCore) {
+    this.#core = core
+  }
+
+  /** Once, at the start: later every pod has an agent that cleans up after it. */
+  async collect(runtimes: ReadonlyMap<string, PodRuntime>): Promise<void> {
+    const { agents, env } = this.#core
+    for (const [uid, runtime] of runtimes) {
+      if (agents.has(uid)) continue
+      try {
+        await this.#endPod(runtime)
+      } catch (error) {
+        env.log.warn('Cannot remove a pod that is gone from the API', {
+          uid,
+          error: error as Error,
+        })
+      }
+    }
+    await this.#collectFolders()
+  }
+
+  async #endPod({ containers, sandboxes }: PodRuntime): Promise<void> {
+    const { runtime, env } = this.#core
+    const metadata = sandboxes[0]?.metadata
+    env.log.info('Ending a pod that is gone from the API', {
+      pod: metadata === undefined ? '' : `${metadata.namespace}/${metadata.name}`,
+    })
+    await Promise.all(
+      containers
+        .filter(({ state }) => state === 'running')
+        .map(({ id, annotations }) =>
+          runtime.stopContainer(
+            id,
+            Number(annotations[ANNOTATION.podGrace] ?? DEFAULT_GRACE_SECONDS),
+          ),
+        ),
+    )
+    for (const { id } of containers) await runtime.removeContainer(id)
+    for (const { id } of sandboxes) {
+      await runtime.stopPodSandbox(id)
+      await runtime.removePodSandbox(id)
+    }
+    if (metadata !== undefined) {
+      const { namespace, name, uid } = metadata
+      await runtime.logFiles.remove(join(this.#core.config.logRoot, `${namespace}_${name}_${uid}`))
+    }
+  }
+
+  /** Volumes whose pods are gone; mounts first, so that nothing else is removed with them. */
+  async #collectFolders(): Promise<void> {
+    const { agents, env, context, runtime, machine, config } = this.#core
+    if (runtime.simulated) return
+    const { podsFolder, host } = context.volumeOptions
+    for (const uid of await env.fs.list(podsFolder).catch(() => [])) {
+      if (agents.has(uid)) continue
+      try {
+        const folder = join(podsFolder, uid)
+        await host.unmountBelow(folder)
+        await env.fs.remove(folder)
+        for (const parent of ['', '/burstable', '/besteffort']) {
+          await removeCgroup(`${config.cgroupRoot}${parent}/pod${uid}`, machine, env)
+        }
+      } catch (error) {
+        env.log.warn('Cannot remove the folder of a pod that is gone', {
+          uid,
+          error: error as Error,
+        })
+      }
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/** Publishes pods' statuses: only what changed, one write at a time for a pod, never backwards. */
+import type { Env } from '#base'
+import { type Pod, type PodCondition, type PodStatus, pods } from '#api'
+import type { Client } from '#client'
+import { isStatus } from '#machinery'
+import { namespaceOf, uidOf } from './pod/containers.ts'
+
+interface Entry {
+  pod: Pod
+  /** What the API has of ours, as far as is known. */
+  published: PodStatus
+  wanted: PodStatus
+  writing: Promise<void> | undefined
+}
+
+const RETRY_MS = 100
+const MAX_RETRY_MS = 10_000
+/** The conditions of a pod that its kubelet owns. */
+const OWNED_CONDITIONS = new Set([
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodScheduled',
+])
+
+export class StatusWriter {
+  readonly #client: Client
+  readonly #env: Pick<Env, 'clock' | 'log'>
+  readonly #entries = new Map<string, Entry>()
+  readonly #signal: AbortSignal
+
+  constructor(client: Client, env: Pick<Env, 'clock' | 'log'>, signal: AbortSignal) {
+    this.#client = client
+    this.#env = env
+    this.#signal = signal
+  }
+
+  /** The pod as it is now: our own part of its status from here, that of others from the cache. */
+  current(pod: Pod): Pod {
+    const entry = this.#entries.get(uidOf(pod))
+    if (entry === undefined) return pod
+    const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !OWNED_CONDITIONS.has(type))
+    const own = (entry.wanted.conditions ?? []).filter(({ type }) => OWNED_CONDITIONS.has(type))
+    return { ...pod, status: { ...entry.wanted, conditions: [...own, ...foreign] } }
+  }
+
+  /** Begins to write the status when it differs from what was written last. */
+  set(pod: Pod, status: PodStatus): void {
+    const uid = uidOf(pod)
+    const entry = this.#entries.get(uid) ?? {
+      pod,
+      published: pod.status ?? {},
+      wanted: status,
+      writing: undefined,
+    }
+    entry.pod = pod
+    entry.wanted = forward(entry.wanted, status)
+    this.#entries.set(uid, entry)
+    entry.writing ??= this.#write(uid, entry).finally(() => {
+      entry.writing = undefined
+    })
+  }
+
+  /** When all that was set has been written. */
+  async flushed(uid: string): Promise<void> {
+    await this.#entries.get(uid)?.writing
+  }
+
+  forget(uid: string): void {
+    this.#entries.delete(uid)
+  }
+
+  async #write(uid: string, entry: Entry): Promise<void> {
+    for (let wait = RETRY_MS; !this.#signal.aborted && this.#entries.get(uid) === entry;) {
+      const { pod, wanted, published } = entry
+      const patch = statusPatch(published, wanted)
+      if (patch === undefined) return
+      try {
+        await this.#client.patch(
+          pods,
+          { namespace: namespaceOf(pod), name: pod.metadata.name },
+          'strategic',
+          { metadata: { uid }, status: patch },
+          { subresource: 'status', signal: this.#signal },
+        )
+        entry.published = wanted
+        wait = RETRY_MS
+      } catch (error) {
+        // It is gone, or another has its name.
+        if (isStatus(error, 'NotFound') || isStatus(error, 'Conflict')) return
+        if (this.#signal.aborted) return
+        this.#env.log.warn('Cannot write the status of a pod; trying again', {
+          pod: `${namespaceOf(pod)}/${pod.metadata.name}`,
+          error: error as Error,
+        })
+        await this.#env.clock.sleep(wait, this.#signal).catch(() => {})
+        wait = Math.min(wait * 2, MAX_RETRY_MS)
+      }
+    }
+  }
+}
+
+/** Neither a last phase nor a container's count of restarts is ever taken back. */
+function forward(old: PodStatus, next: PodStatus): PodStatus {
+  const ended = old.phase === 'Succeeded' || old.phase === 'Failed'
+  return ended && next.phase !== old.phase ? { ...next, phase: old.phase } : next
+}
+
+/** A strategic merge patch from one to the other; undefined when they are the same. */
+export function statusPatch(
+  from: PodStatus,
+  to: PodStatus,
+): Readonly<Record<string, unknown>> | undefined {
+  const patch: Record<string, unknown> = {}
+  const before = from as Readonly<Record<string, unknown>>
+  const after = to as Readonly<Record<string, unknown>>
+  for (const key of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    if (key === 'conditions') continue
+    if (same(before[key], after[key])) continue
+    if (key === 'podIPs' || key === 'hostIPs') {
+      patch[key] = mergeList(before[key], after[key], 'ip')
+    } else if (key === 'resourceClaimStatuses') {
+      continue
+    } else {
+      patch[key] = after[key] ?? null
+    }
+  }
+  const conditions = conditionPatches(from.conditions ?? [], to.conditions ?? [])
+  if (conditions.length > 0) patch['conditions'] = conditions
+  return Object.keys(patch).length === 0 ? undefined : patch
+}
+
+function conditionPatches(
+  from: readonly PodCondition[],
+  to: readonly PodCondition[],
+): readonly unknown[] {
+  const changed: unknown[] = []
+  for (const condition of to) {
+    if (!OWNED_CONDITIONS.has(condition.type)) continue
+    const old = from.find(({ type }) => type === condition.type)
+    if (same(old, condition)) continue
+    // Fields of a merged entry stay unless they are taken out.
+    const gone = Object.fromEntries(
+      Object.keys(old ?? {})
+        .filter((key) => !(key in condition))
+        .map((key) => [key, null]),
+    )
+    changed.push({ ...gone, ...condition })
+  }
+  return changed
+}
+
+function mergeList(from: unknown, to: unknown, key: string): readonly unknown[] {
+  const entries = (list: unknown) => (list ?? []) as readonly Readonly<Record<string, unknown>>[]
+  const kept = new Set(entries(to).map((entry) => entry[key]))
+  return [
+    ...entries(to),
+    ...entries(from)
+      .filter((entry) => !kept.has(entry[key]))
+      .map((entry) => ({ $patch: 'delete', [key]: entry[key] })),
+  ]
+}
+
+/** Deep equality of JSON values; an absent member is the same as undefined. */
+export function same(a: unknown, b: unknown): boolean {
+  if (a === b) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  if (Array.isArray(a) !== Array.isArray(b)) return false
+  const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>]
+  const keys = new Set([...Object.keys(left), ...Object.keys(right)])
+  for (const key of keys) if (!same(left[key], right[key])) return false
+  return true
+}
