@@ -72,7 +72,12 @@ export const info = (...args: Parameters<typeof pod>): PodInfo => createPodInfo(
 
 export const noVolumes: PluginContext = {
   selectorFor: () => undefined,
-  volumes: { claim: () => undefined, volume: () => undefined, bindingMode: () => undefined },
+  volumes: {
+    claim: () => undefined,
+    volume: () => undefined,
+    bindingMode: () => undefined,
+    bindFor: async () => {},
+  },
 }
 
 export interface Setting {

@@ -9,12 +9,15 @@ import {
   services,
   statefulSets,
   storageClasses,
+  type PersistentVolumeClaim,
   type PodDisruptionBudget,
 } from '#api'
-import type { Informers } from '#client'
+import type { Clock } from '#base'
+import type { Client, Informers } from '#client'
 import type { LabelSelector } from '#machinery'
 import type { ClusterEvent } from './framework.ts'
 import type { PluginContext } from './plugins/index.ts'
+import { isBound } from './plugins/volumes.ts'
 import type { PodInfo } from './pod-info.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -25,11 +28,19 @@ export interface Observed extends PluginContext {
 /** Selectors remembered: pods of one group ask for the same. */
 const MAX_SELECTORS = 1000
 
-export function observe(
-  informers: Informers,
-  snapshot: Snapshot,
-  tell: (event: ClusterEvent) => void,
-): Observed {
+/** Who provisions volumes has so long; then the pod is tried anew, perhaps elsewhere. */
+const BINDING_MS = 600_000
+const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
+
+export interface ObserveOptions {
+  readonly client: Client
+  readonly informers: Informers
+  readonly clock: Clock
+  readonly snapshot: Snapshot
+  readonly tell: (event: ClusterEvent) => void
+}
+
+export function observe({ client, informers, clock, snapshot, tell }: ObserveOptions): Observed {
   const claims = informers.informer(persistentVolumeClaims)
   const volumes = informers.informer(persistentVolumes)
   const classes = informers.informer(storageClasses)
@@ -79,6 +90,44 @@ export function observe(
     return { matchLabels, matchExpressions }
   }
 
+  /** Resolves when the claim is bound, and rejects after a while or when it is gone. */
+  function bound(claim: PersistentVolumeClaim, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const stops = [
+      claims.onChange((current, old) => {
+        if ((current ?? old)?.metadata.uid !== claim.metadata.uid) return
+        if (current === undefined) reject(new Error(`claim "${claim.metadata.name}" was deleted`))
+        else if (isBound(current)) resolve()
+      }),
+      clock.schedule(BINDING_MS, () => reject(new Error('timed out waiting for the condition'))),
+    ]
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    return promise.finally(() => {
+      for (const stop of stops) stop()
+      signal.removeEventListener('abort', abort)
+    })
+  }
+
+  async function bindFor(
+    claim: PersistentVolumeClaim,
+    node: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { namespace = '', name } = claim.metadata
+    const select = (value: string | null) =>
+      client.patch(persistentVolumeClaims, { namespace, name }, 'merge', {
+        metadata: { annotations: { [SELECTED_NODE]: value } },
+      })
+    await select(node)
+    try {
+      await bound(claim, signal)
+    } catch (error) {
+      if (!signal.aborted) await select(null)
+      throw error
+    }
+  }
+
   return {
     budgets: () => budgets.list(),
     selectorFor(pod) {
@@ -91,6 +140,7 @@ export function observe(
       return selector
     },
     volumes: {
+      bindFor,
       claim: (namespace, name) => claims.get(`${namespace}/${name}`),
       volume: (name) => volumes.get(name),
       bindingMode: (name) => {

@@ -420,6 +420,7 @@ describe('volumes', () => {
     const context: PluginContext = {
       ...noVolumes,
       volumes: {
+        ...noVolumes.volumes,
         claim: () => claim as PersistentVolumeClaim | undefined,
         volume: () => volume as PersistentVolume | undefined,
         bindingMode: () => mode,

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { nodes, pods, type Event, type Node, type Pod } from '#api'
+import {
+  nodes,
+  persistentVolumeClaims,
+  pods,
+  storageClasses,
+  type Event,
+  type Node,
+  type PersistentVolumeClaim,
+  type Pod,
+} from '#api'
 import { virtualEnv, type VirtualEnv } from '#base'
 import {
   createClient,
@@ -56,6 +65,7 @@ class Api implements Transport {
       this.events.push(body as Event)
       return body
     }
+    if (resource !== 'pods') return body
     const key = `${namespace}/${name}`
     const current = this.pod(key)
     if (method === 'DELETE') {
@@ -274,6 +284,38 @@ test('many pods at once fill the nodes and no more', async () => {
   api.remove(POD_PATH, keyOf(placed[0] as Pod))
   await settle(env, 2000)
   assert.equal(scheduler.counts.unschedulable, 29)
+  end()
+})
+
+test('a claim that waits for its first pod is told the node, and the pod waits for it', async () => {
+  const { env, api, end } = await setUp([node('n1')])
+  const claims = resourcePath(persistentVolumeClaims, {})
+  const claim = {
+    metadata: { name: 'data', namespace: 'shop', uid: 'uid-claim' },
+    spec: { storageClassName: 'local' },
+  } as unknown as PersistentVolumeClaim
+  const { metadata } = pod('local')
+  api.put(resourcePath(storageClasses, {}), {
+    metadata: { ...metadata, namespace: '' },
+    volumeBindingMode: 'WaitForFirstConsumer',
+  } as unknown as KubeObject)
+  api.put(claims, claim)
+  await settle(env)
+  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }]
+  api.put(POD_PATH, pod('a', { spec: { volumes } }))
+  await settle(env)
+  const selected = api.requests.find(({ path }) => path.endsWith('/persistentvolumeclaims/data'))
+  assert.deepEqual(selected?.body, {
+    metadata: { annotations: { 'volume.kubernetes.io/selected-node': 'n1' } },
+  })
+  assert.equal(api.pod('shop/a').spec.nodeName, undefined)
+  api.put(claims, {
+    ...claim,
+    metadata: { ...claim.metadata, annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
+    spec: { ...claim.spec, volumeName: 'pv' },
+  } as KubeObject)
+  await settle(env)
+  assert.equal(api.pod('shop/a').spec.nodeName, 'n1')
   end()
 })
 

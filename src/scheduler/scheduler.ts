@@ -16,6 +16,7 @@ import type { NodeInfo } from './node-info.ts'
 import { observe } from './observed.ts'
 import { defaultBinder } from './plugins/default-binder.ts'
 import { defaultPlugins } from './plugins/index.ts'
+import { claimNamesOf } from './plugins/volumes.ts'
 import { createPodInfo, type PodInfo } from './pod-info.ts'
 import { preempt } from './preemption.ts'
 import { SchedulingQueue, type QueuedPod } from './queue.ts'
@@ -53,7 +54,13 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   const { clock, random } = env
   const log = env.log.for('scheduler')
   const snapshot = new Snapshot()
-  const observed = observe(informers, snapshot, (event) => queue.onEvent(event))
+  const observed = observe({
+    client,
+    informers,
+    clock,
+    snapshot,
+    tell: (event) => queue.onEvent(event),
+  })
   const framework = createFramework([
     ...defaultPlugins(observed),
     ...(options.plugins ?? []),
@@ -134,9 +141,11 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
       giveUp(queued, info, node, reserved)
       return
     }
-    bindings++
+    // A pod may wait minutes for its volumes: it must not hold others up.
+    const weight = claimNamesOf(info.pod).length === 0 ? 1 : 0
+    bindings += weight
     void bind(queued, info, node).finally(() => {
-      bindings--
+      bindings -= weight
       wake.resolve()
     })
   }

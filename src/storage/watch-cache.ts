@@ -172,7 +172,7 @@ export async function createWatchCache<T extends object>(
   return cache
 }
 
-/** Made by `createWatchCache`. */
+/** Made by `createWatchCache`, or made and then started. */
 export class WatchCache<T extends object = object> {
   readonly prefix: string
   readonly #options: WatchCacheOptions<T>
@@ -204,7 +204,7 @@ export class WatchCache<T extends object = object> {
     this.#watchers = new WatcherSet(prefix)
   }
 
-  /** @internal */
+  /** Fills it; over an embedded store that is done when the call returns. */
   async start(): Promise<void> {
     if (this.#embedded === undefined) return await this.#follow()
     const { value, revision } = this.#embedded.listNow({ prefix: this.prefix })

@@ -1,5 +1,5 @@
 import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from '#api'
-import { definePlugin, skip, success, unresolvable, unschedulable } from '../framework.ts'
+import { definePlugin, failure, skip, success, unresolvable, unschedulable } from '../framework.ts'
 import { compileNodeTerm, type Matches } from '../selectors.ts'
 
 /** Reads what is known of volumes; the class `binding` of a claim without class is immediate. */
@@ -8,6 +8,8 @@ export interface VolumeLister {
   volume(name: string): PersistentVolume | undefined
   /** `volumeBindingMode` of a storage class; undefined when there is no such class. */
   bindingMode(storageClass: string): 'Immediate' | 'WaitForFirstConsumer' | undefined
+  /** Lets the claim's volume be made for the node, and waits until it is bound. */
+  bindFor(claim: PersistentVolumeClaim, nodeName: string, signal: AbortSignal): Promise<void>
 }
 
 const UNBOUND = unresolvable('pod has unbound immediate PersistentVolumeClaims')
@@ -26,7 +28,7 @@ export const claimNamesOf = ({ metadata, spec }: Pod): readonly string[] =>
     return ephemeral === undefined ? [] : [`${metadata.name}-${name}`]
   })
 
-const isBound = ({ metadata, spec }: PersistentVolumeClaim): boolean =>
+export const isBound = ({ metadata, spec }: PersistentVolumeClaim): boolean =>
   (spec?.volumeName ?? '') !== '' &&
   metadata.annotations?.['pv.kubernetes.io/bind-completed'] !== undefined
 
@@ -76,6 +78,16 @@ export const volumeBinding = (volumes: VolumeLister) =>
     filter(_pod, { node }, { allowed, isGone }) {
       if (isGone) return GONE
       return node !== undefined && allowed.every((matches) => matches(node)) ? success : ELSEWHERE
+    },
+    async preBind({ pod, namespace }, { name: nodeName }, signal) {
+      const claims = claimNamesOf(pod).flatMap((name) => volumes.claim(namespace, name) ?? [])
+      const unbound = claims.filter((claim) => !isBound(claim))
+      try {
+        await Promise.all(unbound.map((claim) => volumes.bindFor(claim, nodeName, signal)))
+        return success
+      } catch (error) {
+        return failure(`binding volumes: ${error instanceof Error ? error.message : String(error)}`)
+      }
     },
   })
 
