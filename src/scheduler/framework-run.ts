@@ -40,7 +40,7 @@ export interface PreparedFilters {
   readonly isLocal: boolean
 }
 
-export interface PreparedScores {
+interface PreparedScores {
   readonly isLocal: boolean
   /** Weighted totals, in the order of the nodes. */
   score(nodes: readonly NodeInfo[]): number[]

@@ -47,13 +47,13 @@ export interface AffinityTerm {
   readonly matches: PodMatcher
 }
 
-export interface WeightedTerm extends AffinityTerm {
+interface WeightedTerm extends AffinityTerm {
   readonly weight: number
 }
 
 /** Labels of a namespace, for terms that select namespaces by them. */
 export type NamespaceLabels = (namespace: string) => Labels
-export type PodMatcher = (pod: PodInfo, namespaceLabels: NamespaceLabels) => boolean
+type PodMatcher = (pod: PodInfo, namespaceLabels: NamespaceLabels) => boolean
 
 export function createPodInfo(pod: Pod): PodInfo {
   const { metadata, spec } = pod

@@ -18,7 +18,7 @@ const MEMO = { milli: new Map<string, number>(), whole: new Map<string, number>(
 const MAX_MEMO = 10_000
 
 /** Rounded up, as the scheduler counts: a thousandth of a core, or one of anything else. */
-export function amountOf(resource: string, quantity: string): number {
+function amountOf(resource: string, quantity: string): number {
   const isCpu = resource === CPU
   const memo = isCpu ? MEMO.milli : MEMO.whole
   let amount = memo.get(quantity)

@@ -145,7 +145,7 @@ function choose(
   return { node: best, score: highest }
 }
 
-export function refusedForAll(snapshot: Snapshot, refusal: Verdict): Decision {
+function refusedForAll(snapshot: Snapshot, refusal: Verdict): Decision {
   const refusedBy = new Set(refusal.plugin === undefined ? [] : [refusal.plugin])
   const nodeCount = snapshot.nodes.length
   return {

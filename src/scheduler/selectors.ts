@@ -118,7 +118,7 @@ export function requiredNodeNames({ spec }: Pod): ReadonlySet<string> | undefine
   return names
 }
 
-export const tolerates = (toleration: Toleration, { key, value = '', effect }: Taint): boolean => {
+const tolerates = (toleration: Toleration, { key, value = '', effect }: Taint): boolean => {
   if (toleration.effect !== undefined && toleration.effect !== effect) return false
   if (toleration.key !== undefined && toleration.key !== '' && toleration.key !== key) return false
   if (toleration.operator === 'Exists') return true

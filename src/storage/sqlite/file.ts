@@ -4,7 +4,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { StorageFullError, StorageOpenError, type OpenFailure } from '../errors.ts'
 
 /** Written into each file; another one is refused. */
-export const LAYOUT = 1
+const LAYOUT = 1
 
 const PAGE_BYTES = 4096
 /** Folding the write-ahead log into the file stalls for as long as it takes to write it: 256 pages are a few milliseconds. */
@@ -145,7 +145,7 @@ function codeOf(error: unknown): number | undefined {
 const systemCode = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined
 
-export function writeError(path: string, error: unknown): unknown {
+function writeError(path: string, error: unknown): unknown {
   if (codeOf(error) === FULL || systemCode(error) === 'ENOSPC')
     return new StorageFullError(path, { cause: error })
   return error
