@@ -36,40 +36,35 @@ function expression(about: string, regex: string, ...examples: readonly string[]
     : `${about} (e.g. ${shown}, regex used for validation is '${regex}')`
 }
 
+/** At most so long, and of the form that the words describe. */
+function shaped(value: string, max: number, form: RegExp, words: string): readonly string[] {
+  const fits = value.length <= max
+  if (form.test(value)) return fits ? ok : [tooLong(max)]
+  return fits ? [words] : [tooLong(max), words]
+}
+
 const DNS_LABEL = expression(
   "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
   LABEL_TEXT,
   'my-name',
   '123-abc',
 )
-export const dnsLabel: Rule = (value) => [
-  ...(value.length > 63 ? [tooLong(63)] : ok),
-  ...(LABEL.test(value) ? ok : [DNS_LABEL]),
-]
+export const dnsLabel: Rule = (value) => shaped(value, 63, LABEL, DNS_LABEL)
 
 const DNS_SUBDOMAIN = expression(
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
   SUBDOMAIN_TEXT,
   'example.com',
 )
-export const dnsSubdomain: Rule = (value) => [
-  ...(value.length > 253 ? [tooLong(253)] : ok),
-  ...(SUBDOMAIN.test(value) ? ok : [DNS_SUBDOMAIN]),
-]
+export const dnsSubdomain: Rule = (value) => shaped(value, 253, SUBDOMAIN, DNS_SUBDOMAIN)
 
 const WILDCARD = /^\*\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-export const wildcardSubdomain: Rule = (value) => [
-  ...(value.length > 253 ? [tooLong(253)] : ok),
-  ...(WILDCARD.test(value)
-    ? ok
-    : [
-        expression(
-          "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
-          `\\*\\.${SUBDOMAIN_TEXT}`,
-          '*.example.com',
-        ),
-      ]),
-]
+const WILDCARD_WORDS = expression(
+  "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+  `\\*\\.${SUBDOMAIN_TEXT}`,
+  '*.example.com',
+)
+export const wildcardSubdomain: Rule = (value) => shaped(value, 253, WILDCARD, WILDCARD_WORDS)
 
 const DNS1035_WORDS = expression(
   "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
@@ -77,10 +72,7 @@ const DNS1035_WORDS = expression(
   'my-name',
   'abc-123',
 )
-export const dns1035Label: Rule = (value) => [
-  ...(value.length > 63 ? [tooLong(63)] : ok),
-  ...(DNS1035.test(value) ? ok : [DNS1035_WORDS]),
-]
+export const dns1035Label: Rule = (value) => shaped(value, 63, DNS1035, DNS1035_WORDS)
 
 const QUALIFIED = expression(
   "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
@@ -111,20 +103,15 @@ export const qualifiedName: Rule = (value) => {
   return wrong
 }
 
-export const labelValue: Rule = (value) => [
-  ...(value.length > 63 ? [tooLong(63)] : ok),
-  ...(value === '' || NAME.test(value)
-    ? ok
-    : [
-        expression(
-          "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-          LABEL_VALUE_TEXT,
-          'MyValue',
-          'my_value',
-          '12345',
-        ),
-      ]),
-]
+const LABEL_VALUE_WORDS = expression(
+  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+  LABEL_VALUE_TEXT,
+  'MyValue',
+  'my_value',
+  '12345',
+)
+export const labelValue: Rule = (value) =>
+  value === '' ? ok : shaped(value, 63, NAME, LABEL_VALUE_WORDS)
 
 export const portNumber: Rule<number> = (value) =>
   value >= 1 && value <= 65_535 ? ok : ['must be between 1 and 65535, inclusive']

@@ -2,23 +2,37 @@
 
 /** `spec.containers[0].image`; keys of maps in brackets: `metadata.labels[app]`. */
 export class FieldPath {
-  readonly text: string
-  private constructor(text: string) {
-    this.text = text
+  // Most paths are never read: the text is put together when one is.
+  readonly #parent: FieldPath | undefined
+  readonly #step: string
+  private constructor(parent: FieldPath | undefined, step: string) {
+    this.#parent = parent
+    this.#step = step
   }
-  static readonly root = new FieldPath('')
+  static readonly root = new FieldPath(undefined, '')
   static of(first: string, ...more: readonly string[]): FieldPath {
     return FieldPath.root.child(first, ...more)
   }
-  child(...names: readonly string[]): FieldPath {
-    const tail = names.join('.')
-    return new FieldPath(this.text === '' ? tail : `${this.text}.${tail}`)
+  child(name: string, ...more: readonly string[]): FieldPath {
+    const first = new FieldPath(this, `.${name}`)
+    return more.length === 0
+      ? first
+      : more.reduce<FieldPath>((path, next) => new FieldPath(path, `.${next}`), first)
   }
   index(i: number): FieldPath {
-    return new FieldPath(`${this.text}[${i}]`)
+    return new FieldPath(this, `[${i}]`)
   }
   key(key: string): FieldPath {
-    return new FieldPath(`${this.text}[${key}]`)
+    return new FieldPath(this, `[${key}]`)
+  }
+  get text(): string {
+    let text = ''
+    let path: FieldPath | undefined = this
+    while (path !== undefined) {
+      text = path.#step + text
+      path = path.#parent
+    }
+    return text.startsWith('.') ? text.slice(1) : text
   }
   toString(): string {
     return this.text === '' ? '<nil>' : this.text
