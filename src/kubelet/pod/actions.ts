@@ -99,8 +99,8 @@ function replaceSandbox(pod: Pod, runtime: PodRuntime): PodActions {
   return {
     kill,
     stopSandboxes,
-    // Not for a pod whose containers have all done what they were for.
-    createSandbox: needed ? attempt : undefined,
+    // After the ends that come first; and not when all containers have done what they were for.
+    createSandbox: needed && kill.length === 0 ? attempt : undefined,
     start: [],
   }
 }
