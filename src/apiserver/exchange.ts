@@ -18,6 +18,8 @@ export interface Exchange {
   readonly remoteAddress: string
   /** DER of the verified client certificate. */
   readonly clientCertificate?: Uint8Array
+  /** True when the client showed a certificate that none of our authorities signed. */
+  readonly untrustedCertificate?: boolean
   /** Set by the in-process transport: authentication is skipped. */
   readonly trustedUser?: RequestUser
   /** Aborts when the client goes away or the deadline passes. */
@@ -55,6 +57,8 @@ export interface Reply {
   readonly headers: Readonly<Record<string, string | readonly string[]>>
   /** Bytes, a stream of them, or nothing; `upgraded` when the socket was handed over. */
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
+  /** A streamed body that is large and ends: compressed for those who ask. Watches are not. */
+  readonly compressible?: boolean
   /** For in-process callers: the answer as a value, so that nothing is encoded. */
   readonly value?: unknown
   readonly upgraded?: boolean

@@ -66,6 +66,16 @@ export interface Extensions {
   readonly admission: readonly AdmissionPlugin[]
   /** By resource, group after a dot: `tokenreviews.authentication.k8s.io`. */
   readonly virtualResources?: Readonly<Record<string, VirtualResource>>
+  /** Resources that are read and not stored, by the same names: what metrics.k8s.io shows. An empty name asks for all. */
+  readonly virtualReads?: Readonly<
+    Record<
+      string,
+      (
+        exchange: Exchange,
+        wanted: { readonly namespace: string; readonly name: string },
+      ) => Promise<readonly KubeObject[]>
+    >
+  >
   /** By resource and subresource: `pods/exec`. */
   readonly connect?: Readonly<Record<string, ConnectHandler>>
   /** `serviceaccounts/token`: fills in a TokenRequest's status. */
@@ -94,6 +104,10 @@ export interface ApiServerOptions {
   readonly maxInFlight?: { readonly reading: number; readonly writing: number }
   /** More parts of /readyz, by name: a check that throws is failed. */
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
+  /** Freeze shared objects deeply, so that a test sees who changes them. Default: no. */
+  readonly freeze?: boolean
+  /** More metrics for /metrics: a prom-client registry fits. */
+  readonly metrics?: { metrics(): Promise<string> }
   /** Of our own build, shown by /version. */
   readonly build?: { readonly commit?: string; readonly date?: string }
 }
@@ -130,3 +144,7 @@ export interface ApiServer {
   removeResource(definition: Pick<ResourceDefinition, 'facts'>): void
   close(): Promise<void>
 }
+
+/** Whether a resource that is not stored can be answered. */
+export const hasHandler = ({ virtualResources, virtualReads }: Extensions, id: string): boolean =>
+  id === 'bindings' || virtualResources?.[id] !== undefined || virtualReads?.[id] !== undefined

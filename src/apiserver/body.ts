@@ -1,0 +1,127 @@
+/** What a client sent: decoded, of the right kind, and with its unknown fields told of. */
+import {
+  StatusError,
+  apiVersionOf,
+  badRequest,
+  type JsonObject,
+  type ResourceDefinition,
+} from '#machinery'
+import type { Codec } from './codec.ts'
+import type { Exchange } from './exchange.ts'
+import { copyJson, isObject, textOf } from './json.ts'
+import { bodyEncoding } from './negotiate.ts'
+import type { FieldValidation } from './options.ts'
+
+/** What a body should be: the resource's own kind, or a subresource's. */
+export interface ExpectedKind {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  /** Definition name in the type table; unknown fields are looked for when it is given. */
+  readonly type: string | undefined
+  /** Whose table; absent for types that are built in. */
+  readonly definition?: ResourceDefinition
+}
+
+const kinds = new WeakMap<ResourceDefinition, ExpectedKind>()
+export function kindOf(definition: ResourceDefinition): ExpectedKind {
+  let found = kinds.get(definition)
+  if (found === undefined) {
+    const { group, version, kind, type } = definition.facts
+    found = { group, version, kind, type, definition }
+    kinds.set(definition, found)
+  }
+  return found
+}
+
+/** The body as an object that belongs to the request. */
+export async function readObject(
+  codec: Codec,
+  exchange: Exchange,
+  expected: ExpectedKind,
+  validation: FieldValidation,
+): Promise<JsonObject> {
+  if (exchange.value !== undefined) {
+    // From this process, where types have been checked: nothing to decode, and nobody to warn.
+    const object = copyJson(exchange.value)
+    if (!isObject(object)) throw badRequest(`a ${expected.kind} was expected as the body`)
+    return checkKind(object, expected)
+  }
+  const encoding = bodyEncoding(exchange.headers['content-type'])
+  const bytes = await exchange.body()
+  if (bytes.length === 0) throw badRequest(`a ${expected.kind} was expected, and the body is empty`)
+  const { object, problems } = codec.decode(bytes, encoding, expected, validation !== 'Ignore')
+  checkKind(object, expected)
+  reportProblems(exchange, expected, problems, validation)
+  return object
+}
+
+/** Unknown and duplicate fields: refused, warned of, or passed over in silence, as the client wishes. */
+export function reportProblems(
+  exchange: Exchange,
+  expected: ExpectedKind,
+  problems: readonly string[],
+  validation: FieldValidation,
+): void {
+  if (problems.length === 0 || validation === 'Ignore') return
+  if (validation === 'Warn') {
+    exchange.warnings.push(...problems)
+    return
+  }
+  throw badRequest(cannotBeHandled(expected, `strict decoding error: ${problems.join(', ')}`))
+}
+
+export const cannotBeHandled = (
+  { group, version, kind }: ExpectedKind,
+  why: string,
+  given = kind,
+): string =>
+  `${given} in version ${JSON.stringify(apiVersionOf({ group, version }))} cannot be handled as a ${kind}: ${why}`
+
+/** An absent kind is the expected one; another one is refused. */
+export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObject {
+  const apiVersion = apiVersionOf(expected)
+  const { kind, apiVersion: version } = object
+  if (version !== undefined && version !== '' && version !== apiVersion)
+    throw badRequest(
+      `the API version in the data (${textOf(version)}) does not match the expected API version (${apiVersion})`,
+    )
+  if (kind !== undefined && kind !== '' && kind !== expected.kind)
+    throw badRequest(
+      cannotBeHandled(expected, `the kind in the data is not ${expected.kind}`, textOf(kind)),
+    )
+  object['kind'] = expected.kind
+  object['apiVersion'] = apiVersion
+  const { metadata } = object
+  if (metadata === undefined || metadata === null) object['metadata'] = {}
+  else if (!isObject(metadata))
+    throw badRequest(cannotBeHandled(expected, 'metadata is not an object'))
+  return object
+}
+
+/** Options of a DELETE; absent when there is no body. */
+export async function readDeleteOptions(
+  codec: Codec,
+  exchange: Exchange,
+): Promise<JsonObject | undefined> {
+  if (exchange.value !== undefined)
+    return isObject(exchange.value) ? copyJson(exchange.value) : undefined
+  const bytes = await exchange.body()
+  if (bytes.length === 0) return undefined
+  const encoding = bodyEncoding(exchange.headers['content-type'])
+  const { object } = codec.decode(bytes, encoding, DELETE_OPTIONS, false)
+  const { kind } = object
+  if (kind !== undefined && kind !== '' && kind !== 'DeleteOptions')
+    throw new StatusError(
+      'BadRequest',
+      `decoded object cannot be converted to DeleteOptions: its kind is ${JSON.stringify(kind)}`,
+    )
+  return object
+}
+
+const DELETE_OPTIONS: ExpectedKind = {
+  group: 'meta.k8s.io',
+  version: 'v1',
+  kind: 'DeleteOptions',
+  type: 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions',
+}

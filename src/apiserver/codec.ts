@@ -1,0 +1,284 @@
+/** Where the server meets the machinery that knows types: decoding, patches, ownership of fields, encodings, tables. */
+import {
+  StatusError,
+  TypeMismatchError,
+  applyConfiguration,
+  apiVersionOf,
+  applyJsonPatch,
+  applyMergePatch,
+  applyStrategicPatch,
+  badRequest,
+  decodeJson,
+  decodeTyped,
+  decodeProtobuf,
+  decodeYaml,
+  encodeProtobuf,
+  encodeProtobufMessage,
+  encodeWatchFrame,
+  readEnvelope,
+  shapeOf,
+  tableOf,
+  trackUpdate,
+  type JsonObject,
+  type KubeObject,
+  type ListMetadata,
+  type OwnershipContext,
+  type ResourceDefinition,
+  type TypeTable,
+} from '#machinery'
+import { cannotBeHandled, kindOf, type ExpectedKind } from './body.ts'
+import { copyJson, isObject } from './json.ts'
+import { notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
+import { protobufList } from './protobuf-list.ts'
+
+export interface DecodedBody {
+  readonly object: JsonObject
+  /** Unknown and duplicate fields, in the words of a strict decoder. */
+  readonly problems: readonly string[]
+}
+
+/** Who writes, and when: for managedFields. */
+export interface Author {
+  readonly manager: string
+  readonly subresource: string
+  readonly now: Date
+}
+
+const NONE: readonly (readonly string[])[] = []
+const ONLY_STATUS = [['f:status']]
+const OF_STATUS: ReadonlySet<string> = new Set(['kind', 'apiVersion', 'metadata', 'status'])
+
+/** Reads and writes objects by the tables that say what their types are. */
+export class Codec {
+  readonly #types: TypeTable
+  /** Custom resources bring their own tables. */
+  readonly #own = new WeakMap<ResourceDefinition, TypeTable>()
+  readonly #zeros = new WeakMap<ResourceDefinition, JsonObject>()
+  readonly #notStatus = new WeakMap<ResourceDefinition, readonly (readonly string[])[]>()
+  #byKind: ReadonlyMap<string, string> | undefined
+
+  constructor(types: TypeTable) {
+    this.#types = types
+  }
+
+  register(definition: ResourceDefinition, types: TypeTable): void {
+    this.#own.set(definition, types)
+  }
+
+  typesOf(definition: ResourceDefinition | undefined): TypeTable {
+    return (definition && this.#own.get(definition)) ?? this.#types
+  }
+
+  /** A body of a known kind. Throws 400 for what cannot be read as that. */
+  decode(
+    bytes: Uint8Array,
+    encoding: Encoding,
+    expected: ExpectedKind,
+    wantsProblems: boolean,
+  ): DecodedBody {
+    if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
+    const { value, duplicateFields } =
+      encoding === 'yaml' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: wantsProblems })
+    if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'the body is not an object'))
+    const { object, unknown } = this.shape(value, expected, wantsProblems)
+    return {
+      object,
+      problems: [
+        ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+        ...duplicateFields.map((path) => `duplicate field ${JSON.stringify(path)}`),
+      ],
+    }
+  }
+
+  #decodeProtobuf(bytes: Uint8Array, expected: ExpectedKind): DecodedBody {
+    const types = this.typesOf(expected.definition)
+    const { type } = expected
+    if (type === undefined || types[type]?.proto === undefined) throw unsupportedMediaType()
+    const envelope = readEnvelope(bytes)
+    // What it says it is decides how it is read: its kind is compared afterwards.
+    const given = envelope.kind === '' ? type : (this.#typeOf(envelope) ?? type)
+    const object = decodeProtobuf(types, given, envelope)
+    return {
+      object: given === type ? this.shape(object, expected, false).object : object,
+      problems: [],
+    }
+  }
+
+  /** The definition name of a kind. */
+  #typeOf(object: { readonly apiVersion?: unknown; readonly kind?: unknown }): string | undefined {
+    this.#byKind ??= typesByKind(this.#types)
+    return this.#byKind.get(`${String(object.apiVersion)}/${String(object.kind)}`)
+  }
+
+  /** An object of any built-in kind. Throws 406 for those that have no protobuf form. */
+  encodeProtobuf(object: KubeObject): Uint8Array {
+    const type = this.#typeOf(object)
+    if (type === undefined || this.#types[type]?.proto === undefined)
+      throw notAcceptable(['application/json', 'application/yaml'])
+    return encodeProtobuf(this.#types, type, object)
+  }
+
+  encodeProtobufList(
+    definition: ResourceDefinition,
+    list: { readonly kind: string; readonly apiVersion: string; readonly metadata: JsonObject },
+    objects: readonly KubeObject[],
+    pause: () => Promise<void>,
+  ): AsyncGenerator<Uint8Array> {
+    const { type } = definition.facts
+    if (this.#types[type]?.proto === undefined)
+      throw notAcceptable(['application/json', 'application/yaml'])
+    return protobufList(
+      list,
+      objects,
+      {
+        metadata: (metadata) => encodeProtobufMessage(this.#types, LIST_META, metadata),
+        item: (object) => encodeProtobufMessage(this.#types, type, object as unknown as JsonObject),
+      },
+      pause,
+    )
+  }
+
+  watchFrame(type: string, object: Uint8Array): Uint8Array {
+    return encodeWatchFrame(type, object)
+  }
+
+  /** Rows for people. */
+  table(
+    definition: ResourceDefinition,
+    objects: readonly KubeObject[],
+    listMetadata: ListMetadata,
+    options: Parameters<typeof tableOf>[3] & { readonly version: 'v1' | 'v1beta1' },
+  ): JsonObject {
+    const table = tableOf(definition.columns, objects, listMetadata, options)
+    if (options.version === 'v1beta1') table['apiVersion'] = 'meta.k8s.io/v1beta1'
+    return table
+  }
+
+  /** A JSON value in the form of its type: a structure of its own, without fields that the type does not have. */
+  shape(
+    value: unknown,
+    expected: ExpectedKind,
+    wantsProblems: boolean,
+  ): { readonly object: JsonObject; readonly unknown: readonly string[] } {
+    const types = this.typesOf(expected.definition)
+    const { type } = expected
+    if (type === undefined || types[type] === undefined)
+      return { object: copyJson(value) as JsonObject, unknown: [] }
+    try {
+      const { object, unknownFields } = decodeTyped(types, type, value, {
+        unknown: wantsProblems ? 'collect' : 'ignore',
+      })
+      return { object, unknown: unknownFields }
+    } catch (error) {
+      if (error instanceof TypeMismatchError)
+        throw badRequest(cannotBeHandled(expected, error.message))
+      throw error
+    }
+  }
+
+  /** Notes in the object's managedFields who wrote what. `old` is absent for a create. */
+  trackUpdate(
+    definition: ResourceDefinition,
+    old: KubeObject | undefined,
+    object: JsonObject,
+    by: Author,
+  ): void {
+    const metadata = object['metadata'] as JsonObject
+    const managedFields = trackUpdate(
+      old ?? this.#zero(definition),
+      object,
+      this.#ownership(definition, by),
+    )
+    if (managedFields.length > 0) metadata['managedFields'] = managedFields
+    else delete metadata['managedFields']
+  }
+
+  /** The object with a manager's configuration applied. Throws 409 when others own what would change. */
+  apply(
+    definition: ResourceDefinition,
+    old: KubeObject | undefined,
+    configuration: JsonObject,
+    by: Author & { readonly force: boolean },
+  ): JsonObject {
+    const { kind, apiVersion, metadata } = configuration
+    const { name, namespace } = metadata as { name?: string; namespace?: string }
+    const live = (old ?? {
+      kind,
+      apiVersion,
+      metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    }) as KubeObject & JsonObject
+    const result = applyConfiguration(live, configuration, {
+      ...this.#ownership(definition, by),
+      force: by.force,
+      finish: (merged) => {
+        const { object } = this.shape(merged, kindOf(definition), false)
+        definition.defaults(object)
+        return object
+      },
+    })
+    if (!result.ok)
+      throw new StatusError('Conflict', result.message, { details: { causes: result.causes } })
+    const { object, managedFields } = result
+    return { ...object, metadata: { ...(object['metadata'] as JsonObject), managedFields } }
+  }
+
+  #ownership(
+    definition: ResourceDefinition,
+    { manager, subresource, now }: Author,
+  ): OwnershipContext {
+    return {
+      shape: shapeOf(this.typesOf(definition), definition.facts.type),
+      apiVersion: apiVersionOf(definition.facts),
+      manager,
+      subresource,
+      now,
+      resetFields: this.#resetFields(definition, subresource),
+    }
+  }
+
+  /** A new object is compared with one that has nothing. */
+  #zero(definition: ResourceDefinition): JsonObject {
+    let zero = this.#zeros.get(definition)
+    if (zero === undefined) {
+      zero = this.shape({}, kindOf(definition), false).object
+      this.#zeros.set(definition, zero)
+    }
+    return zero
+  }
+
+  /** What an endpoint puts back to what it was, nobody comes to own by sending it there. */
+  #resetFields(
+    definition: ResourceDefinition,
+    subresource: string,
+  ): readonly (readonly string[])[] {
+    if (definition.facts.subresources?.some(({ name }) => name === 'status') !== true) return NONE
+    if (subresource !== 'status') return ONLY_STATUS
+    let fields = this.#notStatus.get(definition)
+    if (fields === undefined) {
+      const names = this.typesOf(definition)[definition.facts.type]?.fields ?? [{ name: 'spec' }]
+      fields = names.filter(({ name }) => !OF_STATUS.has(name)).map(({ name }) => [`f:${name}`])
+      this.#notStatus.set(definition, fields)
+    }
+    return fields
+  }
+
+  jsonPatch(old: KubeObject, patch: unknown): unknown {
+    return applyJsonPatch(old, patch)
+  }
+  mergePatch(old: KubeObject, patch: unknown): unknown {
+    return applyMergePatch(old, patch)
+  }
+  strategicPatch(definition: ResourceDefinition, old: KubeObject, patch: unknown): unknown {
+    return applyStrategicPatch(this.typesOf(definition), definition.facts.type, old, patch)
+  }
+}
+
+const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta'
+/** Kinds of every group, such as Status, are listed under all of them. */
+function typesByKind(types: TypeTable): ReadonlyMap<string, string> {
+  const found = new Map<string, string>()
+  for (const type in types)
+    for (const [group, version, kind] of types[type]?.gvk ?? [])
+      found.set(`${apiVersionOf({ group, version })}/${kind}`, type)
+  return found
+}

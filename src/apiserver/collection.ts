@@ -1,0 +1,146 @@
+/** What is stored under one prefix: its cache, shared by all versions and endpoints that show it. */
+import type { Env } from '#base'
+import { StatusError, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
+import {
+  CompactedError,
+  WatchCache,
+  isEmbedded,
+  type CacheEntry,
+  type ObjectIndex,
+  type Revision,
+  type Storage,
+} from '#storage'
+
+export type StoredEntry = CacheEntry<KubeObject>
+
+/** How long a read waits for a revision that it was told of and has not seen. */
+const FRESHNESS_WAIT_MS = 3000
+/** Parsed objects kept, by the bytes of their JSON: most resources are few. */
+const PARSED_BYTES = 8 * 1024 * 1024
+const PARSED_BYTES_OF: Readonly<Record<string, number>> = {
+  pods: 64 * 1024 * 1024,
+  replicasets: 16 * 1024 * 1024,
+  endpointslices: 16 * 1024 * 1024,
+}
+
+export class Collection {
+  readonly prefix: string
+  readonly cache: WatchCache<KubeObject>
+  /** Resolves once reads are possible. */
+  readonly ready: Promise<void>
+  readonly storage: Storage
+  readonly #clock: Env['clock']
+  readonly #local: boolean
+  /** The definition whose version is the stored one, when it is served at all. */
+  #fields: (object: KubeObject) => Readonly<Record<string, string>>
+  #isStoredForm: boolean
+
+  constructor(
+    storage: Storage,
+    definition: ResourceDefinition,
+    { clock }: Pick<Env, 'clock'>,
+    freeze: boolean,
+  ) {
+    this.prefix = definition.storagePrefix
+    this.storage = storage
+    this.#clock = clock
+    this.#local = isEmbedded(storage)
+    this.#fields = fieldsOf(definition)
+    this.#isStoredForm = definition.convert === undefined
+    this.cache = new WatchCache<KubeObject>({
+      storage,
+      prefix: this.prefix,
+      clock,
+      freeze,
+      extract: (object) => this.#index(object),
+      parsedBytes: PARSED_BYTES_OF[definition.facts.resource] ?? PARSED_BYTES,
+    })
+    this.ready = this.cache.start()
+    this.ready.catch(() => undefined)
+  }
+
+  /** Another version of what is here is served too. */
+  join(definition: ResourceDefinition): void {
+    if (this.#isStoredForm || definition.convert !== undefined) return
+    this.#isStoredForm = true
+    this.#fields = fieldsOf(definition)
+  }
+
+  #index(object: KubeObject): ObjectIndex {
+    const { metadata } = object
+    const fields: Record<string, string> = {
+      ...this.#fields(object),
+      'metadata.name': metadata.name,
+      'metadata.namespace': metadata.namespace ?? '',
+    }
+    return { labels: metadata.labels, fields }
+  }
+
+  /** Returns once the cache shows everything that was written before the call. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    if (this.#local) return
+    const { revision } = await this.storage.list({ prefix: this.prefix }, { limit: 1 })
+    await this.waitFor(revision, signal)
+  }
+
+  /** Returns once the cache has reached the revision; throws the 504 that clients know when that takes too long. */
+  async waitFor(revision: Revision, signal: AbortSignal): Promise<void> {
+    if (this.cache.revision >= revision) return
+    const late = new AbortController()
+    const stop = () => late.abort()
+    const cancel = this.#clock.schedule(FRESHNESS_WAIT_MS, stop)
+    signal.addEventListener('abort', stop)
+    try {
+      await this.cache.waitFor(revision, late.signal)
+    } catch {
+      throw tooLargeRevision(revision, this.cache.revision)
+    } finally {
+      cancel()
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  close(): void {
+    this.cache.close()
+  }
+}
+
+const fieldsOf = ({ fields, convert }: ResourceDefinition): ResourceDefinition['fields'] =>
+  convert === undefined
+    ? fields
+    : (object) => fields(convert.fromStorage(object) as unknown as KubeObject)
+
+export const tooLargeRevision = (revision: Revision, current: Revision): StatusError =>
+  new StatusError('Timeout', `Too large resource version: ${revision}, current: ${current}`, {
+    details: {
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      retryAfterSeconds: 1,
+    },
+  })
+
+export const isCompacted = (error: unknown): error is CompactedError =>
+  error instanceof CompactedError
+
+export const tooOld = (): StatusError =>
+  new StatusError('Expired', 'The resourceVersion for the provided list is too old.')
+
+/** Objects of another version than the stored one are made once for all who look. */
+const converted = new WeakMap<KubeObject, Map<object, KubeObject>>()
+
+/** The object as the definition's version shows it. */
+export function shownAs(definition: ResourceDefinition, stored: KubeObject): KubeObject {
+  const { convert } = definition
+  if (convert === undefined) return stored
+  let forms = converted.get(stored)
+  if (forms === undefined) converted.set(stored, (forms = new Map()))
+  let form = forms.get(convert)
+  if (form === undefined) {
+    form = convert.fromStorage(stored) as unknown as KubeObject
+    forms.set(convert, form)
+  }
+  return form
+}
+
+/** The object as it is stored: what a definition of another version wrote is converted. */
+export const storedForm = (definition: ResourceDefinition, object: JsonObject): JsonObject =>
+  definition.convert === undefined ? object : definition.convert.toStorage(object)

@@ -1,0 +1,166 @@
+/** Puts the server together. The chain below is the order in which a request meets its filters. */
+import { groupFacts } from '#api'
+import type { Service } from '#api'
+import type { RequestUser } from '#machinery'
+import { parseRange } from './addresses.ts'
+import { Codec } from './codec.ts'
+import type { Collection } from './collection.ts'
+import { resourceHandler, type Dispatcher } from './dispatch.ts'
+import { EventSweeper } from './event-sweeper.ts'
+import { chain, type Handler } from './exchange.ts'
+import {
+  withAuthentication,
+  withAuthorization,
+  withDeadline,
+  withErrorResponses,
+  withImpersonation,
+  withMaxInFlight,
+  withRequestInfo,
+} from './filters.ts'
+import { listen } from './http.ts'
+import { inProcessTransport } from './in-process.ts'
+import { RequestMetrics } from './metrics.ts'
+import { pagesHandler } from './pages.ts'
+import { registryReader } from './reader.ts'
+import { Registry } from './registry.ts'
+import type { ApiServer, ApiServerOptions, Extensions, Listening, ServerInside } from './server.ts'
+import { serviceAllocator } from './service-allocator.ts'
+import { idOf, type Allocator, type Writer } from './writes.ts'
+
+const REQUEST_TIMEOUT_MS = 60_000
+const IN_FLIGHT = { reading: 400, writing: 200 }
+const SLOW_MS = 1000
+const SERVICE_RANGE = '10.96.0.0/12'
+const NODE_PORTS = { first: 30_000, last: 32_767 }
+
+export function createApiServer(options: ApiServerOptions): ApiServer {
+  const { env, storage } = options
+  const codec = new Codec(options.types)
+  const metrics = new RequestMetrics()
+  const closing = new AbortController()
+  const sweeper = new EventSweeper(storage, env)
+  const registry = new Registry(storage, env, {
+    freeze: options.freeze ?? false,
+    onCollection(collection, definition) {
+      if (idOf(definition) === 'events' || idOf(definition) === 'events.events.k8s.io')
+        sweeper.follow(collection)
+    },
+  })
+  for (const definition of options.definitions) registry.add(definition)
+
+  let extensions: Extensions | undefined
+  const extended = (): Extensions => {
+    // Built after the caches are there, because what it builds reads from them.
+    if (extensions === undefined) throw new Error('the server is used before it is made')
+    return extensions
+  }
+  const writer: Writer = {
+    env,
+    codec,
+    admission: () => extended().admission,
+    authorizer: () => extended().authorizer,
+    allocators: allocatorsFor(options, registry),
+  }
+  const dispatcher: Dispatcher = {
+    env,
+    codec,
+    registry,
+    writer,
+    metrics,
+    extensions: extended,
+  }
+
+  const resources = resourceHandler(dispatcher)
+  const checks = {
+    ping: () => undefined,
+    log: () => undefined,
+    etcd: async () => void (await storage.get('/registry/health')),
+  }
+  const allReady = (): Promise<unknown> =>
+    Promise.all([...registry.collections()].map((collection) => collection.ready))
+  const pages = pagesHandler({
+    dispatcher,
+    order: groupFacts,
+    build: options.build ?? {},
+    alive: checks,
+    ready: {
+      ...checks,
+      'informer-sync': async () => void (await allReady()),
+      ...options.readyChecks,
+      shutdown() {
+        if (closing.signal.aborted) throw new Error('process is shutting down')
+      },
+    },
+    metrics: options.metrics && (() => options.metrics?.metrics() ?? ''),
+  })
+  const dispatch: Handler = (exchange) =>
+    exchange.info?.isResource === true ? resources(exchange) : pages(exchange)
+
+  // What is built upon the server may already call it: the chain looks these up when it is used.
+  const authenticator: Extensions['authenticator'] = {
+    authenticate: (exchange) => extended().authenticator.authenticate(exchange),
+  }
+  const authorizer: Extensions['authorizer'] = {
+    authorize: (attributes) => extended().authorizer.authorize(attributes),
+  }
+  const handler = chain(dispatch, [
+    withErrorResponses(codec, env),
+    withRequestInfo(env, metrics, SLOW_MS),
+    withDeadline(env, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
+    withAuthentication(authenticator),
+    withImpersonation(authorizer),
+    withMaxInFlight(options.maxInFlight ?? IN_FLIGHT, metrics),
+    withAuthorization(authorizer),
+  ])
+
+  const transport = (user: RequestUser) => inProcessTransport(handler, user, env, closing.signal)
+  const inside: ServerInside = {
+    read: registryReader(registry, () => storage.revisions().current),
+    transport,
+    definitions: () => [...registry].map(({ definition }) => definition),
+    definitionOf: (group, resource, version) => registry.find(group, resource, version)?.definition,
+  }
+  extensions = options.extend(inside)
+
+  const listening = new Set<Listening>()
+  return {
+    handler,
+    ready: allReady().then(() => undefined),
+    inside,
+    transport,
+    async listen(where) {
+      const opened = await listen(handler, where, env)
+      listening.add(opened)
+      return opened
+    },
+    addResource(definition, types) {
+      if (types !== undefined) codec.register(definition, types)
+      registry.add(definition)
+    },
+    removeResource: (definition) => registry.remove(definition),
+    async close() {
+      closing.abort()
+      await Promise.all([...listening].map((each) => each.close()))
+      sweeper.close()
+      registry.close()
+    },
+  }
+}
+
+function allocatorsFor(
+  options: ApiServerOptions,
+  registry: Registry,
+): Readonly<Record<string, Allocator>> {
+  const services = (): Iterable<Service> => {
+    const collection: Collection | undefined = registry.get('', 'v1', 'services')?.collection
+    return (collection?.cache.list().entries ?? []).map((entry) => entry.object as Service)
+  }
+  return {
+    services: serviceAllocator({
+      range: parseRange(options.serviceRange ?? SERVICE_RANGE),
+      nodePorts: options.nodePorts ?? NODE_PORTS,
+      random: () => options.env.random.next(),
+      services,
+    }),
+  }
+}

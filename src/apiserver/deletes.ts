@@ -1,0 +1,191 @@
+/** Delete: at once, after a grace, or when those who asked to be waited for are done. */
+import {
+  STALE_OBJECT,
+  conflict,
+  notFound,
+  type JsonObject,
+  type KubeObject,
+  type ResourceDefinition,
+} from '#machinery'
+import { shownAs, storedForm, type StoredEntry } from './collection.ts'
+import { copyJson, sameJson } from './json.ts'
+import { withRevision } from './json-bytes.ts'
+import { keyFor } from './keys.ts'
+import type { DeleteOptions } from './options.ts'
+import { successStatus } from './replies.ts'
+import {
+  admitOnly,
+  currentOf,
+  idOf,
+  originOf,
+  pendingFinalizers,
+  replace,
+  timestamp,
+  type Outcome,
+  type WriteTarget,
+  type Writer,
+} from './writes.ts'
+
+const ORPHAN = 'orphan'
+const FOREGROUND = 'foregroundDeletion'
+const ATTEMPTS = 10
+
+export type Deleted =
+  /** The object is there still, and says that it is going. */
+  | { readonly gone: false; readonly outcome: Outcome }
+  | { readonly gone: true; readonly object: KubeObject }
+
+export async function deleteObject(
+  writer: Writer,
+  target: WriteTarget,
+  name: string,
+  options: DeleteOptions,
+): Promise<Deleted> {
+  const { definition, collection, namespace, exchange } = target
+  const { facts } = definition
+  const key = keyFor(collection.prefix, facts.namespaced ? namespace : '', name)
+  await collection.refresh(exchange.signal)
+  let entry = collection.cache.get(key)
+  let admittedUid: string | undefined
+  for (let round = 1; ; round++) {
+    if (entry === undefined) throw notFound(facts, name)
+    const old = shownAs(definition, entry.object)
+    if (admittedUid !== old.metadata.uid) {
+      await admitOnly(writer, target, 'DELETE', name, options, { old })
+      admittedUid = old.metadata.uid
+    }
+    checkPreconditions(definition, old, options)
+    const result = await deleteOnce(writer, target, key, entry, old, options)
+    if (!('current' in result)) return result
+    if (round >= ATTEMPTS) throw conflict(facts, name, STALE_OBJECT)
+    entry = result.current
+  }
+}
+
+function checkPreconditions(
+  { facts }: ResourceDefinition,
+  { metadata }: KubeObject,
+  { uid, resourceVersion }: DeleteOptions,
+): void {
+  if (uid !== undefined && uid !== metadata.uid)
+    throw conflict(
+      facts,
+      metadata.name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+    )
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
+    throw conflict(
+      facts,
+      metadata.name,
+      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+    )
+}
+
+async function deleteOnce(
+  writer: Writer,
+  target: WriteTarget,
+  key: string,
+  entry: StoredEntry,
+  old: KubeObject,
+  options: DeleteOptions,
+): Promise<Deleted | { readonly current: StoredEntry | undefined }> {
+  const { definition, collection } = target
+  const next = marked(definition, old, options, writer.env.clock.now())
+  if (next === 'pending')
+    return { gone: false, outcome: { type: 'unchanged', entry, object: () => old } }
+  if (next.waits) {
+    const { object } = next
+    const shown = object as unknown as KubeObject
+    if (options.dryRun)
+      return { gone: false, outcome: { type: 'value', created: false, object: () => shown } }
+    const result = await replace(writer, target, key, entry, storedForm(definition, object), object)
+    return 'outcome' in result ? { gone: false, outcome: result.outcome } : result
+  }
+  if (options.dryRun) return { gone: true, object: next.object as unknown as KubeObject }
+  const write = await collection.storage.delete(key, entry.modified, originOf(writer, target))
+  if (!write.ok) return { current: currentOf(collection, write) }
+  writer.allocators[idOf(definition)]?.settle(old, undefined)
+  return { gone: true, object: withRevision(next.object, write.revision) }
+}
+
+/** What the object becomes by this delete, or `pending` when an earlier one already said as much. */
+function marked(
+  definition: ResourceDefinition,
+  old: KubeObject,
+  options: DeleteOptions,
+  now: Date,
+): 'pending' | { readonly object: JsonObject; readonly waits: boolean } {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = old.metadata
+  const finalizers = finalizersAfter(definition, old, options)
+  const finalizersChange = !sameJson(finalizers, old.metadata.finalizers ?? [])
+  let grace = definition.graceSeconds(old, options.graceSeconds)
+  if (deletionTimestamp !== undefined) {
+    const left = deletionGracePeriodSeconds ?? 0
+    // A later delete may only hurry.
+    const hurries = options.graceSeconds !== undefined && grace !== undefined && grace < left
+    if (
+      !hurries &&
+      !finalizersChange &&
+      (left > 0 || pendingFinalizers(old as unknown as JsonObject))
+    )
+      return 'pending'
+    if (!hurries) grace = left
+  }
+  const object = copyJson(old) as unknown as JsonObject
+  const metadata = object['metadata'] as JsonObject
+  if (finalizers.length > 0) metadata['finalizers'] = finalizers
+  else delete metadata['finalizers']
+  const seconds = grace ?? 0
+  const started =
+    deletionTimestamp === undefined
+      ? now.getTime()
+      : Date.parse(deletionTimestamp) - (deletionGracePeriodSeconds ?? 0) * 1000
+  metadata['deletionTimestamp'] = timestamp(new Date(started + seconds * 1000))
+  metadata['deletionGracePeriodSeconds'] = seconds
+  const { generation } = old.metadata
+  if (deletionTimestamp === undefined && generation !== undefined && generation > 0)
+    metadata['generation'] = generation + 1
+  if (idOf(definition) === 'namespaces')
+    object['status'] = { ...(object['status'] as JsonObject | undefined), phase: 'Terminating' }
+  return { object, waits: seconds > 0 || pendingFinalizers(object) }
+}
+
+/** The garbage collector's own finalizers say what is to happen to the dependents. */
+function finalizersAfter(
+  { defaultPropagation }: ResourceDefinition,
+  { metadata }: KubeObject,
+  { propagation }: DeleteOptions,
+): readonly string[] {
+  const before = metadata.finalizers ?? []
+  const policy =
+    propagation ??
+    (before.includes(ORPHAN)
+      ? 'Orphan'
+      : before.includes(FOREGROUND)
+        ? 'Foreground'
+        : defaultPropagation)
+  const others = before.filter((each) => each !== ORPHAN && each !== FOREGROUND)
+  switch (policy) {
+    case 'Orphan':
+      return [...others, ORPHAN]
+    case 'Foreground':
+      return [...others, FOREGROUND]
+    case 'Background':
+      return others
+  }
+}
+
+/** What a DELETE that ended the object answers, when that is not the object. */
+export const deletedStatus = (
+  { facts }: ResourceDefinition,
+  { metadata }: KubeObject,
+): JsonObject =>
+  successStatus({
+    name: metadata.name,
+    ...(facts.group === '' ? {} : { group: facts.group }),
+    kind: facts.resource,
+    uid: metadata.uid,
+  })
+
+export const returnsObject = ({ facts }: ResourceDefinition): boolean =>
+  facts.deleteReturns !== undefined && facts.deleteReturns !== 'Status'

@@ -1,0 +1,239 @@
+/** What the server has: legacy discovery, one document a group version, and aggregated discovery (KEP-3352). */
+import { createHash } from 'node:crypto'
+import { apiVersionOf, type JsonObject, type ResourceDefinition } from '#machinery'
+import type { Registry } from './registry.ts'
+import { hasHandler, type Extensions } from './server.ts'
+import { idOf } from './writes.ts'
+
+export interface GroupOrder {
+  readonly group: string
+  readonly versions: readonly string[]
+  readonly preferred: string
+}
+
+export interface Discovery {
+  /** `/api` */
+  readonly legacy: JsonObject
+  /** `/apis` */
+  readonly groups: JsonObject
+  /** `/apis/GROUP` */
+  group(name: string): JsonObject | undefined
+  /** `/api/v1`, `/apis/GROUP/VERSION` */
+  version(group: string, version: string): JsonObject | undefined
+  /** `/api` or `/apis` as one document, with an ETag that names its content. */
+  aggregated(
+    kind: 'legacy' | 'groups',
+    version: 'v2' | 'v2beta1',
+  ): {
+    readonly value: JsonObject
+    readonly etag: string
+  }
+  /** Every group version that has resources. */
+  readonly groupVersions: readonly { readonly group: string; readonly version: string }[]
+}
+
+interface Group {
+  readonly name: string
+  /** Preferred first. */
+  readonly versions: readonly {
+    readonly version: string
+    readonly definitions: readonly ResourceDefinition[]
+  }[]
+}
+
+/** `v2` before `v1` before `v1beta1` before `v1alpha1`, as clients sort them. */
+export function compareVersions(a: string, b: string): number {
+  const left = versionRank(a)
+  const right = versionRank(b)
+  for (let i = 0; i < 3; i++) if (left[i] !== right[i]) return right[i]! - left[i]!
+  return a < b ? -1 : a > b ? 1 : 0
+}
+function versionRank(version: string): readonly number[] {
+  const found = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version)
+  if (found === null) return [0, 0, 0]
+  const stage = found[2] === undefined ? 3 : found[2] === 'beta' ? 2 : 1
+  return [stage, Number(found[1]), Number(found[3] ?? 0)]
+}
+
+export function buildDiscovery(
+  registry: Registry,
+  extensions: Extensions,
+  order: readonly GroupOrder[],
+  serverAddress: string,
+): Discovery {
+  const groups = groupsOf(registry, extensions, order)
+  const core = groups.find(({ name }) => name === '')
+  const named = groups.filter(({ name }) => name !== '')
+  const etags = new Map<string, { value: JsonObject; etag: string }>()
+  return {
+    legacy: {
+      kind: 'APIVersions',
+      versions: core?.versions.map(({ version }) => version) ?? [],
+      serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }],
+    },
+    groups: {
+      kind: 'APIGroupList',
+      apiVersion: 'v1',
+      groups: named.map((group) => groupInfo(group)),
+    },
+    group(name) {
+      const found = named.find((group) => group.name === name)
+      return found === undefined
+        ? undefined
+        : { kind: 'APIGroup', apiVersion: 'v1', ...groupInfo(found) }
+    },
+    version(group, version) {
+      const found = groups
+        .find(({ name }) => name === group)
+        ?.versions.find((each) => each.version === version)
+      if (found === undefined) return undefined
+      return {
+        kind: 'APIResourceList',
+        ...(group === '' ? {} : { apiVersion: 'v1' }),
+        groupVersion: apiVersionOf({ group, version }),
+        resources: found.definitions.flatMap(resourceInfos),
+      }
+    },
+    aggregated(kind, version) {
+      const key = `${kind}/${version}`
+      let found = etags.get(key)
+      if (found === undefined) {
+        const list = kind === 'legacy' ? (core === undefined ? [] : [core]) : named
+        const value = {
+          kind: 'APIGroupDiscoveryList',
+          apiVersion: `apidiscovery.k8s.io/${version}`,
+          metadata: {},
+          items: list.map(groupDiscovery),
+        }
+        const etag = createHash('sha512').update(JSON.stringify(value)).digest('hex').toUpperCase()
+        found = { value, etag: `"${etag}"` }
+        etags.set(key, found)
+      }
+      return found
+    },
+    groupVersions: groups.flatMap(({ name, versions }) =>
+      versions.map(({ version }) => ({ group: name, version })),
+    ),
+  }
+}
+
+function groupsOf(
+  registry: Registry,
+  extensions: Extensions,
+  order: readonly GroupOrder[],
+): readonly Group[] {
+  const byGroup = new Map<string, Map<string, ResourceDefinition[]>>()
+  for (const { definition, collection } of registry) {
+    const { group, version } = definition.facts
+    if (collection === undefined && !hasHandler(extensions, idOf(definition))) continue
+    let versions = byGroup.get(group)
+    if (versions === undefined) byGroup.set(group, (versions = new Map()))
+    const list = versions.get(version)
+    if (list === undefined) versions.set(version, [definition])
+    else list.push(definition)
+  }
+  const rank = new Map(order.map(({ group }, i) => [group, i]))
+  const preferred = new Map(order.map((each) => [each.group, each.preferred]))
+  return [...byGroup]
+    .toSorted(
+      ([a], [b]) =>
+        (rank.get(a) ?? order.length) - (rank.get(b) ?? order.length) ||
+        (a < b ? -1 : a > b ? 1 : 0),
+    )
+    .map(([name, versions]) => ({
+      name,
+      versions: [...versions]
+        .toSorted(([a], [b]) => {
+          const first = preferred.get(name)
+          return a === first ? -1 : b === first ? 1 : compareVersions(a, b)
+        })
+        .map(([version, definitions]) => ({
+          version,
+          definitions: definitions.toSorted((a, b) =>
+            a.facts.resource < b.facts.resource ? -1 : 1,
+          ),
+        })),
+    }))
+}
+
+function groupInfo({ name, versions }: Group): JsonObject {
+  const infos = versions.map(({ version }) => ({
+    groupVersion: apiVersionOf({ group: name, version }),
+    version,
+  }))
+  return { name, versions: infos, preferredVersion: infos[0] }
+}
+
+/** Names the form in which objects are stored, so that tools know when to store them again. */
+const storageHash = ({ facts, convert }: ResourceDefinition): string => {
+  const { group, version } = convert?.stored ?? facts
+  return createHash('sha256')
+    .update(`${group}/${version}/${facts.kind}`)
+    .digest()
+    .subarray(0, 8)
+    .toString('base64')
+}
+
+function resourceInfos(definition: ResourceDefinition): JsonObject[] {
+  const { facts } = definition
+  const { resource, singular, namespaced, kind, verbs, shortNames = [], categories = [] } = facts
+  const main = {
+    name: resource,
+    singularName: singular,
+    namespaced,
+    kind,
+    verbs,
+    ...(shortNames.length > 0 ? { shortNames } : {}),
+    ...(categories.length > 0 ? { categories } : {}),
+    ...(facts.persisted ? { storageVersionHash: storageHash(definition) } : {}),
+  }
+  const subresources = (facts.subresources ?? []).map((each) => ({
+    name: `${resource}/${each.name}`,
+    singularName: '',
+    namespaced,
+    ...(each.group === undefined ? {} : { group: each.group }),
+    ...(each.version === undefined ? {} : { version: each.version }),
+    kind: each.kind,
+    verbs: each.verbs,
+  }))
+  return [main, ...subresources]
+}
+
+function groupDiscovery({ name, versions }: Group): JsonObject {
+  return {
+    metadata: name === '' ? {} : { name },
+    versions: versions.map(({ version, definitions }) => ({
+      version,
+      resources: definitions.map(resourceDiscovery),
+      freshness: 'Current',
+    })),
+  }
+}
+
+function resourceDiscovery(definition: ResourceDefinition): JsonObject {
+  const { facts } = definition
+  const { resource, singular, namespaced, verbs, shortNames = [], categories = [] } = facts
+  const subresources = facts.subresources ?? []
+  return {
+    resource,
+    responseKind: { group: facts.group, version: facts.version, kind: facts.kind },
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singular,
+    verbs,
+    ...(shortNames.length > 0 ? { shortNames } : {}),
+    ...(categories.length > 0 ? { categories } : {}),
+    ...(subresources.length === 0
+      ? {}
+      : {
+          subresources: subresources.map((each) => ({
+            subresource: each.name,
+            responseKind: {
+              group: each.group ?? facts.group,
+              version: each.version ?? facts.version,
+              kind: each.kind,
+            },
+            verbs: each.verbs,
+          })),
+        }),
+  }
+}

@@ -1,0 +1,347 @@
+/** What every request passes before it reaches its resource, each filter one concern. */
+import type { Env } from '#base'
+import {
+  StatusError,
+  forbidden,
+  internalError,
+  tooManyRequests,
+  type RequestUser,
+} from '#machinery'
+import type { Attributes, Authenticator, Authorizer } from './access.ts'
+import type { Exchange, Filter, Reply, RequestInfo } from './exchange.ts'
+import type { RequestMetrics } from './metrics.ts'
+import { parseRequest } from './requests.ts'
+import type { Codec } from './codec.ts'
+import { statusReply } from './replies.ts'
+
+const CONVERSATIONS: ReadonlySet<string> = new Set([
+  'attach',
+  'exec',
+  'log',
+  'portforward',
+  'proxy',
+])
+
+/** Answers that stay open as long as the client likes: no deadline, no share of the limits. */
+export const isLongRunning = ({ isResource, verb, subresource, path }: RequestInfo): boolean =>
+  isResource
+    ? verb === 'watch' || verb === 'proxy' || CONVERSATIONS.has(subresource)
+    : path.startsWith('/debug/')
+
+const infoOf = (exchange: Exchange): RequestInfo =>
+  (exchange.info ??= parseRequest(exchange.method, exchange.path, exchange.query))
+
+/** Outermost: every failure becomes a Status, and every answer names its request and carries its warnings. */
+export const withErrorResponses =
+  (codec: Codec, { log }: Pick<Env, 'log'>): Filter =>
+  (next) =>
+  async (exchange) => {
+    let reply: Reply
+    try {
+      reply = await next(exchange)
+    } catch (error) {
+      reply = statusReply(codec, exchange, toStatusError(error, exchange, log))
+    }
+    if (exchange.trustedUser !== undefined) return reply
+    const warnings = exchange.warnings.map(warningHeader)
+    const headers: Record<string, string | readonly string[]> = {
+      'audit-id': exchange.id,
+      'cache-control': 'no-cache, private',
+      ...reply.headers,
+    }
+    if (warnings.length > 0) headers['warning'] = warnings
+    return { ...reply, headers }
+  }
+
+/** RFC 7234 §5.5, code 299; the agent is not named. Control characters cannot be in a header. */
+export const warningHeader = (text: string): string =>
+  `299 - "${text
+    .replaceAll(/\p{Cc}+/gu, ' ')
+    .replaceAll('\\', '\\\\')
+    .replaceAll('"', '\\"')}"`
+
+function toStatusError(error: unknown, exchange: Exchange, log: Env['log']): StatusError {
+  if (error instanceof StatusError) return error
+  if (exchange.signal.aborted && exchange.signal.reason instanceof StatusError)
+    return exchange.signal.reason
+  // The client sees which request it was; what went wrong inside is for the log alone.
+  if (!exchange.signal.aborted)
+    log.error('request failed', {
+      id: exchange.id,
+      method: exchange.method,
+      path: exchange.path,
+      error,
+    })
+  return internalError(`the server could not complete request ${exchange.id}; see its log`)
+}
+
+/** Reads the path, and counts and logs what became of the request. */
+export const withRequestInfo =
+  ({ clock, log }: Pick<Env, 'clock' | 'log'>, metrics: RequestMetrics, slowMs: number): Filter =>
+  (next) =>
+  async (exchange) => {
+    const info = infoOf(exchange)
+    const started = clock.monotonic()
+    const longRunning = isLongRunning(info)
+    let code = 500
+    try {
+      const reply = await next(exchange)
+      code = reply.status
+      return reply
+    } catch (error) {
+      if (error instanceof StatusError) code = error.code
+      throw error
+    } finally {
+      const ms = clock.monotonic() - started
+      metrics.observe(labelsOf(info), code, ms / 1000, longRunning)
+      if (ms >= slowMs && !longRunning)
+        log.warn('slow request', {
+          id: exchange.id,
+          verb: info.verb,
+          path: exchange.path,
+          user: exchange.user?.name,
+          code,
+          ms: Math.round(ms),
+        })
+    }
+  }
+
+const labelsOf = (info: RequestInfo) => ({
+  verb: (info.isResource ? info.verb : exposedVerb(info.verb)).toUpperCase(),
+  group: info.group,
+  version: info.version,
+  resource: info.resource,
+  subresource: info.isResource ? info.subresource : '',
+  scope:
+    !info.isResource || info.resource === ''
+      ? ('' as const)
+      : info.name !== ''
+        ? ('resource' as const)
+        : info.namespace !== ''
+          ? ('namespace' as const)
+          : ('cluster' as const),
+})
+/** Methods that clients invent must not become series. */
+const exposedVerb = (verb: string): string =>
+  ['get', 'post', 'put', 'patch', 'delete', 'head', 'options'].includes(verb) ? verb : 'other'
+
+/** Ends what takes too long; watches and conversations may take as long as they like. */
+export const withDeadline =
+  ({ clock }: Pick<Env, 'clock'>, timeoutMs: number): Filter =>
+  (next) =>
+  async (exchange) => {
+    // A call in the same process has its caller's own deadline.
+    if (exchange.trustedUser !== undefined || isLongRunning(infoOf(exchange))) return next(exchange)
+    const late = Promise.withResolvers<never>()
+    const cancel = clock.schedule(timeoutMs, () =>
+      late.reject(
+        new StatusError(
+          'Timeout',
+          'Timeout: request did not complete within requested timeout - context deadline exceeded',
+        ),
+      ),
+    )
+    try {
+      const answer = next(exchange)
+      // Whichever comes second is nobody's business any more.
+      answer.catch(() => undefined)
+      return await Promise.race([answer, late.promise])
+    } finally {
+      cancel()
+    }
+  }
+
+export const ANONYMOUS = 'system:anonymous'
+
+export const withAuthentication =
+  (authenticator: Authenticator): Filter =>
+  (next) =>
+  async (exchange) => {
+    if (exchange.trustedUser !== undefined) {
+      exchange.user = exchange.trustedUser
+      return next(exchange)
+    }
+    const found = await authenticator.authenticate(exchange)
+    if (found === undefined) throw unauthorized()
+    // A certificate that nobody here signed is a mistake to tell of, not an anonymous visit.
+    if (found.user.name === ANONYMOUS && exchange.untrustedCertificate === true)
+      throw unauthorized()
+    exchange.user = found.user
+    return next(exchange)
+  }
+
+export const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized')
+
+/** Lets those who may act as somebody else, by the Impersonate-* headers. */
+export const withImpersonation =
+  (authorizer: Authorizer): Filter =>
+  (next) =>
+  async (exchange) => {
+    const wanted = exchange.trustedUser === undefined ? impersonated(exchange) : undefined
+    if (wanted === undefined) return next(exchange)
+    const user = requireUser(exchange)
+    for (const check of impersonationChecks(wanted)) {
+      const attributes: Attributes = {
+        version: '',
+        namespace: '',
+        subresource: '',
+        group: '',
+        ...check,
+        user,
+        verb: 'impersonate',
+        isResource: true,
+        path: exchange.path,
+      }
+      const { verdict, reason } = await authorizer.authorize(attributes)
+      if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
+    }
+    exchange.user = completed(wanted)
+    return next(exchange)
+  }
+
+const list = (value: string | undefined): string[] =>
+  value === undefined || value === '' ? [] : value.split(/,\s*/)
+
+const EXTRA = 'impersonate-extra-'
+
+function impersonated({ headers }: Exchange): RequestUser | undefined {
+  const name = headers['impersonate-user']
+  const uid = headers['impersonate-uid']
+  const groups = list(headers['impersonate-group'])
+  let extra: Record<string, readonly string[]> | undefined
+  for (const header in headers)
+    if (header.startsWith(EXTRA))
+      (extra ??= {})[decodeURIComponent(header.slice(EXTRA.length))] = list(headers[header])
+  if (name === undefined || name === '') {
+    if (groups.length > 0 || uid !== undefined || extra !== undefined)
+      throw new StatusError(
+        'BadRequest',
+        'a group, UID or extra field is impersonated without a user: Impersonate-User is missing',
+      )
+    return undefined
+  }
+  return {
+    name,
+    groups,
+    ...(uid === undefined ? {} : { uid }),
+    ...(extra === undefined ? {} : { extra }),
+  }
+}
+
+const SERVICE_ACCOUNT = 'system:serviceaccount:'
+const serviceAccountOf = (user: string): readonly [namespace: string, name: string] | undefined => {
+  if (!user.startsWith(SERVICE_ACCOUNT)) return undefined
+  const [namespace, name, ...more] = user.slice(SERVICE_ACCOUNT.length).split(':')
+  return namespace !== undefined && name !== undefined && name !== '' && more.length === 0
+    ? [namespace, name]
+    : undefined
+}
+
+function* impersonationChecks(
+  user: RequestUser,
+): Generator<
+  Pick<Attributes, 'resource' | 'name'> &
+    Partial<Pick<Attributes, 'group' | 'version' | 'namespace' | 'subresource'>>
+> {
+  const account = serviceAccountOf(user.name)
+  if (account !== undefined)
+    yield { resource: 'serviceaccounts', version: 'v1', namespace: account[0], name: account[1] }
+  else yield { resource: 'users', version: 'v1', name: user.name }
+  for (const name of user.groups) yield { resource: 'groups', version: 'v1', name }
+  const group = 'authentication.k8s.io'
+  for (const [key, values] of Object.entries(user.extra ?? {}))
+    for (const name of values)
+      yield { group, version: 'v1', resource: 'userextras', subresource: key, name }
+  if (user.uid !== undefined) yield { group, version: 'v1', resource: 'uids', name: user.uid }
+}
+
+/** The groups that a login of this user would have brought. */
+function completed(user: RequestUser): RequestUser {
+  const account = serviceAccountOf(user.name)
+  const groups =
+    user.groups.length === 0 && account !== undefined
+      ? ['system:serviceaccounts', `system:serviceaccounts:${account[0]}`]
+      : [...user.groups]
+  const known = user.name === ANONYMOUS ? 'system:unauthenticated' : 'system:authenticated'
+  if (!groups.includes('system:unauthenticated') && !groups.includes(known)) groups.push(known)
+  return { ...user, groups }
+}
+
+export interface InFlightLimits {
+  readonly reading: number
+  readonly writing: number
+}
+
+/** Sheds load beyond what the server can work on at once; its administrators are never shed. */
+export const withMaxInFlight =
+  (limits: InFlightLimits, { inFlight }: RequestMetrics): Filter =>
+  (next) =>
+  async (exchange) => {
+    const info = infoOf(exchange)
+    if (isLongRunning(info)) return next(exchange)
+    const reading = info.verb === 'get' || info.verb === 'list' || info.verb === 'head'
+    const kind = reading ? 'readOnly' : 'mutating'
+    if (
+      inFlight[kind] >= (reading ? limits.reading : limits.writing) &&
+      exchange.trustedUser === undefined &&
+      exchange.user?.groups.includes('system:masters') !== true
+    )
+      throw tooManyRequests('Too many requests, please try again later.', 1)
+    inFlight[kind]++
+    try {
+      return await next(exchange)
+    } finally {
+      inFlight[kind]--
+    }
+  }
+
+export const withAuthorization =
+  (authorizer: Authorizer): Filter =>
+  (next) =>
+  async (exchange) => {
+    const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
+    const { verdict, reason } = await authorizer.authorize(attributes)
+    if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
+    return next(exchange)
+  }
+
+export function requireUser(exchange: Exchange): RequestUser {
+  if (exchange.user === undefined) throw unauthorized()
+  return exchange.user
+}
+
+export const attributesOf = (user: RequestUser, info: RequestInfo): Attributes => ({
+  user,
+  verb: info.verb,
+  isResource: info.isResource,
+  namespace: info.namespace,
+  group: info.group,
+  version: info.version,
+  resource: info.resource,
+  subresource: info.subresource,
+  name: info.name,
+  path: info.path,
+  ...(info.fieldSelector === undefined ? {} : { fieldSelector: info.fieldSelector }),
+  ...(info.labelSelector === undefined ? {} : { labelSelector: info.labelSelector }),
+})
+
+/** 403 in the words that clients and people know: who, what, where. */
+export function forbiddenFor(attributes: Attributes, reason: string): StatusError {
+  const { user, verb, isResource, resource, subresource, group, namespace, name, path } = attributes
+  const who = `User ${JSON.stringify(user.name)} cannot ${verb}`
+  const because = reason === '' ? '' : `: ${reason}`
+  if (!isResource)
+    return new StatusError(
+      'Forbidden',
+      `forbidden: ${who} path ${JSON.stringify(path)}${because}`,
+      { details: {} },
+    )
+  const what = JSON.stringify(subresource === '' ? resource : `${resource}/${subresource}`)
+  const where =
+    namespace === '' ? 'at the cluster scope' : `in the namespace ${JSON.stringify(namespace)}`
+  return forbidden(
+    { group, resource },
+    name,
+    `${who} resource ${what} in API group ${JSON.stringify(group)} ${where}${because}`,
+  )
+}

@@ -1,0 +1,51 @@
+/** Is it alive, is it ready: pages that say so in a word, and with `?verbose` check by check. */
+import type { Exchange, Reply } from './exchange.ts'
+import { textReply } from './replies.ts'
+import { pathNotFound } from './dispatch.ts'
+
+/** Throws when it fails. */
+export type Check = () => void | Promise<void>
+
+export async function healthReply(
+  page: 'healthz' | 'livez' | 'readyz',
+  checks: Readonly<Record<string, Check>>,
+  exchange: Exchange,
+): Promise<Reply> {
+  const below = exchange.path
+    .split('/')
+    .filter((part) => part !== '')
+    .slice(1)
+    .join('/')
+  if (below !== '') {
+    const check = checks[below]
+    if (check === undefined) throw pathNotFound()
+    const why = await failure(check)
+    return why === undefined
+      ? textReply(200, 'ok')
+      : textReply(500, `internal server error: ${why}`)
+  }
+  const excluded = new Set(exchange.query.getAll('exclude'))
+  const lines: string[] = []
+  let failed = false
+  for (const [name, check] of Object.entries(checks)) {
+    if (excluded.has(name)) {
+      lines.push(`[+]${name} excluded: ok`)
+      continue
+    }
+    const why = await failure(check)
+    lines.push(why === undefined ? `[+]${name} ok` : `[-]${name} failed: ${why}`)
+    failed ||= why !== undefined
+  }
+  if (failed) return textReply(500, `${lines.join('\n')}\n${page} check failed\n`)
+  if (!exchange.query.has('verbose')) return textReply(200, 'ok')
+  return textReply(200, `${lines.join('\n')}\n${page} check passed\n`)
+}
+
+async function failure(check: Check): Promise<string | undefined> {
+  try {
+    await check()
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

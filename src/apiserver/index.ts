@@ -1,0 +1,18 @@
+export { createApiServer } from './create-server.ts'
+export { ensureBootstrap, type BootstrapOptions } from './bootstrap.ts'
+export { GIT_VERSION } from './version.ts'
+export type * from './access.ts'
+export type * from './admission.ts'
+export type * from './exchange.ts'
+export type {
+  ApiServer,
+  ApiServerOptions,
+  ConnectHandler,
+  ConnectTarget,
+  Extensions,
+  Listening,
+  ListenOptions,
+  Reader,
+  ServerInside,
+  VirtualResource,
+} from './server.ts'

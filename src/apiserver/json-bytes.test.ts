@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  ChunkWriter,
+  hasHead,
+  splice,
+  spliceBound,
+  spliced,
+  storedFormOf,
+  toStored,
+} from './json-bytes.ts'
+
+const form = storedFormOf({ group: '', version: 'v1', kind: 'Pod' })
+const pod = {
+  apiVersion: 'v1',
+  spec: { a: 'ü' },
+  kind: 'Pod',
+  metadata: { resourceVersion: '3', name: 'web' },
+}
+
+test('what is stored has no revision, and gets the right one on its way out', () => {
+  const bytes = toStored(pod).bytes
+  assert.ok(hasHead(bytes, form))
+  assert.deepEqual(JSON.parse(Buffer.from(spliced(bytes, 42, form)).toString()), {
+    ...pod,
+    metadata: { resourceVersion: '42', name: 'web' },
+  })
+})
+test('items of a list carry no kind', () => {
+  const bytes = toStored(pod).bytes
+  const target = Buffer.alloc(spliceBound(bytes))
+  const end = splice(target, 0, bytes, 9_007_199_254_740_991, form, { withKind: false })
+  assert.deepEqual(JSON.parse(target.subarray(0, end).toString()), {
+    metadata: { resourceVersion: '9007199254740991', name: 'web' },
+    spec: pod.spec,
+  })
+})
+test('other kinds, and metadata with nothing in it, are not taken for the stored form', () => {
+  assert.ok(!hasHead(toStored({ ...pod, kind: 'Pot' }).bytes, form))
+  assert.ok(!hasHead(toStored({ kind: 'Pod', apiVersion: 'v1', metadata: {} }).bytes, form))
+})
+test('chunks hold all that was written, in order, whatever its size', () => {
+  const writer = new ChunkWriter()
+  const parts = ['a'.repeat(100_000), 'b'.repeat(300_000), 'ü'.repeat(10), 'c'.repeat(100_000)]
+  const chunks: Uint8Array[] = []
+  for (const part of parts) {
+    if (part.startsWith('b')) writer.bytes(Buffer.from(part))
+    else writer.text(part)
+    chunks.push(...writer.take())
+  }
+  chunks.push(...writer.finish())
+  assert.equal(Buffer.concat(chunks).toString(), parts.join(''))
+})

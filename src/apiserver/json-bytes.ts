@@ -1,0 +1,143 @@
+/**
+ * Stored JSON on its way out without being parsed. Objects are stored without their resourceVersion and
+ * always begin `{"kind":…,"apiVersion":…,"metadata":{`: the revision is put in right there.
+ */
+import type { ResourceFact } from '#machinery'
+import { apiVersionOf, type JsonObject, type KubeObject } from '#machinery'
+
+const encoder = new TextEncoder()
+
+export interface StoredForm {
+  readonly kind: string
+  readonly apiVersion: string
+  /** `{"kind":"Pod","apiVersion":"v1","metadata":{` */
+  readonly head: Uint8Array
+}
+
+const forms = new Map<string, StoredForm>()
+
+/** How objects of a kind begin where they are stored. */
+export function storedFormOf(facts: Pick<ResourceFact, 'group' | 'version' | 'kind'>): StoredForm {
+  const apiVersion = apiVersionOf(facts)
+  const id = `${apiVersion}/${facts.kind}`
+  let form = forms.get(id)
+  if (form === undefined) {
+    const head = `{"kind":${JSON.stringify(facts.kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":{`
+    form = { kind: facts.kind, apiVersion, head: encoder.encode(head) }
+    forms.set(id, form)
+  }
+  return form
+}
+
+export interface Stored {
+  /** Without its revision. */
+  readonly object: JsonObject
+  readonly bytes: Uint8Array
+}
+
+/** What is stored of an object: the order of the first fields is what `splice` relies on. */
+export function toStored({ kind, apiVersion, metadata, ...rest }: JsonObject): Stored {
+  const { resourceVersion: _, ...kept } = metadata as JsonObject
+  const object = { kind, apiVersion, metadata: kept, ...rest }
+  return { object, bytes: Buffer.from(JSON.stringify(object)) }
+}
+
+export function hasHead(bytes: Uint8Array, { head }: StoredForm): boolean {
+  const { length } = head
+  if (bytes.length <= length + 1 || bytes[length] === CLOSING_BRACE) return false
+  // The ends differ first: kinds and versions share their beginnings.
+  for (let i = length - 1; i >= 0; i--) if (bytes[i] !== head[i]) return false
+  return true
+}
+const CLOSING_BRACE = 0x7d
+const ITEM_HEAD = encoder.encode('{"metadata":{')
+const REVISION_HEAD = encoder.encode('"resourceVersion":"')
+/** The revision's text, its quote and comma. */
+const MOST_REVISION_BYTES = REVISION_HEAD.length + 16 + 2
+
+/** The most bytes that `splice` writes for these. */
+export const spliceBound = (bytes: Uint8Array): number => bytes.length + MOST_REVISION_BYTES
+
+/** Copies a stored object that `hasHead` into `target` with its revision; gives the offset after it. */
+export function splice(
+  target: Buffer,
+  at: number,
+  bytes: Uint8Array,
+  revision: number,
+  { head }: StoredForm,
+  options: { readonly withKind: boolean },
+): number {
+  const start = options.withKind ? head : ITEM_HEAD
+  target.set(start, at)
+  let offset = at + start.length
+  target.set(REVISION_HEAD, offset)
+  offset += REVISION_HEAD.length
+  offset += target.write(`${revision}",`, offset, 'latin1')
+  target.set(bytes.subarray(head.length), offset)
+  return offset + bytes.length - head.length
+}
+
+/** One stored object as an answer: with kind, version and revision. */
+export function spliced(bytes: Uint8Array, revision: number, form: StoredForm): Uint8Array {
+  const target = Buffer.allocUnsafe(spliceBound(bytes) + 1)
+  const end = splice(target, 0, bytes, revision, form, { withKind: true })
+  target[end] = 0x0a
+  return target.subarray(0, end + 1)
+}
+
+/** An object that was just stored, as its readers see it. */
+export const withRevision = (object: JsonObject, revision: number): KubeObject => ({
+  ...object,
+  metadata: {
+    ...(object['metadata'] as unknown as KubeObject['metadata']),
+    resourceVersion: String(revision),
+  },
+})
+
+/** Gathers pieces into chunks of about this size. */
+export const CHUNK_BYTES = 128 * 1024
+
+/** A buffer that is handed on when it is full. */
+export class ChunkWriter {
+  #chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  #used = 0
+  readonly #full: Uint8Array[] = []
+
+  /** Room for `bytes` more at `position`, in a chunk that has it. */
+  reserve(bytes: number): Buffer {
+    if (this.#used + bytes > this.#chunk.length) {
+      if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used))
+      this.#chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, bytes))
+      this.#used = 0
+    }
+    return this.#chunk
+  }
+  get position(): number {
+    return this.#used
+  }
+  /** What was written ends here. */
+  advance(to: number): void {
+    this.#used = to
+  }
+  text(text: string): void {
+    const bound = text.length * 3
+    const chunk = this.reserve(bound)
+    this.#used += chunk.write(text, this.#used, 'utf8')
+  }
+  bytes(bytes: Uint8Array): void {
+    const chunk = this.reserve(bytes.length)
+    chunk.set(bytes, this.#used)
+    this.#used += bytes.length
+  }
+  /** Full chunks so far. */
+  take(): readonly Uint8Array[] {
+    return this.#full.length === 0 ? [] : this.#full.splice(0)
+  }
+  /** Everything that is left. */
+  finish(): readonly Uint8Array[] {
+    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used))
+    this.#used = 0
+    this.#chunk = Buffer.alloc(0)
+    return this.#full.splice(0)
+  }
+}

@@ -1,0 +1,157 @@
+/** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
+import type { GroupOrder, Discovery } from './discovery.ts'
+import { buildDiscovery } from './discovery.ts'
+import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
+import type { Exchange, Handler, Reply } from './exchange.ts'
+import { healthReply, type Check } from './health.ts'
+import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'
+import { openApiPages, type OpenApiPages } from './openapi.ts'
+import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
+import type { ApiServerOptions } from './server.ts'
+import { versionInfo } from './version.ts'
+
+export interface PageOptions {
+  readonly dispatcher: Dispatcher
+  readonly order: readonly GroupOrder[]
+  readonly build: NonNullable<ApiServerOptions['build']>
+  readonly alive: Readonly<Record<string, Check>>
+  readonly ready: Readonly<Record<string, Check>>
+  /** More metrics, in Prometheus' text format. */
+  readonly metrics: (() => string | Promise<string>) | undefined
+}
+
+export function pagesHandler(options: PageOptions): Handler {
+  const { dispatcher, order } = options
+  const { registry, codec, extensions } = dispatcher
+  let discovery: Discovery | undefined
+  let openApi: OpenApiPages | undefined
+  let builtFor = -1
+  const current = (): { discovery: Discovery; openApi: OpenApiPages } => {
+    if (discovery === undefined || openApi === undefined || builtFor !== registry.version) {
+      builtFor = registry.version
+      discovery = buildDiscovery(registry, extensions(), order, '')
+      openApi = openApiPages(registry, codec, discovery)
+    }
+    return { discovery, openApi }
+  }
+
+  const json = (exchange: Exchange, value: unknown): Reply => {
+    if (isInProcess(exchange)) return { status: 200, headers: {}, value }
+    const { encoding } = negotiate(exchange.headers['accept'], NO_SHAPES)
+    // These have no protobuf form of interest: who prefers it takes JSON as well.
+    return valueReply(codec, exchange, 200, value, encoding === 'protobuf' ? 'json' : encoding)
+  }
+
+  const discover = (exchange: Exchange, kind: 'legacy' | 'groups'): Reply => {
+    const { discovery: now } = current()
+    const wanted = aggregatedWanted(exchange.headers['accept'])
+    if (wanted === undefined || isInProcess(exchange)) return json(exchange, now[kind])
+    const { value, etag } = now.aggregated(kind, wanted.version)
+    const headers = {
+      etag,
+      vary: 'Accept',
+      'cache-control': 'public',
+      'content-type': `${MEDIA_TYPES[wanted.encoding]};g=apidiscovery.k8s.io;v=${wanted.version};as=APIGroupDiscoveryList`,
+    }
+    if (exchange.headers['if-none-match'] === etag) return { status: 304, headers }
+    return {
+      status: 200,
+      headers,
+      body: encodeValue(codec, value, wanted.encoding, isPretty(exchange)),
+    }
+  }
+
+  const pages: Readonly<Record<string, (exchange: Exchange) => Reply | Promise<Reply>>> = {
+    '/version': (exchange) => json(exchange, versionInfo(options.build)),
+    '/api': (exchange) => discover(exchange, 'legacy'),
+    '/apis': (exchange) => discover(exchange, 'groups'),
+    '/metrics': async () => {
+      const own = dispatcher.metrics.text(objectCounts(dispatcher))
+      const more = (await options.metrics?.()) ?? ''
+      return textReply(200, own + more, 'text/plain; version=0.0.4; charset=utf-8')
+    },
+    '/openapi/v2': (exchange) => current().openApi.v2(exchange),
+    '/openapi/v3': (exchange) => current().openApi.index(exchange),
+    '/': (exchange) => json(exchange, { paths: paths(current().discovery, pages) }),
+  }
+
+  return async (exchange) => {
+    const path =
+      exchange.path.length > 1 && exchange.path.endsWith('/')
+        ? exchange.path.slice(0, -1)
+        : exchange.path
+    const own = extensions().pages?.[path]
+    if (own !== undefined) return own(exchange)
+    if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
+      if (pages[path] === undefined) throw pathNotFound()
+      throw methodNotAllowed()
+    }
+    const page = pages[path]
+    if (page !== undefined) return page(exchange)
+    const [first = '', second = '', third = '', ...more] = path.slice(1).split('/')
+    if (first === 'healthz' || first === 'livez') return healthReply(first, options.alive, exchange)
+    if (first === 'readyz') return healthReply('readyz', options.ready, exchange)
+    if (first === 'openapi' && second === 'v3') {
+      const document = current().openApi.document([third, ...more].join('/'), exchange)
+      if (document !== undefined) return document
+    }
+    const { discovery: now } = current()
+    const found =
+      first === 'api' && third === ''
+        ? now.version('', second)
+        : first === 'apis' && more.length === 0
+          ? third === ''
+            ? now.group(second)
+            : now.version(second, third)
+          : undefined
+    if (found === undefined) throw pathNotFound()
+    return json(exchange, found)
+  }
+}
+
+/** The aggregated form is a parameter of the media type, and the first that we know counts. */
+function aggregatedWanted(
+  accept: string | undefined,
+): { readonly encoding: Encoding; readonly version: 'v2' | 'v2beta1' } | undefined {
+  if (accept === undefined || !accept.includes('APIGroupDiscoveryList')) return undefined
+  for (const { type, parameters, quality } of parseAccept(accept)) {
+    if (quality <= 0) continue
+    if (type !== 'application/json' && type !== 'application/yaml' && type !== '*/*') continue
+    const { as, g, v } = parameters
+    if (as === undefined) return undefined
+    if (as !== 'APIGroupDiscoveryList' || g !== 'apidiscovery.k8s.io') continue
+    if (v === 'v2' || v === 'v2beta1')
+      return { encoding: type === 'application/yaml' ? 'yaml' : 'json', version: v }
+  }
+  return undefined
+}
+
+function* objectCounts({ registry }: Dispatcher): Generator<readonly [string, number]> {
+  const seen = new Set<unknown>()
+  for (const { definition, collection } of registry) {
+    if (collection === undefined || seen.has(collection)) continue
+    seen.add(collection)
+    const { group, resource } = definition.facts
+    yield [group === '' ? resource : `${resource}.${group}`, collection.cache.size]
+  }
+}
+
+function paths(discovery: Discovery, pages: object): readonly string[] {
+  const groups = new Set<string>()
+  for (const { group, version } of discovery.groupVersions) {
+    if (group === '') groups.add(`/api/${version}`)
+    else {
+      groups.add(`/apis/${group}`)
+      groups.add(`/apis/${group}/${version}`)
+    }
+  }
+  return [
+    ...Object.keys(pages).filter((path) => path !== '/'),
+    ...groups,
+    '/healthz',
+    '/livez',
+    '/readyz',
+    '/.well-known/openid-configuration',
+    '/openid/v1/jwks',
+  ].toSorted()
+}

@@ -1,0 +1,191 @@
+/** PATCH in its four forms. */
+import {
+  StatusError,
+  badRequest,
+  decodeJson,
+  decodeYaml,
+  type JsonObject,
+  type KubeObject,
+  type ResourceDefinition,
+} from '#machinery'
+import { checkKind, kindOf, reportProblems, type ExpectedKind } from './body.ts'
+import type { Codec } from './codec.ts'
+import type { Exchange } from './exchange.ts'
+import { copyJson, isObject, textOf } from './json.ts'
+import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
+import type { WriteOptions } from './options.ts'
+import { isBuiltIn } from './render.ts'
+import { managerOf, updateObject, type Outcome, type WriteTarget, type Writer } from './writes.ts'
+
+type PatchType = 'json' | 'merge' | 'strategic' | 'apply'
+
+const TYPES: Readonly<Record<string, PatchType>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+}
+
+/** What the patch is, by its content type. Throws 415 for others, naming what would be right. */
+export function patchType(exchange: Exchange, definition: ResourceDefinition): PatchType {
+  const type = TYPES[mediaTypeOf(exchange.headers['content-type'])]
+  // Only built-in types say which lists are maps by a key.
+  if (type === undefined || (type === 'strategic' && !isBuiltIn(definition)))
+    throw unsupportedMediaType(
+      Object.keys(TYPES).filter((each) => isBuiltIn(definition) || TYPES[each] !== 'strategic'),
+    )
+  return type
+}
+
+async function readPatch(
+  exchange: Exchange,
+  type: PatchType,
+): Promise<{ readonly value: unknown; readonly duplicates: readonly string[] }> {
+  if (exchange.value !== undefined) return { value: exchange.value, duplicates: [] }
+  const bytes = await exchange.body()
+  const { value, duplicateFields } =
+    type === 'apply' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: type !== 'json' })
+  return { value, duplicates: duplicateFields }
+}
+
+/** The patched object, before it takes the type's form; the result may share with `old`. */
+export function patched(
+  codec: Codec,
+  definition: ResourceDefinition,
+  type: PatchType,
+  old: KubeObject,
+  patch: unknown,
+): unknown {
+  switch (type) {
+    case 'json':
+      return codec.jsonPatch(old, patch)
+    case 'merge':
+    case 'apply':
+      if (!isObject(patch)) throw badRequest('a merge patch must be an object')
+      return codec.mergePatch(old, patch)
+    case 'strategic':
+      return codec.strategicPatch(definition, old, patch)
+  }
+}
+
+export async function patchObject(
+  writer: Writer,
+  target: WriteTarget,
+  name: string,
+  options: WriteOptions,
+): Promise<Outcome> {
+  const { exchange, definition } = target
+  const type = patchType(exchange, definition)
+  const { value, duplicates } = await readPatch(exchange, type)
+  const expected = kindOf(definition)
+  if (type === 'apply') return applyObject(writer, target, name, value, duplicates, options)
+  return updateObject(
+    writer,
+    target,
+    name,
+    {
+      next(old, attempt) {
+        const result = patched(writer.codec, definition, type, old, value)
+        return formed(
+          writer.codec,
+          exchange,
+          expected,
+          result,
+          attempt === 1 ? duplicates : [],
+          attempt === 1 ? options.fieldValidation : 'Ignore',
+        )
+      },
+    },
+    options,
+  )
+}
+
+/** A patch's result as an object of its type, with what it had too much told of. */
+export function formed(
+  codec: Codec,
+  exchange: Exchange,
+  expected: ExpectedKind,
+  result: unknown,
+  duplicates: readonly string[],
+  validation: WriteOptions['fieldValidation'],
+): JsonObject {
+  if (!isObject(result)) throw badRequest('the patched document is not an object')
+  const { object, unknown } = codec.shape(result, expected, validation !== 'Ignore')
+  reportProblems(
+    exchange,
+    expected,
+    [
+      ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+      ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
+    ],
+    validation,
+  )
+  return checkKind(object, expected)
+}
+
+/** Server-side apply: says what the manager wants to own, and makes the object when there is none. */
+async function applyObject(
+  writer: Writer,
+  target: WriteTarget,
+  name: string,
+  value: unknown,
+  duplicates: readonly string[],
+  options: WriteOptions,
+): Promise<Outcome> {
+  const { exchange, definition, subresource } = target
+  const { codec, env } = writer
+  if (!isObject(value)) throw badRequest('an apply patch must be an object')
+  const expected = kindOf(definition)
+  // An apply says what it is: absent kinds would be guesses.
+  if (typeof value['kind'] !== 'string' || typeof value['apiVersion'] !== 'string')
+    throw badRequest('invalid object type: an apply patch must have kind and apiVersion')
+  const patch = checkKind(copyJson(value), expected)
+  const metadata = patch['metadata'] as JsonObject
+  if (Array.isArray(metadata['managedFields']) && metadata['managedFields'].length > 0)
+    throw badRequest('metadata.managedFields must be nil')
+  const given = metadata['name']
+  if (given !== undefined && given !== '' && given !== name)
+    throw badRequest(
+      `the name of the object (${textOf(given)}) does not match the name on the URL (${name})`,
+    )
+  metadata['name'] = name
+  if (definition.facts.namespaced) metadata['namespace'] ??= target.namespace
+  const { unknown } = codec.shape(patch, expected, true)
+  const problems = [
+    ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+    ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
+  ]
+  // What no schema knows cannot be owned, so it is refused however lenient the client is.
+  if (problems.length > 0 && isBuiltIn(definition) && options.fieldValidation !== 'Ignore')
+    reportProblems(exchange, expected, problems, options.fieldValidation)
+  const apply = (old: KubeObject | undefined): JsonObject =>
+    codec.apply(definition, old, patch, {
+      manager: managerOf(exchange, options.fieldManager),
+      force: options.force === true,
+      now: env.clock.now(),
+      subresource,
+    })
+  const uid = metadata['uid']
+  return updateObject(
+    writer,
+    target,
+    name,
+    {
+      next: (old) => codec.shape(apply(old), expected, false).object,
+      ...(subresource === ''
+        ? {
+            absent() {
+              if (typeof uid === 'string' && uid !== '')
+                throw new StatusError(
+                  'Conflict',
+                  `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
+                )
+              return codec.shape(apply(undefined), expected, false).object
+            },
+          }
+        : {}),
+      tracked: true,
+    },
+    options,
+  )
+}

@@ -1,0 +1,303 @@
+/** A watch as an answer: state, changes and bookmarks, in order, until its time is over. */
+import type { Env } from '#base'
+import {
+  apiVersionOf,
+  badRequest,
+  type JsonObject,
+  type KubeObject,
+  type ResourceDefinition,
+  type WatchEvent,
+  type WatchEventType,
+} from '#machinery'
+import { WatchOverflowError, type Delivery } from '#storage'
+import type { Codec } from './codec.ts'
+import { shownAs, type Collection, type StoredEntry } from './collection.ts'
+import type { Exchange, Reply } from './exchange.ts'
+import type { RequestMetrics } from './metrics.ts'
+import { LIST_SHAPES, MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from './negotiate.ts'
+import { parseListOptions } from './options.ts'
+import { openWatch, type OpenWatch } from './reads.ts'
+import {
+  entryJson,
+  entryProtobuf,
+  includeObjectOf,
+  partial,
+  pause,
+  type IncludeObject,
+} from './render.ts'
+import { isInProcess, utf8 } from './replies.ts'
+
+export interface WatchContext {
+  readonly codec: Codec
+  readonly exchange: Exchange
+  readonly definition: ResourceDefinition
+  readonly collection: Collection
+  readonly env: Pick<Env, 'clock' | 'random'>
+  readonly metrics: RequestMetrics
+}
+
+/** Without a wish, watches end after half an hour to an hour, so that clients spread anew. */
+const SHORTEST_LIFE_S = 1800
+/** Bookmarks keep a client's revision young while nothing happens. */
+const BOOKMARK_MS = 60_000
+const INITIAL_BATCH = 200
+
+const TYPES: Readonly<Record<Delivery['type'], WatchEventType>> = {
+  added: 'ADDED',
+  modified: 'MODIFIED',
+  deleted: 'DELETED',
+}
+
+type Step =
+  | { readonly type: 'initial'; readonly entries: readonly StoredEntry[] }
+  | { readonly type: 'changes'; readonly deliveries: readonly Delivery<KubeObject>[] }
+  | { readonly type: 'bookmark'; readonly revision: number; readonly endsInitial: boolean }
+
+export async function watchReply(
+  context: WatchContext,
+  namespace: string,
+  name: string,
+): Promise<Reply> {
+  const { exchange, definition, collection, env, metrics } = context
+  const { clock, random } = env
+  const options = parseListOptions(exchange.query, true)
+  const accepted = isInProcess(exchange) ? undefined : negotiateWatch(exchange)
+  const seconds =
+    options.timeoutSeconds !== undefined && options.timeoutSeconds > 0
+      ? options.timeoutSeconds
+      : Math.round(SHORTEST_LIFE_S * (1 + random.next()))
+  const ending = new AbortController()
+  const end = () => ending.abort()
+  const open = await openWatch(
+    { definition, collection, clock, signal: exchange.signal },
+    namespace,
+    options,
+    name,
+    ending.signal,
+  )
+  // A timer of the whole life serves the common case; it must not outlive the watch.
+  const cancel = clock.schedule(Math.min(seconds * 1000, 2 ** 31 - 1), end)
+  const { facts } = definition
+  const closed = metrics.watchOpened(`${facts.group}|${facts.version}|${facts.resource}`)
+  // However it ends, even before anybody has asked for the first event.
+  ending.signal.addEventListener('abort', () => {
+    cancel()
+    closed()
+    exchange.signal.removeEventListener('abort', end)
+  })
+  exchange.signal.addEventListener('abort', end)
+  if (exchange.signal.aborted) end()
+  const steps = follow(open, options.allowBookmarks, clock, end)
+  if (accepted === undefined)
+    return { status: 200, headers: {}, value: inProcessEvents(definition, steps) }
+  return {
+    status: 200,
+    headers: {
+      'content-type':
+        accepted.encoding === 'protobuf'
+          ? `${MEDIA_TYPES.protobuf};stream=watch`
+          : MEDIA_TYPES.json,
+    },
+    body: frames(context, accepted, steps),
+  }
+}
+
+function negotiateWatch({ headers }: Exchange): Accepted {
+  const accept = headers['accept']
+  // Watches are asked for with the names of lists by some clients, and of objects by others.
+  const shapes = /PartialObjectMetadataList/.test(accept ?? '') ? LIST_SHAPES : OBJECT_SHAPES
+  const accepted = negotiate(accept?.replaceAll(/;\s*stream=watch/g, ''), shapes)
+  if (accepted.encoding === 'yaml')
+    throw badRequest('a watch has no YAML form: ask for application/json')
+  return accepted
+}
+
+async function* follow(
+  { initial, revision, announceInitial, changes }: OpenWatch,
+  allowBookmarks: boolean,
+  clock: Env['clock'],
+  end: () => void,
+): AsyncGenerator<Step> {
+  let cancelTimer: () => void = () => undefined
+  try {
+    for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
+      if (at > 0) await pause()
+      yield { type: 'initial', entries: initial.slice(at, at + INITIAL_BATCH) }
+    }
+    if (announceInitial && allowBookmarks) yield { type: 'bookmark', revision, endsInitial: true }
+    if (!allowBookmarks) {
+      for await (const deliveries of changes) yield { type: 'changes', deliveries }
+      return
+    }
+    const iterator = changes[Symbol.asyncIterator]()
+    let due = false
+    let wake: () => void = () => undefined
+    let arrived: IteratorResult<readonly Delivery<KubeObject>[]> | undefined
+    let failure: { readonly error: unknown } | undefined
+    const ask = () => {
+      iterator.next().then(
+        (result) => {
+          arrived = result
+          wake()
+        },
+        (error: unknown) => {
+          failure = { error }
+          wake()
+        },
+      )
+    }
+    const startTimer = () => {
+      cancelTimer = clock.schedule(BOOKMARK_MS, () => {
+        due = true
+        wake()
+      })
+    }
+    ask()
+    startTimer()
+    for (;;) {
+      if (arrived === undefined && failure === undefined && !due)
+        await new Promise<void>((resolve) => (wake = resolve))
+      if (failure !== undefined) throw failure.error
+      if (arrived !== undefined) {
+        if (arrived.done === true) return
+        const { value } = arrived
+        arrived = undefined
+        yield { type: 'changes', deliveries: value }
+        ask()
+      } else if (due) {
+        due = false
+        yield { type: 'bookmark', revision: changes.progress, endsInitial: false }
+        startTimer()
+      }
+    }
+  } catch (error) {
+    // A watcher that cannot keep up is cut off, and resumes from the last revision that it saw.
+    if (!(error instanceof WatchOverflowError)) throw error
+  } finally {
+    cancelTimer()
+    end()
+  }
+}
+
+const INITIAL_END = { 'k8s.io/initial-events-end': 'true' }
+
+const bookmark = (
+  definition: ResourceDefinition,
+  { revision, endsInitial }: { readonly revision: number; readonly endsInitial: boolean },
+): JsonObject => ({
+  kind: definition.facts.kind,
+  apiVersion: apiVersionOf(definition.facts),
+  metadata: {
+    resourceVersion: String(revision),
+    ...(endsInitial ? { annotations: INITIAL_END } : {}),
+  },
+})
+
+async function* inProcessEvents(
+  definition: ResourceDefinition,
+  steps: AsyncGenerator<Step>,
+): AsyncGenerator<readonly WatchEvent[]> {
+  for await (const step of steps) {
+    switch (step.type) {
+      case 'initial':
+        yield step.entries.map((entry) => ({
+          type: 'ADDED',
+          object: shownAs(definition, entry.object),
+        }))
+        break
+      case 'changes':
+        yield step.deliveries.map(({ type, entry }) => ({
+          type: TYPES[type],
+          object: shownAs(definition, entry.object),
+        }))
+        break
+      case 'bookmark':
+        yield [{ type: 'BOOKMARK', object: bookmark(definition, step) as unknown as KubeObject }]
+    }
+  }
+}
+
+/** One chunk a step: what came together is sent together. */
+async function* frames(
+  { codec, exchange, definition, env }: WatchContext,
+  accepted: Accepted,
+  steps: AsyncGenerator<Step>,
+): AsyncGenerator<Uint8Array> {
+  const form = formFor(codec, definition, accepted, includeObjectOf(exchange.query), env.clock)
+  let isFirst = true
+  for await (const step of steps) {
+    const parts: Uint8Array[] = []
+    if (step.type === 'bookmark')
+      parts.push(
+        form.value('BOOKMARK', bookmark(definition, step) as unknown as KubeObject, isFirst),
+      )
+    else if (step.type === 'initial')
+      for (const entry of step.entries) {
+        parts.push(form.entry('ADDED', entry, isFirst))
+        isFirst = false
+      }
+    else
+      for (const { type, event, entry } of step.deliveries) {
+        const name = TYPES[type]
+        const { memoKey } = form
+        parts.push(
+          memoKey === undefined || isFirst
+            ? form.entry(name, entry, isFirst)
+            : event.memo(`${memoKey}|${name}`, () => form.entry(name, entry, false)),
+        )
+        isFirst = false
+      }
+    yield parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  }
+}
+
+interface Form {
+  /** Under which an event's bytes are shared between watchers; absent when they differ. */
+  readonly memoKey: string | undefined
+  /** `isFirst` says whether columns are still to be told. */
+  entry(type: WatchEventType, entry: StoredEntry, isFirst: boolean): Uint8Array
+  value(type: WatchEventType, object: KubeObject, isFirst: boolean): Uint8Array
+}
+
+const LINE_END = utf8('}\n')
+const jsonFrame = (type: WatchEventType, object: Uint8Array): Uint8Array =>
+  Buffer.concat([utf8(`{"type":"${type}","object":`), object, LINE_END])
+
+function formFor(
+  codec: Codec,
+  definition: ResourceDefinition,
+  { encoding, shape, version }: Accepted,
+  includeObject: IncludeObject,
+  clock: Env['clock'],
+): Form {
+  const { facts } = definition
+  const id = `${facts.group}/${facts.version}/${facts.kind}`
+  const shaped = (object: KubeObject, isFirst: boolean): unknown =>
+    shape === 'metadata'
+      ? partial(object, version)
+      : shape === 'table'
+        ? codec.table(
+            definition,
+            [object],
+            { resourceVersion: object.metadata.resourceVersion },
+            { now: clock.now(), includeObject, version, columnDefinitions: isFirst },
+          )
+        : object
+  const encode = (type: WatchEventType, value: unknown): Uint8Array =>
+    encoding === 'protobuf'
+      ? codec.watchFrame(type, codec.encodeProtobuf(value as KubeObject))
+      : jsonFrame(type, utf8(JSON.stringify(value)))
+  return {
+    // Ages in tables depend on the moment, and are shown to people only.
+    memoKey: shape === 'table' ? undefined : `${id}|${encoding}|${shape}|${version}`,
+    entry(type, entry, isFirst) {
+      if (shape === 'object')
+        return encoding === 'protobuf'
+          ? codec.watchFrame(type, entryProtobuf(codec, definition, entry))
+          : jsonFrame(type, entryJson(definition, entry))
+      return encode(type, shaped(shownAs(definition, entry.object), isFirst))
+    },
+    value: (type, object, isFirst) =>
+      encode(type, shape === 'object' ? object : shaped(object, isFirst)),
+  }
+}

@@ -1,0 +1,562 @@
+/** Create and update: what happens to an object between its decoding and the store, for every resource alike. */
+import type { Env } from '#base'
+import {
+  FieldPath,
+  STALE_OBJECT,
+  StatusError,
+  alreadyExists,
+  badRequest,
+  conflict,
+  internalError,
+  invalid,
+  invalidValue,
+  notFound,
+  type FieldError,
+  type JsonObject,
+  type KubeObject,
+  type ObjectMeta,
+  type ResourceDefinition,
+} from '#machinery'
+import type { Origin, Write } from '#storage'
+import type { Authorizer } from './access.ts'
+import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
+import type { Codec } from './codec.ts'
+import { shownAs, storedForm, type Collection, type StoredEntry } from './collection.ts'
+import type { Exchange } from './exchange.ts'
+import { attributesOf, forbiddenFor, requireUser } from './filters.ts'
+import { sameFields, sameJson, textOf } from './json.ts'
+import { toStored, withRevision, type Stored } from './json-bytes.ts'
+import { keyFor } from './keys.ts'
+import {
+  generatedName,
+  keepServerMetadata,
+  validateMetadata,
+  validateMetadataUpdate,
+} from './metadata.ts'
+import type { WriteOptions } from './options.ts'
+
+/** What all writes of a server share. */
+export interface Writer {
+  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly codec: Codec
+  readonly admission: () => readonly AdmissionPlugin[]
+  readonly authorizer: () => Authorizer
+  /** By resource (group after a dot): things that are given out with an object, such as a Service's address. */
+  readonly allocators: Readonly<Record<string, Allocator>>
+}
+
+/** Gives things out to objects, such that two never get the same. */
+export interface Allocator {
+  /** Completes the object, in place; throws 422 when what it asks for is taken. The result gives back what was new. */
+  assign(object: JsonObject, old: KubeObject | undefined, options: { dryRun: boolean }): () => void
+  /** The object is gone, or has changed to `now`. */
+  settle(old: KubeObject, now: KubeObject | undefined): void
+}
+
+/** What is written to, and by whom. */
+export interface WriteTarget {
+  readonly exchange: Exchange
+  readonly definition: ResourceDefinition
+  readonly collection: Collection
+  readonly namespace: string
+  readonly subresource: string
+}
+
+/** What became of a write. */
+export type Outcome =
+  | {
+      readonly type: 'stored'
+      readonly created: boolean
+      readonly bytes: Uint8Array
+      readonly revision: number
+      readonly object: () => KubeObject
+    }
+  /** It said what was there already. */
+  | { readonly type: 'unchanged'; readonly entry: StoredEntry; readonly object: () => KubeObject }
+  /** Nothing was stored: a dry run, or an update that was the end of the object. */
+  | { readonly type: 'value'; readonly created: boolean; readonly object: () => KubeObject }
+
+/** How often a write that lost a race begins again. */
+const ATTEMPTS = 5
+const NAME_ATTEMPTS = 8
+
+export const idOf = ({ facts }: ResourceDefinition): string =>
+  facts.group === '' ? facts.resource : `${facts.resource}.${facts.group}`
+
+/** Heartbeats: made durable now and then. */
+const VOLATILE: ReadonlySet<string> = new Set([
+  'events',
+  'events.events.k8s.io',
+  'leases.coordination.k8s.io',
+])
+
+export const originOf = ({ env }: Writer, { exchange, definition }: WriteTarget): Origin => ({
+  actor: exchange.user?.name ?? '',
+  cause: exchange.cause ?? exchange.id,
+  time: env.clock.now().getTime(),
+  ...(VOLATILE.has(idOf(definition)) ? { volatile: true } : {}),
+})
+
+/** RFC 3339 in whole seconds, as metadata has it. */
+export const timestamp = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`
+
+/** Who writes, for managedFields: as asked, or the client program's name. */
+export function managerOf({ headers, user }: Exchange, asked: string): string {
+  if (asked !== '') return asked
+  const agent = headers['user-agent']
+  if (agent !== undefined) return agent.split('/', 1)[0]!.slice(0, 128) || 'unknown'
+  return user?.name.split(':').at(-1)?.slice(0, 128) || 'unknown'
+}
+
+function admissionRequest(
+  { exchange, definition, namespace, subresource }: WriteTarget,
+  operation: AdmissionRequest['operation'],
+  name: string,
+  options: { readonly dryRun: boolean; readonly asObject: JsonObject },
+  objects: { readonly object?: JsonObject; readonly old?: KubeObject },
+): AdmissionRequest {
+  return {
+    operation,
+    definition,
+    subresource,
+    namespace,
+    name,
+    user: requireUser(exchange),
+    dryRun: options.dryRun,
+    ...objects,
+    options: options.asObject,
+    warn: (text) => void exchange.warnings.push(text),
+    signal: exchange.signal,
+  }
+}
+
+export async function mutate(
+  plugins: readonly AdmissionPlugin[],
+  request: AdmissionRequest,
+): Promise<boolean> {
+  let ran = false
+  for (const plugin of plugins)
+    if (plugin.mutate !== undefined && plugin.handles(request)) {
+      await plugin.mutate(request)
+      ran = true
+    }
+  return ran
+}
+
+export async function admit(
+  plugins: readonly AdmissionPlugin[],
+  request: AdmissionRequest,
+): Promise<void> {
+  for (const plugin of plugins)
+    if (plugin.validate !== undefined && plugin.handles(request)) await plugin.validate(request)
+}
+
+/** Admission of what has no object of its own to change: deletes, connects, small subresources. */
+export async function admitOnly(
+  writer: Writer,
+  target: WriteTarget,
+  operation: AdmissionRequest['operation'],
+  name: string,
+  options: { readonly dryRun: boolean; readonly asObject: JsonObject },
+  objects: { readonly object?: JsonObject; readonly old?: KubeObject },
+): Promise<void> {
+  const plugins = writer.admission()
+  const request = admissionRequest(target, operation, name, options, objects)
+  await mutate(plugins, request)
+  await admit(plugins, request)
+}
+
+const metadataOf = (object: JsonObject): JsonObject => object['metadata'] as JsonObject
+
+/** The namespace of the path is the object's. */
+export function bindNamespace({ definition, namespace }: WriteTarget, object: JsonObject): void {
+  const metadata = metadataOf(object)
+  const given = textOf(metadata['namespace'])
+  if (!definition.facts.namespaced) {
+    if (given === '') delete metadata['namespace']
+    return
+  }
+  if (given !== '' && given !== namespace)
+    throw badRequest(
+      'the namespace of the provided object does not match the namespace sent on the request',
+    )
+  metadata['namespace'] = namespace
+}
+
+export async function createObject(
+  writer: Writer,
+  target: WriteTarget,
+  object: JsonObject,
+  options: WriteOptions,
+  /** Apply has noted the owners of fields already. */
+  tracked = false,
+): Promise<Outcome> {
+  const { definition, exchange, namespace } = target
+  const { env } = writer
+  const metadata = metadataOf(object)
+  bindNamespace(target, object)
+  if (textOf(metadata['resourceVersion']) !== '')
+    throw badRequest('resourceVersion should not be set on objects to be created')
+  for (const field of SERVER_FIELDS) delete metadata[field]
+  definition.defaults(object)
+  const now = env.clock.now()
+  if (!tracked) {
+    const manager = managerOf(exchange, options.fieldManager)
+    writer.codec.trackUpdate(definition, undefined, object, {
+      manager,
+      now,
+      subresource: target.subresource,
+    })
+  }
+
+  const plugins = writer.admission()
+  const generateName = textOf(metadata['generateName'])
+  const isGenerated = textOf(metadata['name']) === '' && generateName !== ''
+  const request = admissionRequest(target, 'CREATE', textOf(metadata['name']), options, { object })
+  if (await mutate(plugins, request)) definition.defaults(object)
+
+  metadata['uid'] = env.random.uuid()
+  metadata['creationTimestamp'] = timestamp(now)
+  if (definition.hasGeneration) metadata['generation'] = 1
+  const context = { user: requireUser(exchange), now, subresource: target.subresource }
+  definition.prepareForCreate(object, context)
+  for (const text of definition.warnings(object, undefined)) exchange.warnings.push(text)
+
+  const allocator = writer.allocators[idOf(definition)]
+  for (let attempt = 1; ; attempt++) {
+    if (isGenerated) {
+      metadata['name'] = generatedName(generateName, () => env.random.next())
+      // Some defaults come from the name.
+      definition.defaults(object)
+    }
+    const name = textOf(metadata['name'])
+    const problems = [
+      ...validateMetadata(metadata, definition.facts, namespace),
+      ...definition.validate(object),
+    ]
+    if (problems.length > 0) throw invalid(definition.facts, name || generateName, problems)
+    const giveBack = allocator?.assign(object, undefined, options)
+    let done = false
+    try {
+      await admit(plugins, { ...request, name })
+      const outcome = await put(writer, target, object, name, options)
+      done = outcome !== undefined && !options.dryRun
+      if (outcome !== undefined) return outcome
+    } finally {
+      if (!done) giveBack?.()
+    }
+    if (!isGenerated || attempt === NAME_ATTEMPTS) throw alreadyExists(definition.facts, name)
+  }
+}
+
+const SERVER_FIELDS = [
+  'uid',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'selfLink',
+  'resourceVersion',
+  'generation',
+]
+
+/** Stores a new object; undefined when the name is taken. */
+async function put(
+  writer: Writer,
+  target: WriteTarget,
+  object: JsonObject,
+  name: string,
+  options: WriteOptions,
+): Promise<Outcome | undefined> {
+  const { definition, collection, namespace } = target
+  const key = keyFor(collection.prefix, definition.facts.namespaced ? namespace : '', name)
+  if (options.dryRun) {
+    await collection.refresh(target.exchange.signal)
+    if (collection.cache.get(key) !== undefined) return undefined
+    return { type: 'value', created: true, object: () => object as unknown as KubeObject }
+  }
+  const stored = toStored(storedForm(definition, object))
+  const { bytes } = stored
+  collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
+  const write = await attempt(() => collection.storage.create(key, bytes, originOf(writer, target)))
+  return write.ok ? storedOutcome(target, key, stored, write.revision, true) : undefined
+}
+
+/** The store is there for others too: what it cannot do is told as an error of the server. */
+async function attempt(write: () => Promise<Write>): Promise<Write> {
+  try {
+    return await write()
+  } catch (error) {
+    if (error instanceof StatusError) throw error
+    throw internalError(
+      `the store could not write: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+}
+
+export function storedOutcome(
+  { definition, collection }: WriteTarget,
+  key: string,
+  { object: stored, bytes }: Stored,
+  revision: number,
+  created: boolean,
+): Outcome {
+  return {
+    type: 'stored',
+    created,
+    bytes,
+    revision,
+    object() {
+      const entry = collection.cache.get(key)
+      // The cache's own is shared by everyone who reads it next.
+      const object = entry?.modified === revision ? entry.object : withRevision(stored, revision)
+      return shownAs(definition, object)
+    },
+  }
+}
+
+/** How a new state comes from the one that is there. */
+export interface Change {
+  /** Called again for each attempt; the result belongs to the request, `old` is shared. */
+  readonly next: (old: KubeObject, attempt: number) => JsonObject | Promise<JsonObject>
+  /** What is created when nothing is there; absent means that this is 404. */
+  readonly absent?: () => JsonObject | Promise<JsonObject>
+  /** Apply notes the owners of fields itself. */
+  readonly tracked?: boolean
+  /** Says which object it was meant for. */
+  readonly uid?: string
+}
+
+export async function updateObject(
+  writer: Writer,
+  target: WriteTarget,
+  name: string,
+  change: Change,
+  options: WriteOptions,
+): Promise<Outcome> {
+  const { definition, collection, namespace, exchange } = target
+  const { facts } = definition
+  const key = keyFor(collection.prefix, facts.namespaced ? namespace : '', name)
+  await collection.refresh(exchange.signal)
+  let entry = collection.cache.get(key)
+  for (let round = 1; ; round++) {
+    if (entry === undefined) {
+      if (change.absent === undefined) throw notFound(facts, name)
+      await mayCreate(writer, exchange)
+      const object = await change.absent()
+      // An update that says what it replaces cannot begin something.
+      if (textOf(metadataOf(object)['uid']) !== '')
+        throw conflict(
+          facts,
+          name,
+          `Precondition failed: UID in precondition: ${textOf(metadataOf(object)['uid'])}, UID in object meta: `,
+        )
+      delete metadataOf(object)['resourceVersion']
+      metadataOf(object)['name'] = name
+      return createObject(writer, target, object, options, change.tracked ?? false)
+    }
+    const done = await updateOnce(writer, target, key, name, entry, change, options, round)
+    if ('outcome' in done) return done.outcome
+    if (round >= ATTEMPTS) throw conflict(facts, name, STALE_OBJECT)
+    entry = done.current
+  }
+}
+
+/** A PUT or an apply that makes a new object needs the right to create it too. */
+async function mayCreate(writer: Writer, exchange: Exchange): Promise<void> {
+  if (exchange.info === undefined) return
+  const attributes = { ...attributesOf(requireUser(exchange), exchange.info), verb: 'create' }
+  const { verdict, reason } = await writer.authorizer().authorize(attributes)
+  if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
+}
+
+async function updateOnce(
+  writer: Writer,
+  target: WriteTarget,
+  key: string,
+  name: string,
+  entry: StoredEntry,
+  change: Change,
+  options: WriteOptions,
+  round: number,
+): Promise<{ readonly outcome: Outcome } | { readonly current: StoredEntry | undefined }> {
+  const { definition, exchange, subresource } = target
+  const { facts } = definition
+  const old = shownAs(definition, entry.object)
+  const object = await change.next(old, round)
+  const metadata = metadataOf(object)
+  bindNamespace(target, object)
+  checkIdentity(target, name, metadata, old.metadata)
+  definition.defaults(object)
+
+  const now = writer.env.clock.now()
+  if (change.tracked !== true) {
+    const manager = managerOf(exchange, options.fieldManager)
+    writer.codec.trackUpdate(definition, old, object, { manager, now, subresource })
+  }
+  const plugins = writer.admission()
+  const request = admissionRequest(target, 'UPDATE', name, options, { object, old })
+  if (await mutate(plugins, request)) definition.defaults(object)
+
+  keepServerMetadata(metadata, old.metadata)
+  const context = { user: requireUser(exchange), now, subresource }
+  definition.prepareForUpdate(object, old, context)
+  if (definition.hasGeneration && specChanged(definition, object, old))
+    metadata['generation'] = (old.metadata.generation ?? 0) + 1
+  for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
+
+  const problems: FieldError[] = [
+    ...validateMetadataUpdate(metadata, old.metadata),
+    ...definition.validate(object),
+    ...definition.validateUpdate(object, old, context),
+  ]
+  if (problems.length > 0) throw invalid(facts, name, problems)
+  const allocator = writer.allocators[idOf(definition)]
+  const giveBack = allocator?.assign(object, old, options)
+  let done = false
+  try {
+    await admit(plugins, request)
+    const stored = storedForm(definition, object)
+    if (saysTheSame(stored, entry.object)) {
+      done = true
+      return { outcome: { type: 'unchanged', entry, object: () => old } }
+    }
+    const shown = object as unknown as KubeObject
+    if (options.dryRun) return { outcome: { type: 'value', created: false, object: () => shown } }
+    const result = await replace(writer, target, key, entry, stored, object)
+    done = 'outcome' in result
+    if (done) allocator?.settle(old, shown)
+    return result
+  } finally {
+    if (!done) giveBack?.()
+  }
+}
+
+/** Writes the new state over the one it was made from, or ends the object when that was all it waited for. */
+export async function replace(
+  writer: Writer,
+  target: WriteTarget,
+  key: string,
+  entry: StoredEntry,
+  stored: JsonObject,
+  object: JsonObject,
+): Promise<{ readonly outcome: Outcome } | { readonly current: StoredEntry | undefined }> {
+  const { collection } = target
+  const origin = originOf(writer, target)
+  if (isFinished(object)) {
+    const gone = await attempt(() => collection.storage.delete(key, entry.modified, origin))
+    if (!gone.ok) return { current: currentOf(collection, gone) }
+    writer.allocators[idOf(target.definition)]?.settle(
+      shownAs(target.definition, entry.object),
+      undefined,
+    )
+    const last = withRevision(object, gone.revision)
+    return { outcome: { type: 'value', created: false, object: () => last } }
+  }
+  const next = toStored(stored)
+  const { bytes } = next
+  collection.cache.offer(key, bytes, next.object as unknown as KubeObject)
+  const write = await attempt(() => collection.storage.update(key, bytes, entry.modified, origin))
+  return write.ok
+    ? { outcome: storedOutcome(target, key, next, write.revision, false) }
+    : { current: currentOf(collection, write) }
+}
+
+export const currentOf = (
+  collection: Collection,
+  { current }: Extract<Write, { ok: false }>,
+): StoredEntry | undefined => (current === undefined ? undefined : collection.cache.wrap(current))
+
+/** Namespaces have finalizers in their spec as well. */
+export function pendingFinalizers(object: JsonObject): boolean {
+  const { metadata, spec, kind, apiVersion } = object as {
+    metadata: JsonObject
+    spec?: { finalizers?: readonly string[] }
+    kind?: string
+    apiVersion?: string
+  }
+  const { finalizers } = metadata
+  if (Array.isArray(finalizers) && finalizers.length > 0) return true
+  return kind === 'Namespace' && apiVersion === 'v1' && (spec?.finalizers?.length ?? 0) > 0
+}
+
+/** Being deleted, without grace left, and nobody who asked to be waited for. */
+function isFinished(object: JsonObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds } = metadataOf(object)
+  return (
+    typeof deletionTimestamp === 'string' &&
+    (deletionGracePeriodSeconds ?? 0) === 0 &&
+    !pendingFinalizers(object)
+  )
+}
+
+function checkIdentity(
+  { definition }: WriteTarget,
+  name: string,
+  metadata: JsonObject,
+  old: ObjectMeta,
+): void {
+  const { facts } = definition
+  const given = textOf(metadata['name'])
+  if (given === '') metadata['name'] = name
+  else if (given !== name)
+    throw badRequest(
+      `the name of the object (${given}) does not match the name on the URL (${name})`,
+    )
+  const version = textOf(metadata['resourceVersion'])
+  if (version === '') {
+    if (!definition.unconditionalUpdate)
+      throw invalid(facts, name, [
+        invalidValue(
+          FieldPath.of('metadata', 'resourceVersion'),
+          0,
+          'must be specified for an update',
+        ),
+      ])
+    metadata['resourceVersion'] = old.resourceVersion
+  }
+  const uid = textOf(metadata['uid'])
+  if (uid !== '' && uid !== old.uid)
+    throw conflict(
+      facts,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid}`,
+    )
+  if (version !== '' && version !== old.resourceVersion) throw conflict(facts, name, STALE_OBJECT)
+}
+
+const OUTSIDE_SPEC: ReadonlySet<string> = new Set(['metadata', 'status', 'kind', 'apiVersion'])
+
+function specChanged(definition: ResourceDefinition, object: JsonObject, old: KubeObject): boolean {
+  if (!sameFields(object, old as unknown as JsonObject, OUTSIDE_SPEC)) return true
+  // A deployment's annotations go to its replica sets: its controller has something to do.
+  return (
+    idOf(definition) === 'deployments.apps' &&
+    !sameJson(metadataOf(object)['annotations'] ?? {}, old.metadata.annotations ?? {})
+  )
+}
+
+const METADATA: ReadonlySet<string> = new Set(['metadata'])
+const NOT_COMPARED: ReadonlySet<string> = new Set(['resourceVersion', 'managedFields'])
+
+/** Whether writing would change nothing but the times in managedFields. */
+function saysTheSame(stored: JsonObject, old: KubeObject): boolean {
+  const before = old as unknown as JsonObject
+  const metadata = metadataOf(stored)
+  const metadataBefore = metadataOf(before)
+  return (
+    sameFields(metadata, metadataBefore, NOT_COMPARED) &&
+    sameFields(stored, before, METADATA) &&
+    sameManagers(metadata['managedFields'], metadataBefore['managedFields'])
+  )
+}
+
+const TIME: ReadonlySet<string> = new Set(['time'])
+
+function sameManagers(a: unknown, b: unknown): boolean {
+  const now = (a ?? []) as readonly JsonObject[]
+  const before = (b ?? []) as readonly JsonObject[]
+  return (
+    now.length === before.length &&
+    now.every((each, i) => sameFields(each, before[i] as JsonObject, TIME))
+  )
+}
