@@ -110,6 +110,11 @@ export interface Client {
     body: JsonObject,
     options?: CallOptions,
   ): Promise<JsonObject>
+  /** Puts a pod on a node. */
+  bind(pod: KubeObject, node: string, options?: CallOptions): Promise<void>
+  /** Deletes a pod unless that would break a disruption budget: then throws 429 TooManyRequests. */
+  evict(pod: ObjectKey, options?: DeleteOptions): Promise<void>
+  scale(ref: ResourceRef, key: ObjectKey, replicas: number, options?: CallOptions): Promise<void>
   /** The same client with this cause on every write. */
   because(cause: string): Client
 }
@@ -145,7 +150,6 @@ export function createClient(
     kind: ref.kind,
     ...object,
   })
-  const at = (object: KubeObject): ObjectKey => object.metadata
 
   const client: Client = {
     transport,
@@ -193,11 +197,11 @@ export function createClient(
         body: typed(ref, object),
       }) as Promise<never>,
     update: (ref, object, options = {}) =>
-      send('PUT', resourcePath(ref, at(object)), options, {
+      send('PUT', resourcePath(ref, keyIn(object)), options, {
         body: typed(ref, object),
       }) as Promise<never>,
     updateStatus: (ref, object, options = {}) =>
-      send('PUT', resourcePath(ref, { ...at(object), subresource: 'status' }), options, {
+      send('PUT', resourcePath(ref, { ...keyIn(object), subresource: 'status' }), options, {
         body: typed(ref, object),
       }) as Promise<never>,
     patch: (ref, key, type, patch, options = {}) =>
@@ -224,12 +228,17 @@ export function createClient(
         options,
       ),
     async delete(ref, key, options = {}) {
-      await send(
+      const answer = (await send(
         'DELETE',
         resourcePath(ref, { namespace: key.namespace, name: key.name }),
         options,
         deletion(options),
-      )
+      )) as { kind?: string; metadata?: { deletionTimestamp?: string } } | undefined
+      return (
+        answer?.kind !== 'Status' && answer?.metadata?.deletionTimestamp !== undefined
+          ? answer
+          : undefined
+      ) as never
     },
     async deleteCollection(ref, options = {}) {
       await send('DELETE', resourcePath(ref, options), options, {
@@ -244,10 +253,53 @@ export function createClient(
         options,
         { body },
       ) as Promise<JsonObject>,
+    async bind({ metadata: { namespace, name, uid } }, node, options) {
+      const body = {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { namespace, name, uid },
+        target: { apiVersion: 'v1', kind: 'Node', name: node },
+      }
+      await client.createSubresource(PODS, { name, ...at(namespace) }, 'binding', body, options)
+    },
+    async evict({ namespace, name }, options = {}) {
+      const body = {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { name, namespace },
+        ...(deletion(options).body === undefined ? {} : { deleteOptions: deletion(options).body }),
+      }
+      await client.createSubresource(PODS, { name, ...at(namespace) }, 'eviction', body, options)
+    },
+    async scale(ref, key, replicas, options = {}) {
+      await client.patch(
+        ref,
+        key,
+        'merge',
+        { spec: { replicas } },
+        { ...options, subresource: 'scale' },
+      )
+    },
     because: (cause) => createClient(transport, { ...defaults, cause }),
   }
   return client
 }
+
+const PODS: ResourceRef = {
+  group: '',
+  version: 'v1',
+  resource: 'pods',
+  kind: 'Pod',
+  namespaced: true,
+}
+
+const keyIn = ({ metadata }: KubeObject): ObjectKey => ({
+  name: metadata.name,
+  ...at(metadata.namespace),
+})
+
+const at = (namespace: string | undefined): { namespace?: string } =>
+  namespace === undefined ? {} : { namespace }
 
 function selectors(options: ListOptions): Record<string, string> {
   const query: Record<string, string> = {}

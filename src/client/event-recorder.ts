@@ -1,7 +1,7 @@
 /** Events as users see them in `kubectl describe`: the same one again is counted, not repeated. */
 import { events as eventResource, type Event, type ObjectReference } from '#api'
 import type { Env } from '#base'
-import type { Draft, KubeObject } from '#machinery'
+import { isStatus, type Draft, type KubeObject } from '#machinery'
 import type { Client } from './client.ts'
 
 export interface EventRecorder {
@@ -18,6 +18,8 @@ export interface EventRecorder {
 const MEMORY = 4096
 /** An event that comes again within this is counted on the old one. */
 const WINDOW_MS = 600_000
+/** From so many events that differ only in their message on, within the window, they become one. */
+const SIMILAR = 10
 /** At most so many at once about one object, and one more every 5 minutes (upstream's spam filter). */
 const BURST = 25
 const REFILL_MS = 300_000
@@ -37,8 +39,9 @@ export function createEventRecorder(
   env: Pick<Env, 'clock' | 'random' | 'log'>,
   source: { readonly component: string; readonly host?: string },
 ): EventRecorder {
-  const known = new Map<string, Known>()
-  const budgets = new Map<string, { left: number; at: number }>()
+  const known = bounded<Known>()
+  const budgets = bounded<{ left: number; at: number }>()
+  const groups = bounded<{ readonly messages: Set<string>; at: number }>()
   let queued = 0
   let tail: Promise<unknown> = Promise.resolve()
 
@@ -47,101 +50,121 @@ export function createEventRecorder(
     const budget = budgets.get(object) ?? { left: BURST, at: now }
     const refilled = Math.floor((now - budget.at) / REFILL_MS)
     const left = Math.min(BURST, budget.left + refilled)
-    budgets.delete(object)
-    budgets.set(object, { left: Math.max(0, left - 1), at: refilled > 0 ? now : budget.at })
-    if (budgets.size > MEMORY) budgets.delete(budgets.keys().next().value ?? '')
+    budgets.set(object, {
+      left: Math.max(0, left - 1),
+      at: budget.at + refilled * REFILL_MS,
+    })
     return left > 0
   }
 
-  const write = async (
-    id: string,
-    about: ObjectReference,
-    type: string,
-    reason: string,
-    message: string,
-  ): Promise<void> => {
-    const now = env.clock
-      .now()
-      .toISOString()
-      .replace(/\.\d+Z$/, 'Z')
+  /** Whether so many similar ones came that they are told as one. */
+  const combines = (group: string, message: string): boolean => {
+    const now = env.clock.monotonic()
+    const found = groups.get(group)
+    const current =
+      found === undefined || now - found.at > WINDOW_MS
+        ? { messages: new Set<string>(), at: now }
+        : found
+    if (current.messages.size < SIMILAR) current.messages.add(message)
+    current.at = now
+    groups.set(group, current)
+    return current.messages.size >= SIMILAR
+  }
+
+  const write = async (id: string, about: Draft<Event>, at: number): Promise<void> => {
     const old = known.get(id)
-    if (old !== undefined && env.clock.monotonic() - old.at < WINDOW_MS) {
-      old.count++
-      old.at = env.clock.monotonic()
+    if (old !== undefined && at - old.at < WINDOW_MS) {
+      const count = old.count + 1
       try {
         await client.patch(eventResource, { namespace: old.namespace, name: old.name }, 'merge', {
-          count: old.count,
-          lastTimestamp: now,
-          message,
+          count,
+          lastTimestamp: about.lastTimestamp,
+          message: about.message,
         })
+        known.set(id, { ...old, count, at })
         return
-      } catch {
+      } catch (error) {
         // It expired meanwhile: write it anew.
-        known.delete(id)
+        if (!isStatus(error, 'NotFound')) throw error
       }
     }
-    const namespace = about.namespace ?? 'default'
-    const name = `${about.name ?? 'unknown'}.${[...env.random.bytes(8)].map((b) => b.toString(16).padStart(2, '0')).join('')}`
-    const event: Draft<Event> = {
-      metadata: { name, namespace },
-      involvedObject: about,
-      type,
-      reason,
-      message,
-      source: {
-        component: source.component,
-        ...(source.host === undefined ? {} : { host: source.host }),
-      },
-      reportingComponent: source.component,
-      reportingInstance: source.host ?? '',
-      firstTimestamp: now,
-      lastTimestamp: now,
-      count: 1,
-    }
-    await client.create(eventResource, event)
-    known.set(id, { namespace, name, count: 1, at: env.clock.monotonic() })
-    if (known.size > MEMORY) known.delete(known.keys().next().value ?? '')
+    const { namespace = 'default', name = '' } = about.metadata
+    await client.create(eventResource, about)
+    known.set(id, { namespace, name, count: 1, at })
   }
 
   return {
     event(about, type, reason, message, { fieldPath } = {}) {
       const { metadata } = about
-      const reference: ObjectReference = {
-        ...(about.kind === undefined ? {} : { kind: about.kind }),
-        ...(about.apiVersion === undefined ? {} : { apiVersion: about.apiVersion }),
-        // Cluster-scoped objects have their events in `default`.
-        namespace: metadata.namespace ?? 'default',
-        name: metadata.name,
-        uid: metadata.uid,
-        resourceVersion: metadata.resourceVersion,
-        ...(fieldPath === undefined ? {} : { fieldPath }),
-      }
       const subject = `${about.kind}/${metadata.namespace ?? ''}/${metadata.name}/${metadata.uid}`
-      if (queued >= QUEUE || !allowed(`${source.component}|${subject}`)) return
-      const text =
-        message.length > MESSAGE_BYTES ? `${message.slice(0, MESSAGE_BYTES - 3)}...` : message
-      const id = [subject, fieldPath ?? '', type, reason, text].join('|')
+      if (queued >= QUEUE || !allowed(subject)) return
+      const group = [subject, fieldPath ?? '', type, reason].join('|')
+      const combined = combines(group, message)
+      const text = clipped(combined ? `(combined from similar events): ${message}` : message)
+      const id = combined ? group : `${group}|${message}`
+      const now = env.clock
+        .now()
+        .toISOString()
+        .replace(/\.\d+Z$/, 'Z')
+      const suffix = [...env.random.bytes(8)].map((b) => b.toString(16).padStart(2, '0')).join('')
+      const event: Draft<Event> = {
+        metadata: {
+          name: `${metadata.name}.${suffix}`,
+          // Cluster-scoped objects have their events in `default`.
+          namespace: metadata.namespace ?? 'default',
+        },
+        involvedObject: reference(about, fieldPath),
+        type,
+        reason,
+        message: text,
+        source: {
+          component: source.component,
+          ...(source.host === undefined ? {} : { host: source.host }),
+        },
+        reportingComponent: source.component,
+        reportingInstance: source.host ?? '',
+        firstTimestamp: now,
+        lastTimestamp: now,
+        count: 1,
+      }
+      const at = env.clock.monotonic()
       queued++
+      // One after the other, so that counting does not race with itself.
       tail = tail
-        .then(() =>
-          write(
-            id,
-            metadata.namespace === undefined ? withoutNamespace(reference) : reference,
-            type,
-            reason,
-            text,
-          ),
-        )
-        .catch((error: unknown) =>
-          env.log.debug('Cannot write event', { reason, error: error as Error }),
-        )
+        .then(() => write(id, event, at))
+        .catch((error: unknown) => env.log.debug('Cannot write event', { reason, error }))
         .finally(() => queued--)
     },
   }
 }
 
-/** The event of a cluster-scoped object lives in `default` and its reference names no namespace. */
-function withoutNamespace(reference: ObjectReference): ObjectReference {
-  const { namespace: _, ...rest } = reference
-  return rest
+function reference(about: KubeObject, fieldPath: string | undefined): ObjectReference {
+  const { namespace, name, uid, resourceVersion } = about.metadata
+  return {
+    ...(about.kind === undefined ? {} : { kind: about.kind }),
+    ...(about.apiVersion === undefined ? {} : { apiVersion: about.apiVersion }),
+    ...(namespace === undefined ? {} : { namespace }),
+    name,
+    uid,
+    resourceVersion,
+    ...(fieldPath === undefined ? {} : { fieldPath }),
+  }
+}
+
+const clipped = (message: string): string =>
+  message.length > MESSAGE_BYTES ? `${message.slice(0, MESSAGE_BYTES - 3)}...` : message
+
+/** Remembers the newest entries. */
+function bounded<T>(): Pick<Map<string, T>, 'get' | 'set'> {
+  const map = new Map<string, T>()
+  const memory: Pick<Map<string, T>, 'get' | 'set'> = {
+    get: (key) => map.get(key),
+    set(key, value) {
+      map.delete(key)
+      map.set(key, value)
+      if (map.size > MEMORY) map.delete(map.keys().next().value ?? '')
+      return map
+    },
+  }
+  return memory
 }

@@ -11,14 +11,11 @@ export {
   type PatchType,
   type WatchOptions,
 } from './client.ts'
-export {
-  createInformers,
-  type ChangeHandler,
-  type Informer,
-  type Informers,
-  type Lister,
-  type Selection,
-} from './informers.ts'
+export { createInformers, type ChangeHandler, type Informer, type Informers } from './informers.ts'
+export type { Lister } from './cache.ts'
+export type { Selection } from './reflector.ts'
+export { discover, type Discovered, type Discovery } from './discovery.ts'
+export { lead, type Election } from './leader-election.ts'
 export { createWorkQueue, type WorkQueue } from './work-queue.ts'
 export { createEventRecorder, type EventRecorder } from './event-recorder.ts'
 export { httpTransport, type HttpTransport, type HttpTransportOptions } from './http/transport.ts'

@@ -1,0 +1,352 @@
+/** The one shape of a controller: what it looks at, and a pure decision. The framework looks and acts. */
+import type { Env } from '#base'
+import {
+  createEventRecorder,
+  createWorkQueue,
+  type Client,
+  type EventRecorder,
+  type Informer,
+  type Informers,
+} from '#client'
+import type { KubeObject, ResourceRef } from '#machinery'
+import { isStatus, keyOf } from '#machinery'
+import type { Action, Decision } from './actions.ts'
+import { controllerOf } from './ownership.ts'
+
+/** What a controller may look at: the caches of the resources it named. */
+export interface Cache {
+  get<T extends KubeObject>(ref: ResourceRef<T>, key: string): T | undefined
+  list<T extends KubeObject>(ref: ResourceRef<T>, namespace?: string): readonly T[]
+  /** Objects whose controller is the owner. */
+  ownedBy<T extends KubeObject>(owner: KubeObject, ref: ResourceRef<T>): readonly T[]
+  by<T extends KubeObject>(ref: ResourceRef<T>, index: string, value: string): readonly T[]
+}
+
+export interface Watch<T extends KubeObject = KubeObject> {
+  readonly ref: ResourceRef<T>
+  /** The keys to look at when this object changed. `old` is absent when it is new. */
+  readonly keys: (object: T, old: T | undefined, cache: Cache) => readonly string[]
+}
+
+export interface ControllerDefinition<O> {
+  readonly name: string
+  readonly for: ResourceRef
+  /** Their controller is of the `for` kind: it is looked at when they change. */
+  readonly owns?: readonly ResourceRef[]
+  readonly watches?: readonly Watch[]
+  /** Only looked into. */
+  readonly reads?: readonly ResourceRef[]
+  readonly indexes?: readonly {
+    readonly ref: ResourceRef
+    readonly name: string
+    readonly values: (object: never) => readonly string[]
+  }[]
+  readonly workers?: number
+  /** Undefined when there is nothing to decide about. */
+  observe(cache: Cache, key: string, now: Date): O | undefined
+  decide(observed: O, now: Date): Decision
+  /** What to do when some of it failed; the attempt is repeated with a growing wait all the same. */
+  failed?(observed: O, failures: readonly Failure[], now: Date): readonly Action[]
+}
+
+export interface Failure {
+  readonly action: Action
+  readonly error: Error
+}
+
+export interface Controller {
+  readonly name: string
+  start(context: ControllerContext): void
+}
+
+export interface ControllerContext {
+  readonly client: Client
+  readonly informers: Informers
+  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly signal: AbortSignal
+}
+
+/** A reference to the `for` resource, typed for its objects. */
+export const watching = <T extends KubeObject>(
+  ref: ResourceRef<T>,
+  keys: Watch<T>['keys'],
+): Watch => ({ ref, keys }) as unknown as Watch
+
+const OWNER = 'controller'
+const WORKERS = 5
+/** Looks again although its own write has not come back: the watch may have been cut. */
+const PATIENCE_MS = 30_000
+
+interface Expectation {
+  readonly informer: Informer<KubeObject>
+  readonly key: string
+  /** The cache must show this revision or a later one; absent: it must not show the object of this uid. */
+  readonly revision?: number
+  readonly uid: string
+  readonly until: number
+}
+
+export function defineController<O>(definition: ControllerDefinition<O>): Controller {
+  return { name: definition.name, start: (context) => start(definition, context) }
+}
+
+function start<O>(
+  definition: ControllerDefinition<O>,
+  { client, informers, env, signal }: ControllerContext,
+): void {
+  const { clock } = env
+  const log = env.log.for(`controllers`)
+  const recorder = createEventRecorder(client, env, { component: `${definition.name}-controller` })
+  const queue = createWorkQueue({ clock })
+  const caches = new Map<string, Informer<KubeObject>>()
+  const idOf = (ref: ResourceRef): string => `${ref.group}/${ref.resource}`
+  const informerOf = (ref: ResourceRef): Informer<KubeObject> => {
+    const id = idOf(ref)
+    let informer = caches.get(id)
+    if (informer === undefined) {
+      informer = informers.informer(ref)
+      informer.addIndex(OWNER, (object) => {
+        const owner = controllerOf(object)
+        return owner === undefined ? [] : [owner.uid]
+      })
+      caches.set(id, informer)
+    }
+    return informer
+  }
+  const cache: Cache = {
+    get: (ref, key) => informerOf(ref).get(key) as never,
+    list: (ref, namespace) => informerOf(ref).list(namespace) as never,
+    ownedBy: (owner, ref) => informerOf(ref).by(OWNER, owner.metadata.uid) as never,
+    by: (ref, index, value) => informerOf(ref).by(index, value) as never,
+  }
+
+  const main = informerOf(definition.for)
+  for (const { ref, name, values } of definition.indexes ?? [])
+    informerOf(ref).addIndex(name, values as (object: KubeObject) => readonly string[])
+  for (const ref of definition.reads ?? []) informerOf(ref)
+  main.onChange((object, old) => {
+    const changed = object ?? old
+    if (changed !== undefined) queue.add(keyOf(changed))
+  })
+  for (const ref of definition.owns ?? []) {
+    informerOf(ref).onChange((object, old) => {
+      for (const each of [object, old]) {
+        const owner = each === undefined ? undefined : controllerOf(each)
+        if (owner?.kind === definition.for.kind && each !== undefined) {
+          queue.add(
+            definition.for.namespaced
+              ? `${each.metadata.namespace ?? ''}/${owner.name}`
+              : owner.name,
+          )
+        }
+      }
+    })
+  }
+  for (const { ref, keys } of definition.watches ?? []) {
+    informerOf(ref).onChange((object, old) => {
+      const changed = object ?? old
+      if (changed === undefined || !allSynced()) return
+      for (const key of keys(changed, object === undefined ? undefined : old, cache)) queue.add(key)
+    })
+  }
+
+  let synced = false
+  const allSynced = (): boolean => synced
+  const expectations = new Map<string, Expectation[]>()
+
+  /** Whether the caches show what this controller itself wrote for the key. */
+  const caughtUp = (key: string): boolean => {
+    const open = (expectations.get(key) ?? []).filter((each) => {
+      if (clock.monotonic() >= each.until) return false
+      const seen = each.informer.get(each.key)
+      if (each.revision === undefined) return seen?.metadata.uid === each.uid
+      return (
+        each.informer.revision < each.revision &&
+        Number(seen?.metadata.resourceVersion ?? 0) < each.revision
+      )
+    })
+    if (open.length === 0) expectations.delete(key)
+    else expectations.set(key, open)
+    return open.length === 0
+  }
+
+  const work = async (key: string): Promise<void> => {
+    if (!caughtUp(key)) {
+      // The event of its own write brings the key back; this is for the case that it does not come.
+      queue.addAfter(key, 50)
+      return
+    }
+    const now = clock.now()
+    const observed = definition.observe(cache, key, now)
+    if (observed === undefined) return
+    const { actions, requeueAfterMs } = definition.decide(observed, now)
+    if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs)
+    if (actions.length === 0) return
+    const revision = main.get(key)?.metadata.resourceVersion ?? ''
+    const mine = client.because(`${definition.name}/${key}@${revision}`)
+    const expect: Expect = (ref, object, state) => {
+      const written = Number(object.metadata.resourceVersion)
+      const informer = caches.get(idOf(ref))
+      if (!Number.isFinite(written) || informer === undefined) return
+      const list = expectations.get(key) ?? []
+      list.push({
+        informer,
+        key: keyOf(object),
+        uid: object.metadata.uid,
+        until: clock.monotonic() + PATIENCE_MS,
+        ...(state === 'gone' ? {} : { revision: written }),
+      })
+      expectations.set(key, list)
+    }
+    const failures = await perform(mine, recorder, actions, expect)
+    if (failures.length > 0) {
+      const more = definition.failed?.(observed, failures, now) ?? []
+      await perform(mine, recorder, more, expect)
+      const [first] = failures
+      if (first !== undefined && !failures.every(({ error }) => isStatus(error, 'NotFound')))
+        throw first.error
+    }
+  }
+
+  void (async () => {
+    try {
+      await Promise.all([...caches.values()].map((informer) => informer.synced))
+    } catch {
+      return
+    }
+    synced = true
+    for (const object of main.list()) queue.add(keyOf(object))
+    queue.run(work, {
+      concurrency: definition.workers ?? WORKERS,
+      signal,
+      onError: (key, error) => {
+        const level =
+          isStatus(error, 'Conflict') || isStatus(error, 'AlreadyExists') ? 'debug' : 'info'
+        log[level]('Cannot carry out decision, will try again', {
+          controller: definition.name,
+          key,
+          error: error as Error,
+        })
+      },
+    })
+  })()
+}
+
+type Expect = (ref: ResourceRef, object: KubeObject, state: 'written' | 'gone') => void
+
+/** Creations go out in batches that double while they succeed, so that a refusal costs one call and not a thousand. */
+async function perform(
+  client: Client,
+  recorder: EventRecorder,
+  actions: readonly Action[],
+  expect: Expect,
+): Promise<readonly Failure[]> {
+  const failures: Failure[] = []
+  const attempt = async (action: Action): Promise<void> => {
+    try {
+      await performOne(client, recorder, action, expect)
+    } catch (error) {
+      failures.push({ action, error: error instanceof Error ? error : new Error(String(error)) })
+    }
+  }
+  const isMany = (action: Action): boolean => action.type === 'create' || action.type === 'remove'
+  let i = 0
+  while (i < actions.length) {
+    const action = actions[i]
+    if (action === undefined) break
+    if (!isMany(action)) {
+      await attempt(action)
+      i++
+      continue
+    }
+    let end = i
+    while (end < actions.length && actions[end]?.type === action.type) end++
+    for (let batch = action.type === 'create' ? 1 : 16; i < end; batch *= 2) {
+      const before = failures.length
+      const slice = actions.slice(i, Math.min(end, i + batch))
+      await Promise.all(slice.map(attempt))
+      i += slice.length
+      if (action.type === 'create' && failures.length > before) {
+        i = end
+        break
+      }
+    }
+  }
+  return failures
+}
+
+async function performOne(
+  client: Client,
+  recorder: EventRecorder,
+  action: Action,
+  expect: Expect,
+): Promise<void> {
+  switch (action.type) {
+    case 'create':
+      {
+        const made = await client.create(action.ref, action.object)
+        expect(action.ref, made, 'written')
+        if (action.about !== undefined) {
+          const kind = action.ref.kind === 'Pod' ? 'pod' : action.ref.kind
+          recorder.event(
+            action.about,
+            'Normal',
+            'SuccessfulCreate',
+            `Created ${kind}: ${made.metadata.name}`,
+          )
+        }
+      }
+      return
+    case 'update':
+      expect(action.ref, await client.update(action.ref, action.object), 'written')
+      return
+    case 'updateStatus':
+      expect(action.ref, await client.updateStatus(action.ref, action.object), 'written')
+      return
+    case 'patch': {
+      const { metadata } = action.object
+      expect(
+        action.ref,
+        await client.patch(
+          action.ref,
+          metadata,
+          action.patchType,
+          action.patch,
+          action.subresource === undefined ? {} : { subresource: action.subresource },
+        ),
+        'written',
+      )
+      return
+    }
+    case 'remove': {
+      const { metadata } = action.object
+      try {
+        const left = await client.delete(action.ref, metadata, {
+          preconditions: { uid: metadata.uid },
+          ...(action.gracePeriodSeconds === undefined
+            ? {}
+            : { gracePeriodSeconds: action.gracePeriodSeconds }),
+          ...(action.propagationPolicy === undefined
+            ? {}
+            : { propagationPolicy: action.propagationPolicy }),
+        })
+        expect(action.ref, left ?? action.object, left === undefined ? 'gone' : 'written')
+        if (action.about !== undefined) {
+          const kind = action.ref.kind === 'Pod' ? 'pod' : action.ref.kind
+          recorder.event(
+            action.about,
+            'Normal',
+            'SuccessfulDelete',
+            `Deleted ${kind}: ${metadata.name}`,
+          )
+        }
+      } catch (error) {
+        // Somebody was quicker.
+        if (!isStatus(error, 'NotFound') && !isStatus(error, 'Conflict')) throw error
+      }
+      return
+    }
+    case 'event':
+      recorder.event(action.about, action.kind, action.reason, action.message)
+  }
+}

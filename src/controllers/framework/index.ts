@@ -1,0 +1,3 @@
+export * from './actions.ts'
+export * from './controller.ts'
+export * from './ownership.ts'

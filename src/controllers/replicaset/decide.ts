@@ -1,0 +1,260 @@
+/** How many pods to make or remove so that a ReplicaSet, or a ReplicationController, has what it asks for. */
+import type { Pod, PodTemplateSpec, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api'
+import { pods as podResource, replicaSets } from '#api'
+import {
+  selectorMatches,
+  type Draft,
+  type KubeObject,
+  type ObjectMeta,
+  type ResourceRef,
+} from '#machinery'
+import {
+  adoption,
+  controllerOf,
+  controllerReference,
+  create,
+  event,
+  isTerminating,
+  nothing,
+  patch,
+  release,
+  remove,
+  updateStatus,
+  type Action,
+  type Decision,
+  type Failure,
+} from '../framework/index.ts'
+
+/** Pods made or removed in one pass. */
+export const BURST_REPLICAS = 500
+
+export interface Observed {
+  readonly replicaSet: ReplicaSet
+  /** Its own, and those nobody controls that it selects. */
+  readonly pods: readonly Pod[]
+  /** Ready pods of the same owner on each node, so that doubled-up ones go first. */
+  readonly relatedByNode?: ReadonlyMap<string, number>
+}
+
+export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date): Decision {
+  const { selector } = replicaSet.spec
+  const terminating = isTerminating(replicaSet)
+  const claims: Action[] = []
+  const own: Pod[] = []
+  for (const pod of pods) {
+    const matches = selectorMatches(selector, pod.metadata.labels)
+    const owner = controllerOf(pod)
+    if (owner?.uid === replicaSet.metadata.uid) {
+      if (matches) own.push(pod)
+      else if (!terminating && !isTerminating(pod))
+        claims.push(patch(podResource, pod, release(replicaSet, pod)))
+    } else if (
+      owner === undefined &&
+      matches &&
+      !terminating &&
+      !isTerminating(pod) &&
+      isActive(pod)
+    ) {
+      claims.push(patch(podResource, pod, adoption(replicaSets, replicaSet, pod)))
+      own.push(pod)
+    }
+  }
+  if (terminating) return nothing
+  const active = own.filter(isActive)
+  const surplus = active.length - (replicaSet.spec.replicas ?? 1)
+  const count = Math.min(Math.abs(surplus), BURST_REPLICAS)
+  const changes: Action[] =
+    surplus < 0
+      ? Array.from({ length: count }, () =>
+          create(
+            podResource,
+            podFromTemplate(replicaSets, replicaSet, replicaSet.spec.template ?? {}),
+            replicaSet,
+          ),
+        )
+      : active
+          .toSorted(byDeletionOrder(now, relatedByNode))
+          .slice(0, count)
+          .map((pod) => remove(podResource, pod, { about: replicaSet }))
+  // A refusal is known to be over when nothing is left to make or remove.
+  const conditions = (replicaSet.status?.conditions ?? []).filter(
+    ({ type }) => surplus !== 0 || type !== 'ReplicaFailure',
+  )
+  const status = summarize(replicaSet, own, conditions)
+  const wait = untilAvailable(replicaSet.spec.minReadySeconds ?? 0, active, now)
+  return {
+    actions: [
+      ...claims,
+      ...changes,
+      ...updateStatus(
+        replicaSets,
+        replicaSet,
+        statusAt(status, active, replicaSet.spec.minReadySeconds ?? 0, now),
+      ),
+    ],
+    ...(wait === undefined ? {} : { requeueAfterMs: wait }),
+  }
+}
+
+/** A refused creation shows as a condition, which goes away with the next success. */
+export function failed(
+  { replicaSet, pods }: Observed,
+  failures: readonly Failure[],
+  now: Date,
+): readonly Action[] {
+  const relevant = failures.find(
+    ({ action }) => action.type === 'create' || action.type === 'remove',
+  )
+  if (relevant === undefined) return []
+  const reason = relevant.action.type === 'create' ? 'FailedCreate' : 'FailedDelete'
+  const message = relevant.error.message
+  const others = (replicaSet.status?.conditions ?? []).filter(
+    ({ type }) => type !== 'ReplicaFailure',
+  )
+  const old = replicaSet.status?.conditions?.find(({ type }) => type === 'ReplicaFailure')
+  const condition: ReplicaSetCondition =
+    old?.reason === reason && old.message === message
+      ? old
+      : { type: 'ReplicaFailure', status: 'True', lastTransitionTime: timeOf(now), reason, message }
+  const own = pods.filter((pod) => controllerOf(pod)?.uid === replicaSet.metadata.uid)
+  const status = summarize(replicaSet, own, [...others, condition])
+  const verb = relevant.action.type === 'create' ? 'creating' : 'deleting'
+  return [
+    event(replicaSet, 'Warning', reason, `Error ${verb}: ${message}`),
+    ...updateStatus(
+      replicaSets,
+      replicaSet,
+      statusAt(status, own.filter(isActive), replicaSet.spec.minReadySeconds ?? 0, now),
+    ),
+  ]
+}
+
+export const isActive = (pod: Pod): boolean =>
+  pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed' && !isTerminating(pod)
+const isFinished = (pod: Pod): boolean =>
+  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+
+const conditionOf = (pod: Pod, type: string) =>
+  pod.status?.conditions?.find((condition) => condition.type === type)
+export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready')?.status === 'True'
+const readySince = (pod: Pod): number =>
+  Date.parse(conditionOf(pod, 'Ready')?.lastTransitionTime ?? '') || 0
+
+export const isAvailable = (pod: Pod, minReadySeconds: number, now: Date): boolean =>
+  isReady(pod) &&
+  (minReadySeconds === 0 || readySince(pod) + minReadySeconds * 1000 <= now.getTime())
+
+/** Milliseconds until the next ready pod counts as available. */
+export function untilAvailable(
+  minReadySeconds: number,
+  pods: readonly Pod[],
+  now: Date,
+): number | undefined {
+  if (minReadySeconds === 0) return undefined
+  const waits = pods
+    .filter((pod) => isReady(pod) && !isAvailable(pod, minReadySeconds, now))
+    .map((pod) => readySince(pod) + minReadySeconds * 1000 - now.getTime())
+  return waits.length === 0 ? undefined : Math.max(1, Math.min(...waits))
+}
+
+function summarize(
+  replicaSet: ReplicaSet,
+  own: readonly Pod[],
+  conditions: readonly ReplicaSetCondition[],
+): ReplicaSetStatus {
+  const active = own.filter(isActive)
+  const labels = Object.entries(replicaSet.spec.template?.metadata?.labels ?? {})
+  const terminatingReplicas = own.filter((pod) => isTerminating(pod) && !isFinished(pod)).length
+  return {
+    replicas: active.length,
+    fullyLabeledReplicas: active.filter((pod) =>
+      labels.every(([name, value]) => pod.metadata.labels?.[name] === value),
+    ).length,
+    readyReplicas: active.filter(isReady).length,
+    terminatingReplicas,
+    ...(replicaSet.metadata.generation === undefined
+      ? {}
+      : { observedGeneration: replicaSet.metadata.generation }),
+    ...(conditions.length === 0 ? {} : { conditions }),
+  }
+}
+
+/** Zero counts are left out, as the server writes them. */
+function statusAt(
+  status: ReplicaSetStatus,
+  active: readonly Pod[],
+  minReadySeconds: number,
+  now: Date,
+): ReplicaSetStatus {
+  const availableReplicas = active.filter((pod) => isAvailable(pod, minReadySeconds, now)).length
+  const { fullyLabeledReplicas, readyReplicas, conditions, terminatingReplicas, ...rest } = status
+  return {
+    ...rest,
+    ...(fullyLabeledReplicas ? { fullyLabeledReplicas } : {}),
+    ...(readyReplicas ? { readyReplicas } : {}),
+    ...(availableReplicas > 0 ? { availableReplicas } : {}),
+    terminatingReplicas: terminatingReplicas ?? 0,
+    ...(conditions !== undefined && conditions.length > 0 ? { conditions } : {}),
+  }
+}
+
+export const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
+
+/** A pod of the template, controlled by the owner. The server gives it a name. */
+export function podFromTemplate(
+  ref: ResourceRef,
+  owner: KubeObject,
+  template: PodTemplateSpec,
+  more: Partial<ObjectMeta> = {},
+): Draft<Pod> {
+  const { labels, annotations, finalizers } = template.metadata ?? ({} as Partial<ObjectMeta>)
+  return {
+    metadata: {
+      generateName: `${owner.metadata.name}-`,
+      ...(owner.metadata.namespace === undefined ? {} : { namespace: owner.metadata.namespace }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+      ...(finalizers === undefined ? {} : { finalizers }),
+      ownerReferences: [controllerReference(ref, owner)],
+      ...more,
+    },
+    spec: template.spec ?? { containers: [] },
+  }
+}
+
+const PHASES: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, Running: 2 }
+const DELETION_COST = 'controller.kubernetes.io/pod-deletion-cost'
+
+const costOf = (pod: Pod): number => {
+  const text = pod.metadata.annotations?.[DELETION_COST] ?? '0'
+  return /^(0|-?[1-9]\d*)$/.test(text) ? Number(text) : 0
+}
+
+/** Those that are least missed come first: unassigned, pending, not ready, cheap, crowded, young, restarted. */
+export function byDeletionOrder(
+  now: Date,
+  relatedByNode?: ReadonlyMap<string, number>,
+): (a: Pod, b: Pod) => number {
+  const rank = (pod: Pod): readonly number[] => [
+    pod.spec.nodeName ? 1 : 0,
+    PHASES[pod.status?.phase ?? 'Pending'] ?? 1,
+    isReady(pod) ? 1 : 0,
+    costOf(pod),
+    -(relatedByNode?.get(pod.spec.nodeName ?? '') ?? 0),
+    // The one that became ready last goes first; times are compared by their order of magnitude.
+    isReady(pod) ? logarithmicAge(readySince(pod), now) : 0,
+    -Math.max(0, ...(pod.status?.containerStatuses ?? []).map(({ restartCount }) => restartCount)),
+    logarithmicAge(Date.parse(pod.metadata.creationTimestamp), now),
+  ]
+  return (a, b) => {
+    const [left, right] = [rank(a), rank(b)]
+    for (const [i, value] of left.entries()) {
+      const difference = value - (right[i] ?? 0)
+      if (difference !== 0) return difference
+    }
+    return a.metadata.uid < b.metadata.uid ? -1 : 1
+  }
+}
+
+const logarithmicAge = (since: number, now: Date): number =>
+  Math.floor(Math.log2(Math.max(1, now.getTime() - since)))
