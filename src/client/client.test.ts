@@ -151,7 +151,7 @@ test('failures wait 5 ms, 10 ms, 20 ms, and success forgets them', async () => {
 test('the same event again is counted, and many similar ones become one', async () => {
   const { env, client, transport } = setting()
   const recorder = createEventRecorder(client, env, { component: 'kubelet', host: 'n1' })
-  const about = await client.create(nodes, { metadata: { name: 'n1' } })
+  const about = await client.create(nodes, { metadata: { name: 'n1' }, spec: {} })
   for (let i = 0; i < 3; i++) recorder.event(about, 'Normal', 'Starting', 'Starting kubelet.')
   await env.settle()
   await env.settle()
@@ -170,7 +170,7 @@ test('the same event again is counted, and many similar ones become one', async 
 test('an object gets at most 25 events at once', async () => {
   const { env, client, transport } = setting()
   const recorder = createEventRecorder(client, env, { component: 'kubelet' })
-  const about = await client.create(nodes, { metadata: { name: 'n1' } })
+  const about = await client.create(nodes, { metadata: { name: 'n1' }, spec: {} })
   for (let i = 0; i < 40; i++) recorder.event(about, 'Normal', `Reason${i}`, 'text')
   for (let i = 0; i < 40; i++) await env.settle()
   assert.equal(transport.store.list(events).length, 25)

@@ -172,10 +172,10 @@ function startInformer<T extends KubeObject>(
     get revision() {
       return revision
     },
-    get: cache.get,
-    list: cache.list,
-    by: cache.by,
-    addIndex: cache.addIndex,
+    get: (key) => cache.get(key),
+    list: (namespace) => cache.list(namespace),
+    by: (index, value) => cache.by(index, value),
+    addIndex: (name, values) => cache.addIndex(name, values),
     onChange(handler) {
       handlers.add(handler)
       for (const object of cache.list()) handler(object, undefined)

@@ -44,8 +44,7 @@ export async function reflect<T extends KubeObject>(
   let streams = true
 
   const dropOthers = (present: ReadonlySet<string>): void => {
-    for (const key of [...reflection.keys()])
-      if (!present.has(key)) reflection.onGone(key, undefined)
+    for (const key of reflection.keys()) if (!present.has(key)) reflection.onGone(key, undefined)
   }
   const arrived = (revision: string): void => {
     position = revision

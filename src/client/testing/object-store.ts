@@ -177,10 +177,14 @@ export function createObjectStore({ clock }: { readonly clock: Pick<Clock, 'now'
       ] as const)
         if (old.metadata[field] === undefined) delete metadata[field]
         else metadata[field] = old.metadata[field]
-      definition?.prepareForUpdate(object, old, contextOf(subresource))
+      // A binding and a finalization change what updates may not.
+      const free = subresource === 'binding' || subresource === 'finalize'
+      if (!free) definition?.prepareForUpdate(object, old, contextOf(subresource))
       definition?.defaults(object)
       check(definition, object)
-      const errors = definition?.validateUpdate(object, old, contextOf(subresource)) ?? []
+      const errors = free
+        ? []
+        : (definition?.validateUpdate(object, old, contextOf(subresource)) ?? [])
       if (definition !== undefined && errors.length > 0)
         throw invalid(definition.facts, old.metadata.name, errors)
       if (same(object, old)) return old as never

@@ -208,7 +208,11 @@ function put(
   if (subresource === 'finalize') {
     const old = store.get(resource, object.metadata)
     const { finalizers } = (object as { spec?: { finalizers?: readonly string[] } }).spec ?? {}
-    return store.update(resource, { ...old, spec: { finalizers: finalizers ?? [] } } as never)
+    return store.update(
+      resource,
+      { ...old, spec: { finalizers: finalizers ?? [] } } as never,
+      subresource,
+    )
   }
   return store.update(resource, object, subresource)
 }
