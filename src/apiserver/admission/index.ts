@@ -1,8 +1,5 @@
 /** The built-in admission plugins, in upstream's order. */
 import type { Env } from '#base'
-import { priorityClasses } from '#api'
-import type { Transport } from '#client'
-import { isStatus } from '#machinery'
 import type { Authorizer } from '../access.ts'
 import type { AdmissionPlugin } from '../admission.ts'
 import { apiServerUser } from '../auth/index.ts'
@@ -25,7 +22,7 @@ import {
   ownerReferencesPermissionEnforcement,
 } from './permissions.ts'
 import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
-import { defaultTolerationSeconds, priority, runtimeClass, systemPriorityClasses } from './pods.ts'
+import { defaultTolerationSeconds, priority, runtimeClass } from './pods.ts'
 import { resourceQuota } from './resource-quota.ts'
 import { serviceAccountAdmission } from './service-account.ts'
 
@@ -86,36 +83,6 @@ export function builtInAdmission(
   )
 }
 
-/** Makes the two priority classes that every cluster has; one list when they are there. */
-export async function ensurePriorityClasses(
-  { read }: Pick<ServerInside, 'read'>,
-  transport: Transport,
-): Promise<void> {
-  const missing = systemPriorityClasses.filter(
-    ({ name }) => read.get(priorityClasses, '', name) === undefined,
-  )
-  await Promise.all(
-    missing.map(async ({ name, value, description }) => {
-      try {
-        await transport.request({
-          method: 'POST',
-          path: '/apis/scheduling.k8s.io/v1/priorityclasses',
-          body: {
-            apiVersion: 'scheduling.k8s.io/v1',
-            kind: 'PriorityClass',
-            metadata: { name },
-            value,
-            description,
-          },
-          cause: 'system-priority-classes',
-        })
-      } catch (error) {
-        if (!isStatus(error, 'AlreadyExists')) throw error
-      }
-    }),
-  )
-}
-
-export { systemPriorityClasses, type PodSecurityOptions }
+export type { PodSecurityOptions }
 export type { AdmissionLookups } from './words.ts'
 export { inScope, usageOf } from './quota-usage.ts'

@@ -41,23 +41,11 @@ export const defaultTolerationSeconds: AdmissionPlugin = {
 const tolerates = ({ key, effect }: Toleration, trouble: string): boolean =>
   (!key || key === trouble) && (!effect || effect === 'NoExecute')
 
-/** Classes that every cluster has. */
-export const systemPriorityClasses: readonly {
-  readonly name: string
-  readonly value: number
-  readonly description: string
-}[] = [
-  {
-    name: 'system-node-critical',
-    value: 2_000_001_000,
-    description: 'For pods without which their node does not work.',
-  },
-  {
-    name: 'system-cluster-critical',
-    value: 2_000_000_000,
-    description: 'For pods without which the cluster does not work.',
-  },
-]
+/** Classes that every cluster has, also in its first moments when their objects are not there yet. */
+const SYSTEM_CLASSES: Readonly<Record<string, number>> = {
+  'system-node-critical': 2_000_001_000,
+  'system-cluster-critical': 2_000_000_000,
+}
 
 /** Turns the name of a priority class into the number that the scheduler sorts by. */
 export const priority = (read: AdmissionLookups): AdmissionPlugin => ({
@@ -123,9 +111,9 @@ function classOf(
       preemptionPolicy: found.preemptionPolicy ?? 'PreemptLowerPriority',
     }
   if (!name) return { name: '', value: 0, preemptionPolicy: 'PreemptLowerPriority' }
-  const system = systemPriorityClasses.find((known) => known.name === name)
-  if (system === undefined) throw refuse(request, `no PriorityClass with name ${name} was found`)
-  return { ...system, preemptionPolicy: 'PreemptLowerPriority' }
+  const value = SYSTEM_CLASSES[name]
+  if (value === undefined) throw refuse(request, `no PriorityClass with name ${name} was found`)
+  return { name, value, preemptionPolicy: 'PreemptLowerPriority' }
 }
 
 /** When several are marked, the lowest counts. */

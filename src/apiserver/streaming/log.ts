@@ -1,0 +1,184 @@
+/** `pods/log`: as a plain answer that may go on for ever, or as messages of a WebSocket. */
+import type { LogOptions } from '#client'
+import type { ContainerStatus, Pod } from '#api'
+import {
+  FieldPath,
+  StatusError,
+  badRequest,
+  forbiddenField,
+  internalError,
+  invalid,
+  invalidValue,
+  notSupported,
+  type FieldError,
+} from '#machinery'
+import type { Exchange } from '../exchange.ts'
+import type { ConnectHandler } from '../server.ts'
+import { UPGRADED, type SessionOptions } from './exec.ts'
+import { containerOf, flag, podOf, reach, targetOf } from './target.ts'
+import { acceptWebSocket, chooseProtocol, wantsWebSocket } from './websocket.ts'
+
+const PROTOCOLS: readonly string[] = ['binary.k8s.io', 'base64.binary.k8s.io']
+
+export const podLog =
+  ({ nodeApi }: Pick<SessionOptions, 'nodeApi'>): ConnectHandler =>
+  async (exchange, target) => {
+    const pod = podOf(target)
+    const options = logOptions(exchange.query, target.name, (asked) => containerOf(pod, asked))
+    const node = pod.spec?.nodeName
+    // Nothing was ever written by a pod that is nowhere yet.
+    const lines = node
+      ? await open(exchange, pod, options, () =>
+          reach(node, nodeApi).logs(targetOf(pod), options, exchange.signal),
+        )
+      : nothing()
+    if (exchange.upgrade !== undefined && wantsWebSocket(exchange))
+      return overWebSocket(exchange, lines)
+    return {
+      status: 200,
+      headers: { 'content-type': 'text/plain', 'cache-control': 'no-cache, private' },
+      body: lines,
+    }
+  }
+
+async function* nothing(): AsyncGenerator<Uint8Array, void, undefined> {
+  // Ends at once.
+}
+
+/** Errors that say nothing to a client are put into words that the pod's status suggests. */
+async function open(
+  exchange: Exchange,
+  pod: Pod,
+  options: LogOptions,
+  read: () => Promise<AsyncIterable<Uint8Array>>,
+): Promise<AsyncIterable<Uint8Array>> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof StatusError || exchange.signal.aborted) throw error
+    throw (
+      whyNoLog(pod, options) ??
+      internalError(error instanceof Error ? error.message : String(error))
+    )
+  }
+}
+
+/** Why a container has no log yet, or no more; undefined when its status does not say. */
+export function whyNoLog(
+  pod: Pod,
+  { container, previous = false }: Pick<LogOptions, 'container' | 'previous'>,
+): StatusError | undefined {
+  const found: ContainerStatus | undefined = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []),
+    ...(pod.status?.ephemeralContainerStatuses ?? []),
+  ].find(({ name }) => name === container)
+  const subject = `container ${JSON.stringify(container)} in pod ${JSON.stringify(pod.metadata.name)}`
+  if (found === undefined) return badRequest(`${subject} is not available`)
+  const { state, lastState } = found
+  if (previous)
+    return lastState?.terminated?.containerID
+      ? undefined
+      : badRequest(
+          `previous terminated container ${JSON.stringify(container)} in pod ${JSON.stringify(pod.metadata.name)} not found`,
+        )
+  if (state?.waiting !== undefined && !lastState?.terminated?.containerID)
+    return badRequest(`${subject} is waiting to start: ${state.waiting.reason ?? ''}`)
+  if (state?.terminated !== undefined && !state.terminated.containerID)
+    return badRequest(`${subject} is terminated`)
+  return undefined
+}
+
+export function logOptions(
+  query: URLSearchParams,
+  pod: string,
+  containerFor: (asked: string) => string,
+): LogOptions {
+  const errors: FieldError[] = []
+  const number = (name: string, least: number): number | undefined => {
+    const text = query.get(name)
+    if (text === null || text === '') return undefined
+    const value = Number(text)
+    if (!Number.isInteger(value))
+      throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
+    if (value < least)
+      errors.push(
+        invalidValue(
+          FieldPath.of(name),
+          value,
+          least === 0 ? 'must be greater than or equal to 0' : 'must be greater than 0',
+        ),
+      )
+    return value
+  }
+  const tailLines = number('tailLines', 0)
+  const limitBytes = number('limitBytes', 1)
+  const sinceSeconds = number('sinceSeconds', 1)
+  const sinceTime = query.get('sinceTime') || undefined
+  const stream = query.get('stream') || undefined
+  if (sinceSeconds !== undefined && sinceTime !== undefined)
+    errors.push(
+      forbiddenField(
+        FieldPath.root,
+        'at most one of `sinceTime` or `sinceSeconds` may be specified',
+      ),
+    )
+  if (sinceTime !== undefined && Number.isNaN(Date.parse(sinceTime)))
+    throw badRequest(`parsing time ${JSON.stringify(sinceTime)}: it is not in RFC 3339`)
+  if (stream !== undefined && !isStream(stream))
+    errors.push(notSupported(FieldPath.of('stream'), stream, STREAMS))
+  else if (stream !== undefined && stream !== 'All' && tailLines !== undefined)
+    errors.push(
+      forbiddenField(
+        FieldPath.root,
+        '`tailLines` and specific `stream` are mutually exclusive for now',
+      ),
+    )
+  if (errors.length > 0) throw invalid({ group: '', kind: 'PodLogOptions' }, pod, errors)
+  return {
+    container: containerFor(query.get('container') ?? ''),
+    ...(flag(query, 'follow') ? { follow: true } : {}),
+    ...(flag(query, 'previous') ? { previous: true } : {}),
+    ...(flag(query, 'timestamps') ? { timestamps: true } : {}),
+    ...(tailLines === undefined ? {} : { tailLines }),
+    ...(limitBytes === undefined ? {} : { limitBytes }),
+    ...(sinceSeconds === undefined ? {} : { sinceSeconds }),
+    ...(sinceTime === undefined ? {} : { sinceTime }),
+    ...(isStream(stream) ? { stream } : {}),
+  }
+}
+
+const STREAMS = ['All', 'Stdout', 'Stderr'] as const
+const isStream = (name: string | undefined): name is (typeof STREAMS)[number] =>
+  STREAMS.some((known) => known === name)
+
+async function overWebSocket(
+  exchange: Exchange,
+  lines: AsyncIterable<Uint8Array>,
+): Promise<typeof UPGRADED> {
+  const protocol = chooseProtocol(exchange, PROTOCOLS)
+  if (protocol === undefined)
+    throw badRequest(
+      `unable to upgrade: no supported subprotocol among ${exchange.headers['sec-websocket-protocol'] ?? ''}`,
+    )
+  const base64 = protocol.startsWith('base64')
+  const connection = await acceptWebSocket(exchange, protocol, () => undefined)
+  const iterator = lines[Symbol.asyncIterator]()
+  // Whoever reads a log that is followed waits for its next line: the client's leave must end that.
+  connection.gone.addEventListener('abort', () => void iterator.return?.().catch(() => undefined))
+  try {
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+      if (connection.gone.aborted) break
+      if (base64)
+        await connection.send(
+          Buffer.from(Buffer.from(next.value).toString('base64'), 'latin1'),
+          'text',
+        )
+      else await connection.send(next.value)
+    }
+    connection.close()
+  } catch {
+    connection.close(1011, 'the log cannot be read further')
+  }
+  return UPGRADED
+}

@@ -1,0 +1,278 @@
+/** `pods|services|nodes` `/proxy`: requests of any kind, carried to a pod, a Service's endpoint or a kubelet. */
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { connect as tlsConnect } from 'node:tls'
+import type { Duplex } from 'node:stream'
+import type { Env } from '#base'
+import { StatusError, badRequest, notFound } from '#machinery'
+import type { Exchange, Reply } from '../exchange.ts'
+import type { ConnectHandler, ConnectTarget, Reader } from '../server.ts'
+import { UPGRADED } from './exec.ts'
+import { parseProxyName, podAddress, serviceAddress, type ProxyAddress } from './proxy-target.ts'
+import { rewriteHtml, rewriteUrl, type Rewriting } from './rewrite.ts'
+import { reach, type NodeApis } from './target.ts'
+
+export interface ProxyOptions {
+  readonly env: Pick<Env, 'net' | 'random'>
+  readonly read: Pick<Reader, 'get' | 'list'>
+  readonly nodeApi: NodeApis
+}
+
+/** A page whose links are rewritten is read whole: a larger one goes through as it is. */
+const MAX_PAGE_BYTES = 8 << 20
+
+/** Headers that concern one connection only (RFC 9110 §7.6.1), and what is meant for this server alone. */
+const NOT_FORWARDED: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'authorization',
+  'host',
+  // Answers must come readable, so that links in them can be rewritten.
+  'accept-encoding',
+])
+
+export const podProxy =
+  (options: ProxyOptions): ConnectHandler =>
+  (exchange, target) =>
+    withSlash(exchange, target, () =>
+      carry(options, exchange, target, () =>
+        podAddress(options.read, target.namespace, target.name),
+      ),
+    )
+
+export const serviceProxy =
+  (options: ProxyOptions): ConnectHandler =>
+  (exchange, target) =>
+    withSlash(exchange, target, () =>
+      carry(options, exchange, target, () =>
+        serviceAddress(options.read, options.env.random, target.namespace, target.name),
+      ),
+    )
+
+export const nodeProxy =
+  ({ nodeApi }: ProxyOptions): ConnectHandler =>
+  (exchange, target) =>
+    withSlash(exchange, target, async () => {
+      const wanted = parseProxyName(target.name)
+      if (wanted === undefined)
+        throw badRequest(`invalid node request ${JSON.stringify(target.name)}`)
+      if (exchange.method !== 'GET' && exchange.method !== 'HEAD')
+        throw new StatusError('MethodNotAllowed', 'the kubelet only answers questions')
+      const page = await reach(wanted.name, nodeApi).page(target.rest, exchange.query.toString())
+      if (page === undefined)
+        throw new StatusError('NotFound', 'the server could not find the requested resource')
+      return {
+        status: page.status,
+        headers: { 'content-type': page.contentType },
+        body: page.body,
+      }
+    })
+
+/** A proxy's root is a folder: relative links on its page need the slash. */
+async function withSlash(
+  exchange: Exchange,
+  { rest }: ConnectTarget,
+  answer: () => Promise<Reply>,
+): Promise<Reply> {
+  if (rest !== '' || isUpgrade(exchange)) return answer()
+  const query = exchange.query.toString()
+  return {
+    status: 301,
+    headers: { location: `${encodeURI(exchange.path)}/${query === '' ? '' : `?${query}`}` },
+  }
+}
+
+const isUpgrade = ({ headers, upgrade }: Exchange): boolean =>
+  upgrade !== undefined &&
+  headers['upgrade'] !== undefined &&
+  /\bupgrade\b/i.test(headers['connection'] ?? '')
+
+async function carry(
+  { env }: Pick<ProxyOptions, 'env'>,
+  exchange: Exchange,
+  target: ConnectTarget,
+  addressOf: () => ProxyAddress,
+): Promise<Reply> {
+  const address = addressOf()
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host
+  const rewriting: Rewriting = {
+    prefix: exchange.path.slice(0, exchange.path.length - target.rest.length),
+    target: `${host}:${address.port}`,
+    requestHost: exchange.headers['host'] ?? '',
+  }
+  const socket = await dial(env, address, exchange.signal)
+  const query = exchange.query.toString()
+  const outgoing = httpRequest({
+    createConnection: () => socket,
+    method: exchange.method,
+    path: `${encodeURI(target.rest === '' ? '/' : target.rest)}${query === '' ? '' : `?${query}`}`,
+    headers: requestHeaders(exchange, rewriting),
+  })
+  const stop = (): void => void outgoing.destroy()
+  exchange.signal.addEventListener('abort', stop, { once: true })
+  outgoing.on('close', () => exchange.signal.removeEventListener('abort', stop))
+
+  const answered = new Promise<Reply>((resolve, reject) => {
+    outgoing.on('error', (error) => reject(unreachable(error)))
+    outgoing.on('response', (response) => {
+      replyOf(response, rewriting).then(resolve, reject)
+    })
+    outgoing.on('upgrade', (response, upstream, head) => {
+      join(exchange, response, upstream, head).then(() => resolve(UPGRADED), reject)
+    })
+  })
+  // The body may still be on its way when the answer comes.
+  sendBody(exchange, outgoing).catch((error: unknown) => outgoing.destroy(error as Error))
+  return answered
+}
+
+const unreachable = (error: Error): StatusError =>
+  new StatusError('ServiceUnavailable', `error trying to reach service: ${error.message}`)
+
+async function dial(
+  { net }: Pick<Env, 'net'>,
+  { scheme, host, port }: ProxyAddress,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  let socket: Duplex
+  try {
+    socket = await net.connect({ host, port }, signal)
+  } catch (error) {
+    throw unreachable(error as Error)
+  }
+  if (scheme === 'http') return socket
+  // Pods have certificates of their own making: nobody could have signed them.
+  return new Promise((resolve, reject) => {
+    const secure = tlsConnect({ socket, rejectUnauthorized: false }, () => resolve(secure))
+    secure.once('error', (error) => reject(unreachable(error)))
+  })
+}
+
+function requestHeaders(
+  exchange: Exchange,
+  { prefix, target, requestHost }: Rewriting,
+): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(exchange.headers))
+    if (value !== undefined && !NOT_FORWARDED.has(name) && !name.startsWith(':'))
+      headers[name] = value
+  const forwarded = exchange.headers['x-forwarded-for']
+  return {
+    ...headers,
+    host: target,
+    'x-forwarded-for':
+      forwarded === undefined ? exchange.remoteAddress : `${forwarded}, ${exchange.remoteAddress}`,
+    'x-forwarded-host': requestHost,
+    'x-forwarded-proto': 'https',
+    'x-forwarded-uri': `${prefix}/`,
+    ...(isUpgrade(exchange)
+      ? { connection: 'Upgrade', upgrade: exchange.headers['upgrade'] ?? '' }
+      : { connection: 'close' }),
+  }
+}
+
+async function sendBody(
+  exchange: Exchange,
+  outgoing: ReturnType<typeof httpRequest>,
+): Promise<void> {
+  const hasBody =
+    exchange.headers['content-length'] !== undefined ||
+    exchange.headers['transfer-encoding'] !== undefined ||
+    !['GET', 'HEAD', 'OPTIONS', 'DELETE'].includes(exchange.method)
+  if (!hasBody || isUpgrade(exchange)) {
+    outgoing.end()
+    return
+  }
+  if (exchange.stream === undefined) {
+    outgoing.end(await exchange.body())
+    return
+  }
+  for await (const chunk of exchange.stream()) {
+    if (outgoing.destroyed) return
+    if (!outgoing.write(chunk))
+      await new Promise<void>((resolve) => {
+        outgoing.once('drain', resolve)
+        outgoing.once('close', resolve)
+      })
+  }
+  outgoing.end()
+}
+
+async function replyOf(response: IncomingMessage, rewriting: Rewriting): Promise<Reply> {
+  const headers = responseHeaders(response.headers)
+  const { statusCode: status = 502 } = response
+  const location = headers['location']
+  if (typeof location === 'string') headers['location'] = rewriteUrl(location, rewriting)
+  const isPage =
+    /^text\/html\b/i.test(response.headers['content-type'] ?? '') &&
+    response.headers['content-encoding'] === undefined &&
+    Number(response.headers['content-length'] ?? 0) <= MAX_PAGE_BYTES
+  if (!isPage) return { status, headers, body: response }
+  return { status, ...(await pageOf(response, headers, rewriting)) }
+}
+
+async function pageOf(
+  response: IncomingMessage,
+  headers: Record<string, string | string[]>,
+  rewriting: Rewriting,
+): Promise<Pick<Reply, 'headers' | 'body'>> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  const rest = response[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  for (let next = await rest.next(); !next.done; next = await rest.next()) {
+    chunks.push(next.value)
+    length += next.value.length
+    if (length > MAX_PAGE_BYTES) return { headers, body: resumed(chunks, rest) }
+  }
+  // Latin-1 keeps every byte, whatever the page's own encoding is: links are ASCII.
+  const page = Buffer.concat(chunks).toString('latin1')
+  const { 'content-length': _length, ...others } = headers
+  return { headers: others, body: Buffer.from(rewriteHtml(page, rewriting), 'latin1') }
+}
+
+async function* resumed(
+  chunks: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* chunks
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
+}
+
+function responseHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {
+  const kept: Record<string, string | string[]> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !NOT_FORWARDED.has(name)) kept[name] = value
+  return kept
+}
+
+/** The other side has switched protocols: so do we, and then only carry bytes. */
+async function join(
+  exchange: Exchange,
+  response: IncomingMessage,
+  upstream: Duplex,
+  head: Buffer,
+): Promise<void> {
+  if (exchange.upgrade === undefined) throw notFound({ group: '', resource: 'proxy' }, '')
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(response.headers))
+    if (typeof value === 'string') headers[name] = value
+  const client = await exchange.upgrade(headers)
+  if (head.length > 0) client.write(head)
+  client.pipe(upstream)
+  upstream.pipe(client)
+  client.on('error', () => upstream.destroy())
+  upstream.on('error', () => client.destroy())
+  client.on('close', () => upstream.destroy())
+  await new Promise<void>((resolve) => {
+    upstream.on('close', () => {
+      client.end()
+      resolve()
+    })
+  })
+}
