@@ -132,7 +132,10 @@ export async function forwardPort(
   errors.end()
   const data = session.open({ streamType: 'data', ...headers })
   const failure = readAll(errors)
-  const readable = new Promise<void>((resolve) => data.once('readable', () => resolve()))
+  // An end without a byte is trouble whose words are on their way.
+  const readable = new Promise<void>((resolve) =>
+    data.once('readable', () => data.readableLength > 0 && resolve()),
+  )
   const calm = new AbortController()
   const silent = env.clock.sleep(VERDICT_MS, calm.signal).catch(() => {})
   const text = await Promise.race([failure, readable.then(() => ''), silent.then(() => '')])
