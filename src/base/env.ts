@@ -34,6 +34,8 @@ export interface Random {
 }
 
 export interface Network {
+  /** The host's own addresses. */
+  addresses(): readonly HostAddress[]
   /** A TCP connection, or a unix socket for `{ path }`. Rejects when it cannot be made. */
   connect(
     target: { readonly host: string; readonly port: number } | { readonly path: string },
@@ -48,6 +50,15 @@ export interface Network {
     target: { readonly host: string; readonly port: number },
     onMessage: (message: Uint8Array, from: { address: string; port: number }) => void,
   ): Promise<UdpSocket>
+}
+
+export interface HostAddress {
+  readonly address: string
+  readonly family: 'IPv4' | 'IPv6'
+  /** Loopback. */
+  readonly internal: boolean
+  /** Name of the interface. */
+  readonly device: string
 }
 
 export interface Listener {

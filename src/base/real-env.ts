@@ -5,6 +5,7 @@ import * as dgram from 'node:dgram'
 import * as fs from 'node:fs'
 import * as fsp from 'node:fs/promises'
 import * as nodeNet from 'node:net'
+import * as os from 'node:os'
 import * as path from 'node:path'
 import type { Duplex } from 'node:stream'
 import type {
@@ -86,6 +87,10 @@ const realRandom: Random = {
 }
 
 const realNetwork: Network = {
+  addresses: () =>
+    Object.entries(os.networkInterfaces()).flatMap(([device, list]) =>
+      (list ?? []).map(({ address, family, internal }) => ({ address, family, internal, device })),
+    ),
   connect: (target, signal) =>
     new Promise<Duplex>((resolve, reject) => {
       const socket = nodeNet.connect({ ...target, ...(signal ? { signal } : {}) })

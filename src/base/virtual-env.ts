@@ -234,6 +234,7 @@ function memoryNetwork(): Network {
   const find = <T>(table: Map<string, T>, host: string, port: number): T | undefined =>
     table.get(`${host}:${port}`) ?? table.get(`0.0.0.0:${port}`)
   return {
+    addresses: () => [{ address: '127.0.0.1', family: 'IPv4', internal: true, device: 'lo' }],
     async connect(target) {
       const accept =
         'path' in target ? listeners.get(target.path) : find(listeners, target.host, target.port)

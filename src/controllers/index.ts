@@ -1,0 +1,33 @@
+/** All controllers, and what starts them. */
+import { deploymentController } from './deployment/index.ts'
+import { endpointsController } from './endpoints/index.ts'
+import { endpointSliceController } from './endpointslice/index.ts'
+import type { Controller, ControllerContext } from './framework/index.ts'
+import { nodeIpamController } from './node-ipam/index.ts'
+import { podGcController } from './pod-gc/index.ts'
+import { replicaSetController } from './replicaset/index.ts'
+import { rootCaController } from './root-ca/index.ts'
+import { serviceAccountController } from './serviceaccount/index.ts'
+
+export interface ControllerSettings {
+  /** PEM of the cluster's authority, published in every namespace. */
+  readonly rootCertificate: string
+  /** The range of all pods: every node gets a part. */
+  readonly podCidr: string
+}
+
+export const controllersOf = ({ rootCertificate, podCidr }: ControllerSettings): readonly Controller[] => [
+  serviceAccountController,
+  rootCaController(rootCertificate),
+  replicaSetController,
+  deploymentController,
+  endpointSliceController,
+  endpointsController,
+  nodeIpamController(podCidr),
+  podGcController,
+]
+
+/** They run until the signal aborts. */
+export function startControllers(context: ControllerContext, settings: ControllerSettings): void {
+  for (const controller of controllersOf(settings)) controller.start(context)
+}
