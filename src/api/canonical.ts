@@ -88,6 +88,7 @@ function filler(field: FieldFact): (() => unknown) | undefined {
   if (field.type === 'integer' || field.type === 'number') return () => 0
   if (field.type === 'boolean') return () => false
   if (field.type === 'array' && field.required === true) return () => []
+  if (field.type === 'object' && field.required === true) return () => ({})
   return undefined
 }
 

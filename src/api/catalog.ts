@@ -2,6 +2,7 @@
 import type { ResourceDefinition } from '#machinery'
 import { defineFromFacts } from './define.ts'
 import { resourceFacts } from './facts.ts'
+import { defineVersion, storedVersion } from './versions.ts'
 import { written } from './written.ts'
 
 export interface Enabled {
@@ -22,7 +23,8 @@ function definitionOf(fact: ResourceDefinition['facts']): ResourceDefinition {
   const key = keyOf(fact.group, fact.version, fact.resource)
   const known = byKey.get(key)
   if (known) return known
-  const made = defineFromFacts(fact)
+  const stored = storedVersion(fact)
+  const made = stored === fact ? defineFromFacts(fact) : defineVersion(fact, definitionOf(stored))
   byKey.set(key, made)
   return made
 }

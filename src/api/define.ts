@@ -42,6 +42,8 @@ export interface Overrides<T extends KubeObject> {
   readonly defaultPropagation?: 'Background' | 'Orphan'
   /** Cells by the column's name in the facts; Name, Age and Created At are there already. */
   readonly cells?: Cells<T>
+  /** The whole table, where the facts leave it open. */
+  readonly columns?: readonly Column[]
   readonly fields?: (object: T) => Readonly<Record<string, string>>
   readonly scale?: ResourceDefinition['scale']
   readonly storagePrefix?: string
@@ -193,7 +195,7 @@ export function defineFromFacts<T extends KubeObject>(
     createOnUpdate: overrides.createOnUpdate ?? CREATED_ON_UPDATE.has(id),
     unconditionalUpdate: overrides.unconditionalUpdate ?? !CONDITIONAL_UPDATE.has(id),
     defaultPropagation: overrides.defaultPropagation ?? 'Background',
-    columns: columnsOf<T>(facts, overrides.cells ?? {}),
+    columns: overrides.columns ?? columnsOf<T>(facts, overrides.cells ?? {}),
     fields: overrides.fields
       ? (overrides.fields as (object: KubeObject) => Readonly<Record<string, string>>)
       : fieldReader(facts),

@@ -2,6 +2,7 @@
 import {
   FieldPath,
   forbiddenField,
+  invalid,
   invalidValue,
   notSupported,
   required,
@@ -53,7 +54,7 @@ function validateHost(host: string, at: FieldPath): readonly FieldError[] {
   return host.includes('*') ? check(at, host, wildcardSubdomain) : check(at, host, dnsSubdomain)
 }
 
-function validateIngress({ spec, metadata }: Ingress): readonly FieldError[] {
+function validateIngress({ spec }: Ingress): readonly FieldError[] {
   const { rules = [], tls = [], defaultBackend, ingressClassName } = spec
   const errors: FieldError[] = []
   if (rules.length === 0 && defaultBackend === undefined) {
@@ -75,16 +76,6 @@ function validateIngress({ spec, metadata }: Ingress): readonly FieldError[] {
   }
   if (ingressClassName !== undefined) {
     errors.push(...check(path.child('ingressClassName'), ingressClassName, dnsSubdomain))
-    const old = metadata.annotations?.['kubernetes.io/ingress.class']
-    if (old !== undefined && (metadata.uid ?? '') === '') {
-      errors.push(
-        invalidValue(
-          FieldPath.of('annotations').key('kubernetes.io/ingress.class'),
-          old,
-          'can not be set when the class field is also set',
-        ),
-      )
-    }
   }
   return errors
 }
@@ -143,10 +134,24 @@ function validateBackend(
   return errors
 }
 
+const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
+
 export const ingresses = defineResource(ingressesRef, {
+  prepareForCreate({ metadata, spec }) {
+    // Two ways to say one thing: old objects may have both, new ones may not.
+    const old = metadata.annotations?.[CLASS_ANNOTATION]
+    if (old === undefined || spec.ingressClassName === undefined) return
+    throw invalid({ group: ingressesRef.group, kind: ingressesRef.kind }, metadata.name, [
+      invalidValue(
+        FieldPath.of('annotations').key(CLASS_ANNOTATION),
+        old,
+        'can not be set when the class field is also set',
+      ),
+    ])
+  },
   validate: validateIngress,
   warnings: ({ metadata }, old) => {
-    const key = 'kubernetes.io/ingress.class'
+    const key = CLASS_ANNOTATION
     return metadata.annotations?.[key] !== undefined &&
       old?.metadata.annotations?.[key] === undefined
       ? [`annotation "${key}" is deprecated, please use 'spec.ingressClassName' instead`]
@@ -154,7 +159,7 @@ export const ingresses = defineResource(ingressesRef, {
   },
   cells: {
     Class: ({ spec, metadata }) =>
-      spec.ingressClassName ?? metadata.annotations?.['kubernetes.io/ingress.class'] ?? NONE,
+      spec.ingressClassName ?? metadata.annotations?.[CLASS_ANNOTATION] ?? NONE,
     Hosts: ({ spec }) => {
       const hosts = (spec.rules ?? []).flatMap(({ host = '' }) => (host === '' ? [] : [host]))
       if (hosts.length === 0) return '*'

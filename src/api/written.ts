@@ -4,6 +4,7 @@ import { admissionRegistration } from './admissionregistration.ts'
 import { apps } from './apps.ts'
 import { autoscaling } from './autoscaling/index.ts'
 import { batch } from './batch/index.ts'
+import { betas } from './betas.ts'
 import { certificates } from './certificates.ts'
 import { coordination } from './coordination.ts'
 import { core } from './core/index.ts'
@@ -22,6 +23,7 @@ export const written: readonly ResourceDefinition[] = [
   ...apps,
   ...autoscaling,
   ...batch,
+  ...betas,
   ...certificates,
   ...coordination,
   ...devices,

@@ -26,13 +26,11 @@ export class FieldPath {
     return new FieldPath(this, `[${key}]`)
   }
   get text(): string {
-    let text = ''
-    let path: FieldPath | undefined = this
-    while (path !== undefined) {
-      text = path.#step + text
-      path = path.#parent
-    }
+    const text = this.#joined()
     return text.startsWith('.') ? text.slice(1) : text
+  }
+  #joined(): string {
+    return this.#parent === undefined ? this.#step : this.#parent.#joined() + this.#step
   }
   toString(): string {
     return this.text === '' ? '<nil>' : this.text

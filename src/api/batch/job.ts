@@ -44,28 +44,39 @@ function defaultJobSpec(spec: Mutable<JobSpec>): void {
 }
 
 function defaultJob(job: Mutable<Job>): void {
-  const { spec, metadata } = job
-  defaultJobSpec(spec)
-  spec.manualSelector ??= false
-  const labels = spec.template?.metadata?.labels
+  defaultJobSpec(job.spec)
+  job.spec.manualSelector ??= false
+  labelTemplate(job)
+  copyLabels(job)
+}
+
+/** A job without labels has those of its pods. */
+function copyLabels({ metadata, spec }: Mutable<Job>): void {
+  const labels = spec.template.metadata?.labels
   if (labels && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels }
 }
 
 /** Unless the user chose a selector, the job's own uid finds its pods. */
 function generateSelector(job: Mutable<Job>): void {
-  const { uid, name } = job.metadata
-  const { template } = job.spec
+  const { uid } = job.metadata
   if (job.spec.manualSelector === true || uid === undefined || uid === '') return
-  const labels = {
-    ...template.metadata?.labels,
-    [OLD_UID_LABEL]: uid,
-    [OLD_NAME_LABEL]: name,
-    [UID_LABEL]: uid,
-    [NAME_LABEL]: name,
-  }
-  template.metadata = { ...template.metadata, labels } as NonNullable<typeof template.metadata>
   const selector = (job.spec.selector ??= {})
   selector.matchLabels = { ...selector.matchLabels, [UID_LABEL]: uid }
+  labelTemplate(job)
+  copyLabels(job)
+}
+
+/** A generated name is known only after the uid is. */
+function labelTemplate(job: Mutable<Job>): void {
+  const { uid, name } = job.metadata
+  const { template, selector, manualSelector } = job.spec
+  const isOurs = (uid ?? '') !== '' && selector?.matchLabels?.[UID_LABEL] === uid
+  if (manualSelector === true || !isOurs) return
+  const known = template.metadata?.labels ?? {}
+  const named = (name ?? '') === '' ? {} : { [OLD_NAME_LABEL]: name, [NAME_LABEL]: name }
+  const labels = { ...known, [OLD_UID_LABEL]: uid, [UID_LABEL]: uid, ...named }
+  if (Object.entries(labels).every(([key, value]) => known[key] === value)) return
+  template.metadata = { ...template.metadata, labels } as NonNullable<typeof template.metadata>
 }
 
 export function validateJobSpec(

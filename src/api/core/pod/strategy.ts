@@ -1,5 +1,11 @@
 /** What the server sets of a pod, and what each of its endpoints may change. */
-import type { KubeObject, StrategyContext } from '#machinery'
+import {
+  FieldPath,
+  forbiddenField,
+  invalid,
+  type KubeObject,
+  type StrategyContext,
+} from '#machinery'
 import type { Container, Pod, PodSpec } from '../../types.gen.ts'
 import type { Mutable } from '../../mutable.ts'
 import { isZeroQuantity, sameQuantity } from '../../quantities.ts'
@@ -35,6 +41,12 @@ const positive = (quantity: string | undefined): string | undefined =>
   quantity === undefined || isZeroQuantity(quantity) ? undefined : quantity
 
 export function preparePodForCreate(pod: Mutable<Pod>): void {
+  if ((pod.spec.ephemeralContainers?.length ?? 0) > 0) {
+    const path = FieldPath.of('spec', 'ephemeralContainers')
+    throw invalid({ group: '', kind: 'Pod' }, pod.metadata.name, [
+      forbiddenField(path, 'cannot be set on create'),
+    ])
+  }
   const status: Mutable<NonNullable<Pod['status']>> = {
     phase: 'Pending',
     qosClass: qosClassOf(pod.spec),

@@ -27,14 +27,8 @@ import { validateVolumes } from './validate-volumes.ts'
 const MAX_INT32 = 2_147_483_647
 
 export function validatePod(pod: Pod): readonly FieldError[] {
-  const path = FieldPath.of('spec')
-  const errors = [...validatePodSpec(pod.spec, path)]
-  if ((pod.spec.ephemeralContainers?.length ?? 0) > 0 && isNew(pod)) {
-    errors.push(forbiddenField(path.child('ephemeralContainers'), 'cannot be set on create'))
-  }
-  return errors
+  return validatePodSpec(pod.spec, FieldPath.of('spec'))
 }
-const isNew = (pod: Pod): boolean => (pod.metadata.uid ?? '') === ''
 
 /** The template of a workload: labels that its selector can find, and a spec of its own rules. */
 export function validatePodTemplate(

@@ -1,0 +1,552 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { JsonObject } from '#machinery'
+import { NOW, refusal, trying } from '../../testing.ts'
+import { pullsAlways } from './image.ts'
+
+const pods = trying('', 'v1', 'pods')
+type Part = Record<string, unknown>
+
+const container = (over: Part = {}): Part => ({ name: 'app', image: 'nginx:1.27', ...over })
+const pod = (spec: Part = {}, over: Part = {}): JsonObject => ({
+  spec: { containers: [container()], ...spec },
+  ...over,
+})
+const wrong = (spec: Part) => pods.errors(pod(spec))
+const wrongIn = (over: Part) => wrong({ containers: [container(over)] })
+
+test('a pod of one image is filled in as Kubernetes does it', () => {
+  assert.deepEqual(pods.defaulted(pod())['spec'], {
+    containers: [
+      {
+        name: 'app',
+        image: 'nginx:1.27',
+        resources: {},
+        terminationMessagePath: '/dev/termination-log',
+        terminationMessagePolicy: 'File',
+        imagePullPolicy: 'IfNotPresent',
+      },
+    ],
+    enableServiceLinks: true,
+    dnsPolicy: 'ClusterFirst',
+    restartPolicy: 'Always',
+    securityContext: {},
+    terminationGracePeriodSeconds: 30,
+    schedulerName: 'default-scheduler',
+  })
+})
+
+test('an image without a tag, or with the tag latest, is always pulled', () => {
+  const cases: readonly (readonly [string, boolean])[] = [
+    ['nginx', true],
+    ['nginx:latest', true],
+    ['localhost:5000/nginx', true],
+    ['localhost:5000/nginx:1', false],
+    [`nginx@sha256:${'a'.repeat(64)}`, false],
+    [`nginx:latest@sha256:${'a'.repeat(64)}`, true],
+    ['', false],
+  ]
+  for (const [image, always] of cases) assert.equal(pullsAlways(image), always, image)
+})
+
+test('probes, ports, volumes and limits are completed', () => {
+  const spec = pods.defaulted(
+    pod({
+      hostNetwork: true,
+      serviceAccount: 'robot',
+      containers: [
+        container({
+          ports: [{ containerPort: 80 }],
+          livenessProbe: { httpGet: { port: 80 } },
+          resources: { limits: { cpu: '0.5', memory: '1024Mi' } },
+        }),
+      ],
+      volumes: [
+        { name: 'a' },
+        { name: 'b', secret: { secretName: 's' } },
+        { name: 'c', projected: { sources: [{ serviceAccountToken: { path: 't' } }] } },
+        { name: 'd', hostPath: { path: '/x' } },
+      ],
+    }),
+  )['spec'] as Part
+  const [app] = spec['containers'] as Part[]
+  assert.deepEqual(app?.['ports'], [{ containerPort: 80, protocol: 'TCP', hostPort: 80 }])
+  assert.deepEqual(app?.['livenessProbe'], {
+    httpGet: { port: 80, path: '/', scheme: 'HTTP' },
+    timeoutSeconds: 1,
+    periodSeconds: 10,
+    successThreshold: 1,
+    failureThreshold: 3,
+  })
+  assert.deepEqual(app?.['resources'], {
+    limits: { cpu: '500m', memory: '1Gi' },
+    requests: { cpu: '500m', memory: '1Gi' },
+  })
+  assert.equal(spec['serviceAccountName'], 'robot')
+  assert.deepEqual(spec['volumes'], [
+    { name: 'a', emptyDir: {} },
+    { name: 'b', secret: { secretName: 's', defaultMode: 420 } },
+    {
+      name: 'c',
+      projected: {
+        sources: [{ serviceAccountToken: { path: 't', expirationSeconds: 3600 } }],
+        defaultMode: 420,
+      },
+    },
+    { name: 'd', hostPath: { path: '/x', type: '' } },
+  ])
+})
+
+test('a template is not given what only a pod has', () => {
+  const deployments = trying('apps', 'v1', 'deployments')
+  const { spec } = deployments.defaulted({
+    spec: {
+      selector: { matchLabels: { a: 'b' } },
+      template: {
+        spec: { containers: [container({ resources: { limits: { cpu: '1' } } })] },
+      },
+    },
+  }) as { spec: { template: { spec: Part } } }
+  assert.equal(spec.template.spec['enableServiceLinks'], undefined)
+  assert.deepEqual((spec.template.spec['containers'] as Part[])[0]?.['resources'], {
+    limits: { cpu: '1' },
+  })
+})
+
+test('a pod needs containers, with names and images', () => {
+  assert.deepEqual(wrong({ containers: [] }), ['spec.containers: Required value'])
+  assert.deepEqual(wrong({ containers: [{}] }), [
+    'spec.containers[0].name: Required value',
+    'spec.containers[0].image: Required value',
+  ])
+  assert.deepEqual(wrong({ containers: [container(), container()] }), [
+    'spec.containers[1].name: Duplicate value: "app"',
+  ])
+  assert.deepEqual(wrongIn({ name: 'App' }), [
+    "spec.containers[0].name: Invalid value: \"App\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+  ])
+})
+
+test('closed sets of values are told with what is in them', () => {
+  assert.deepEqual(wrong({ restartPolicy: 'Sometimes' }), [
+    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+  ])
+  assert.deepEqual(wrongIn({ imagePullPolicy: 'Maybe' }), [
+    'spec.containers[0].imagePullPolicy: Unsupported value: "Maybe": supported values: "Always", "IfNotPresent", "Never"',
+  ])
+})
+
+test('mounts name a volume of the pod, each place once', () => {
+  assert.deepEqual(wrongIn({ volumeMounts: [{ name: 'data', mountPath: '/d' }] }), [
+    'spec.containers[0].volumeMounts[0].name: Not found: "data"',
+  ])
+  const volumes = [{ name: 'data', emptyDir: {} }]
+  const mounts = [
+    { name: 'data', mountPath: '/d' },
+    { name: 'data', mountPath: '/d', subPath: '../x' },
+  ]
+  assert.deepEqual(wrong({ volumes, containers: [container({ volumeMounts: mounts })] }), [
+    'spec.containers[0].volumeMounts[1].subPath: Invalid value: "../x": must not contain \'..\'',
+    'spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/d": must be unique',
+  ])
+})
+
+test('a volume has one source', () => {
+  assert.deepEqual(
+    wrong({ volumes: [{ name: 'a', emptyDir: {}, hostPath: { path: '/x' } }, { name: 'a' }] }),
+    [
+      'spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type',
+      'spec.volumes[1].name: Duplicate value: "a"',
+    ],
+  )
+})
+
+test('requests fit under limits, and are not negative', () => {
+  const resources = { requests: { memory: '64Mi', cpu: '-1' }, limits: { memory: '32Mi' } }
+  assert.deepEqual(wrongIn({ resources }), [
+    'spec.containers[0].resources.requests: Invalid value: "64Mi": must be less than or equal to memory limit of 32Mi',
+    'spec.containers[0].resources.requests[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+  ])
+  assert.deepEqual(wrongIn({ resources: { limits: { gold: '1' } } }).slice(0, 1), [
+    'spec.containers[0].resources.limits[gold]: Invalid value: "gold": must be a standard resource for containers',
+  ])
+})
+
+test('ports have room, and names of their own', () => {
+  assert.deepEqual(
+    wrongIn({
+      ports: [{ containerPort: 80, name: 'web' }, { containerPort: 70000, name: 'web' }, {}],
+    }),
+    [
+      'spec.containers[0].ports[1].name: Duplicate value: "web"',
+      'spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive',
+      'spec.containers[0].ports[2].containerPort: Required value',
+    ],
+  )
+})
+
+test('a probe asks in one way', () => {
+  assert.deepEqual(wrongIn({ readinessProbe: {} }), [
+    'spec.containers[0].readinessProbe: Required value: must specify a handler type',
+  ])
+  assert.deepEqual(
+    wrongIn({
+      livenessProbe: { exec: { command: ['x'] }, tcpSocket: { port: 0 }, successThreshold: 2 },
+    }),
+    [
+      'spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type',
+      'spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1',
+    ],
+  )
+})
+
+test('environment variables say where their value comes from, once', () => {
+  const ref = { fieldRef: { fieldPath: 'status.phase' } }
+  assert.deepEqual(
+    wrongIn({ env: [{}, { name: 'A', value: 'x', valueFrom: {} }, { name: 'B', valueFrom: ref }] }),
+    [
+      'spec.containers[0].env[0].name: Required value',
+      'spec.containers[0].env[1].valueFrom: Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`',
+      'spec.containers[0].env[2].valueFrom.fieldRef.fieldPath: Invalid value: "status.phase": error converting fieldPath: field label not supported: status.phase',
+    ],
+  )
+})
+
+test('tolerations, spreading and affinity are checked', () => {
+  assert.deepEqual(wrong({ tolerations: [{ operator: 'Equal' }] }), [
+    'spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty, which means "match all values and all keys"',
+  ])
+  assert.deepEqual(
+    wrong({
+      topologySpreadConstraints: [
+        { maxSkew: 0, topologyKey: 'zone', whenUnsatisfiable: 'DoNotSchedule' },
+      ],
+    }),
+    ['spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero'],
+  )
+  const required = 'requiredDuringSchedulingIgnoredDuringExecution'
+  const nodeAffinity = {
+    [required]: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'In' }] }] },
+  }
+  assert.deepEqual(wrong({ affinity: { nodeAffinity } }), [
+    `spec.affinity.nodeAffinity.${required}.nodeSelectorTerms[0].matchExpressions[0].values: Required value: must be specified when \`operator\` is 'In' or 'NotIn'`,
+  ])
+})
+
+test('init containers come first and have no probes', () => {
+  assert.deepEqual(
+    wrong({ initContainers: [container({ readinessProbe: { exec: { command: ['x'] } } })] }),
+    [
+      'spec.initContainers[0].name: Duplicate value: "app"',
+      'spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always',
+    ],
+  )
+})
+
+test('a good pod of many parts has nothing wrong', () => {
+  const spec = {
+    initContainers: [container({ name: 'proxy', restartPolicy: 'Always' })],
+    containers: [
+      container({
+        env: [
+          { name: 'NODE', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName' } } },
+          { name: 'TIER', valueFrom: { fieldRef: { fieldPath: "metadata.labels['tier']" } } },
+          {
+            name: 'CPU',
+            valueFrom: { resourceFieldRef: { resource: 'limits.cpu', divisor: '1m' } },
+          },
+          { name: 'S', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } },
+        ],
+        envFrom: [{ configMapRef: { name: 'c' } }],
+        ports: [{ name: 'http', containerPort: 8080 }],
+        lifecycle: { preStop: { sleep: { seconds: 5 } } },
+        startupProbe: { grpc: { port: 9000 } },
+        volumeMounts: [{ name: 'data', mountPath: '/data', subPath: 'a/b' }],
+        securityContext: { runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+      }),
+    ],
+    volumes: [
+      {
+        name: 'data',
+        ephemeral: {
+          volumeClaimTemplate: {
+            spec: {
+              accessModes: ['ReadWriteOnce'],
+              resources: { requests: { storage: '1Gi' } },
+            },
+          },
+        },
+      },
+    ],
+    tolerations: [{ key: 'a', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 5 }],
+    dnsPolicy: 'None',
+    dnsConfig: { nameservers: ['10.0.0.1'], searches: ['a.b'] },
+    hostAliases: [{ ip: '127.0.0.1', hostnames: ['foo.local'] }],
+  }
+  assert.deepEqual(wrong(spec), [])
+})
+
+test('a running pod changes its image, and nothing else of its containers', () => {
+  const old = pod()
+  assert.deepEqual(
+    pods.updateErrors(pod({ containers: [container({ image: 'nginx:1.28' })] }), old),
+    [],
+  )
+  const [message = ''] = pods.updateErrors(
+    pod({ containers: [container({ command: ['x'] })] }),
+    old,
+  )
+  assert.match(
+    message,
+    /^spec: Forbidden: pod updates may not change fields other than `spec\.containers\[\*\]\.image`,`spec\.initContainers\[\*\]\.image`,`spec\.activeDeadlineSeconds`,`spec\.tolerations` \(only additions to existing tolerations\),`spec\.terminationGracePeriodSeconds` \(allow it to be set to 1 if it was previously negative\)\n/,
+  )
+  assert.match(message, /spec\.containers\[0\]\.command/)
+  assert.deepEqual(pods.updateErrors(pod({ containers: [container(), container()] }), old), [
+    'spec.containers: Forbidden: pod updates may not add or remove containers',
+  ])
+})
+
+test('tolerations are only added, deadlines only shortened', () => {
+  const toleration = { key: 'a', operator: 'Exists' }
+  assert.deepEqual(pods.updateErrors(pod({ tolerations: [toleration] }), pod()), [])
+  assert.deepEqual(pods.updateErrors(pod(), pod({ tolerations: [toleration] })), [
+    'spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds',
+  ])
+  assert.deepEqual(
+    pods.updateErrors(pod({ activeDeadlineSeconds: 20 }), pod({ activeDeadlineSeconds: 10 })),
+    ['spec.activeDeadlineSeconds: Invalid value: 20: must be less than or equal to previous value'],
+  )
+})
+
+test('gates are removed, and none is added', () => {
+  const gated = pod({ schedulingGates: [{ name: 'a' }, { name: 'b' }] })
+  assert.deepEqual(pods.updateErrors(pod({ schedulingGates: [{ name: 'b' }] }), gated), [])
+  assert.deepEqual(pods.updateErrors(gated, pod({ schedulingGates: [{ name: 'a' }] })), [
+    "spec.schedulingGates[1]: Forbidden: only deletion is allowed, but found new scheduling gate 'b'",
+  ])
+  const narrow = pod({ schedulingGates: [{ name: 'a' }, { name: 'b' }], nodeSelector: { z: '1' } })
+  assert.deepEqual(pods.updateErrors(narrow, gated), [])
+  assert.equal(pods.updateErrors(gated, narrow).length, 1)
+})
+
+test('a new pod is pending, in the class its resources say', () => {
+  const statusOf = (spec: Part) =>
+    pods.created(pod(spec, { status: { phase: 'Running' } }))['status']
+  assert.deepEqual(statusOf({}), { phase: 'Pending', qosClass: 'BestEffort' })
+  const resources = { limits: { cpu: '1', memory: '1Gi' } }
+  assert.deepEqual(statusOf({ containers: [container({ resources })] }), {
+    phase: 'Pending',
+    qosClass: 'Guaranteed',
+  })
+  assert.deepEqual(
+    statusOf({ containers: [container({ resources: { requests: { cpu: '1' } } })] }),
+    { phase: 'Pending', qosClass: 'Burstable' },
+  )
+})
+
+test('ephemeral containers are for pods that exist', () => {
+  const spec = { ephemeralContainers: [container({ name: 'debug' })] }
+  assert.equal(
+    refusal(() => pods.created(pod(spec))),
+    'Pod "x" is invalid: spec.ephemeralContainers: Forbidden: cannot be set on create',
+  )
+  const added = pods.updated(pod({ ...spec, nodeName: 'other' }), pod(), 'ephemeralcontainers')
+  assert.equal((added['spec'] as Part)['nodeName'], undefined)
+  assert.equal(((added['spec'] as Part)['ephemeralContainers'] as Part[]).length, 1)
+  assert.deepEqual(pods.updateErrors(pod(), pod(spec), 'ephemeralcontainers'), [
+    'spec.ephemeralContainers: Forbidden: existing ephemeral containers "debug" may not be removed',
+  ])
+})
+
+test('the status endpoint leaves the spec, and the other one the status', () => {
+  const old = pod({}, { status: { phase: 'Pending', qosClass: 'BestEffort' } })
+  const asked = pod({ nodeName: 'n2' }, { status: { phase: 'Running' } })
+  const byStatus = pods.updated(asked, old, 'status')
+  assert.equal((byStatus['spec'] as Part)['nodeName'], undefined)
+  assert.deepEqual(byStatus['status'], { phase: 'Running', qosClass: 'BestEffort' })
+  assert.deepEqual(pods.updated(asked, old)['status'], { phase: 'Pending', qosClass: 'BestEffort' })
+})
+
+test('a pod that does not run is not waited for', () => {
+  const grace = (spec: Part, phase: string, requested?: number) =>
+    pods.definition.graceSeconds(
+      pods.defaulted(pod(spec, { status: { phase } })) as never,
+      requested,
+    )
+  assert.equal(grace({}, 'Pending'), 0)
+  assert.equal(grace({ nodeName: 'n' }, 'Running'), 30)
+  assert.equal(grace({ nodeName: 'n' }, 'Running', 5), 5)
+  assert.equal(grace({ nodeName: 'n' }, 'Running', -3), 1)
+  assert.equal(grace({ nodeName: 'n' }, 'Succeeded'), 0)
+})
+
+const running = { running: { startedAt: '2026-01-02T03:00:00Z' } }
+const state = (name: string, over: Part = {}): Part => ({
+  name,
+  ready: false,
+  restartCount: 0,
+  image: 'i',
+  imageID: '',
+  ...over,
+})
+
+test('one word says how a pod is', () => {
+  const deletionTimestamp = '2026-01-02T03:04:00Z'
+  const two = { containers: [container(), container({ name: 'b' })] }
+  const init = { ...two, initContainers: [container({ name: 'i0' }), container({ name: 'i1' })] }
+  const sidecar = { ...two, initContainers: [container({ name: 's', restartPolicy: 'Always' })] }
+  const waiting = (reason: string) => ({ state: { waiting: { reason } } })
+  const done = { state: { terminated: { exitCode: 0, reason: 'Completed' } } }
+  const cases: readonly (readonly [string, string, Part, Part, Part?])[] = [
+    ['Pending', '0/2', two, { phase: 'Pending' }],
+    [
+      'Running',
+      '1/2',
+      two,
+      {
+        phase: 'Running',
+        containerStatuses: [
+          state('app', { state: running, ready: true }),
+          state('b', { state: running }),
+        ],
+      },
+    ],
+    [
+      'CrashLoopBackOff',
+      '0/2',
+      two,
+      { phase: 'Running', containerStatuses: [state('app', waiting('CrashLoopBackOff'))] },
+    ],
+    ['Completed', '0/2', two, { phase: 'Succeeded', containerStatuses: [state('app', done)] }],
+    [
+      'NotReady',
+      '1/2',
+      two,
+      {
+        phase: 'Running',
+        containerStatuses: [state('app', done), state('b', { state: running, ready: true })],
+      },
+    ],
+    [
+      'ExitCode:3',
+      '0/2',
+      two,
+      {
+        phase: 'Failed',
+        containerStatuses: [state('app', { state: { terminated: { exitCode: 3 } } })],
+      },
+    ],
+    [
+      'Signal:9',
+      '0/2',
+      two,
+      {
+        phase: 'Failed',
+        containerStatuses: [state('app', { state: { terminated: { exitCode: 137, signal: 9 } } })],
+      },
+    ],
+    [
+      'Init:1/2',
+      '0/2',
+      init,
+      {
+        phase: 'Pending',
+        initContainerStatuses: [state('i0', done), state('i1', { state: running })],
+      },
+    ],
+    [
+      'Init:Error',
+      '0/2',
+      init,
+      {
+        phase: 'Pending',
+        initContainerStatuses: [
+          state('i0', { state: { terminated: { exitCode: 1, reason: 'Error' } } }),
+        ],
+      },
+    ],
+    [
+      'Init:CrashLoopBackOff',
+      '0/2',
+      init,
+      { phase: 'Pending', initContainerStatuses: [state('i0', waiting('CrashLoopBackOff'))] },
+    ],
+    [
+      'PodInitializing',
+      '1/3',
+      sidecar,
+      {
+        phase: 'Pending',
+        initContainerStatuses: [state('s', { state: running, started: true, ready: true })],
+        containerStatuses: [state('app', waiting('PodInitializing'))],
+      },
+    ],
+    [
+      'SchedulingGated',
+      '0/2',
+      two,
+      {
+        phase: 'Pending',
+        conditions: [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated' }],
+      },
+    ],
+    ['Evicted', '0/2', two, { phase: 'Failed', reason: 'Evicted' }],
+    ['Terminating', '0/2', two, { phase: 'Running' }, { deletionTimestamp }],
+    ['Unknown', '0/2', two, { phase: 'Running', reason: 'NodeLost' }, { deletionTimestamp }],
+  ]
+  for (const [word, ready, spec, status, metadata = {}] of cases) {
+    const row = pods.row(pod(spec, { status, metadata }))
+    assert.deepEqual([row['Status'], row['Ready']], [word, ready], word)
+  }
+})
+
+test('a row tells of restarts, age and place', () => {
+  const row = pods.row(
+    pod(
+      { nodeName: 'n1', readinessGates: [{ conditionType: 'a/b' }] },
+      {
+        metadata: { creationTimestamp: '2026-01-02T00:04:05Z' },
+        status: {
+          phase: 'Running',
+          podIPs: [{ ip: '10.0.0.7' }],
+          conditions: [{ type: 'a/b', status: 'True' }],
+          containerStatuses: [
+            state('app', {
+              restartCount: 3,
+              state: running,
+              ready: true,
+              lastState: {
+                terminated: {
+                  exitCode: 1,
+                  finishedAt: new Date(NOW.getTime() - 300_000).toISOString(),
+                },
+              },
+            }),
+          ],
+        },
+      },
+    ),
+  )
+  assert.deepEqual(row, {
+    Name: 'x',
+    Ready: '1/1',
+    Status: 'Running',
+    Restarts: '3 (5m ago)',
+    Age: '3h',
+    IP: '10.0.0.7',
+    Node: 'n1',
+    'Nominated Node': '<none>',
+    'Readiness Gates': '1/1',
+  })
+})
+
+test('a variable that hides another one is warned of', () => {
+  const env = [
+    { name: 'A', value: '1' },
+    { name: 'A', value: '2' },
+  ]
+  const object = pods.defaulted(pod({ containers: [container({ env })] }))
+  assert.deepEqual(pods.definition.warnings(object, undefined), [
+    'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+  ])
+})
