@@ -310,6 +310,15 @@ test('warn level warns on workloads, and raising a namespace names the pods that
   assert.deepEqual(warnings, [
     'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true)',
   ])
+  made.read.put(namespaces, {
+    metadata: { name: 'shop', labels: { 'pod-security.kubernetes.io/enforce': 'baseline' } },
+  })
+  await admit(
+    made,
+    { metadata: { name: 'd' }, spec: { template } },
+    { resource: 'deployments.apps', warnings },
+  )
+  assert.equal(warnings.length, 2)
   for (const name of ['x', 'y'])
     made.read.put(pods, {
       metadata: { name, namespace: 'shop' },

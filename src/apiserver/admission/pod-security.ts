@@ -54,9 +54,14 @@ export function podSecurity(
       const { policy } = parsePolicy(labels, mode, fallback)
       return policy
     }
+    const enforce = of('enforce', defaults.enforce ?? PRIVILEGED)
     return {
-      enforce: of('enforce', defaults.enforce ?? PRIVILEGED),
-      warn: of('warn', defaults.warn ?? PRIVILEGED),
+      enforce,
+      // Who states only what is enforced is warned of it where it is not enforced yet: on what makes pods.
+      warn: of(
+        'warn',
+        labels[`${LABEL}enforce`] === undefined ? (defaults.warn ?? PRIVILEGED) : enforce,
+      ),
     }
   }
 
@@ -106,15 +111,7 @@ export function podSecurity(
     const template = at(request.object, path) as PodTemplateSpec | undefined
     if (template?.spec === undefined || isExempt(request, template.spec)) return
     const labels = read.get(namespaces, '', request.namespace)?.metadata.labels
-    const { warn, enforce } = policiesOf(labels)
-    // Those who state only what is enforced are warned of it here too: the pods will be refused.
-    const stated = labels?.[`${LABEL}warn`] !== undefined || defaults.warn !== undefined
-    warnOf(
-      request,
-      stated ? warn : { ...PRIVILEGED, version: enforce.version },
-      template.metadata,
-      template.spec,
-    )
+    warnOf(request, policiesOf(labels).warn, template.metadata, template.spec)
   }
 
   const isExempt = (request: AdmissionRequest, spec: PodSpec | undefined): boolean =>

@@ -70,16 +70,24 @@ export function readFrames<T>(socket: Duplex, reader: FrameReader<T>): void {
 /** Writes, and waits when the other side does not take it. What is written to a closed socket is lost. */
 export function writeOut(socket: Duplex, bytes: Uint8Array): void | Promise<void> {
   if (socket.destroyed || socket.writableEnded || socket.write(bytes)) return undefined
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.removeListener('drain', done)
-      socket.removeListener('close', done)
-      resolve()
-    }
-    socket.on('drain', done)
-    socket.on('close', done)
-  })
+  // All who wait for one socket share one wait.
+  let wait = draining.get(socket)
+  if (wait === undefined) {
+    wait = new Promise((resolve) => {
+      const done = (): void => {
+        draining.delete(socket)
+        socket.removeListener('drain', done)
+        socket.removeListener('close', done)
+        resolve()
+      }
+      socket.on('drain', done)
+      socket.on('close', done)
+    })
+    draining.set(socket, wait)
+  }
+  return wait
 }
+const draining = new WeakMap<Duplex, Promise<void>>()
 
 /** Calls a stream's callback when the work is done. */
 export async function thenCall(

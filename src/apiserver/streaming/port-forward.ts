@@ -92,8 +92,9 @@ async function forwardOne(
   if (failure === undefined) error.end()
   else error.end(failure)
   if (!data.writableEnded) data.end()
-  // A client that still sends is told that nobody listens any more.
-  if (!data.readableEnded) data.destroy()
+  // What the client still sends is dropped. A reset would make it forget what it has not read yet.
+  data.unpipe()
+  data.resume()
 }
 
 const isPort = (port: number): boolean => Number.isInteger(port) && port > 0 && port < 65536
