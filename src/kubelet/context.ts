@@ -71,6 +71,7 @@ export interface KubeletContext {
   runtimeHandler(pod: Pod): Promise<string>
   /** Events of this container or sandbox are the agent's. */
   own(id: string, agent: PodAgent): void
+  disown(id: string): void
   /** The pod is cleaned up: its object can go. */
   release(agent: PodAgent): Promise<void>
 }

@@ -332,6 +332,7 @@ export class KubeletCore {
         return found.handler
       },
       own: (id, agent) => this.#owners.set(id, agent),
+      disown: (id) => this.#owners.delete(id),
       release: (agent) => this.#release(agent),
     }
   }

@@ -124,7 +124,10 @@ test('limits and times cut the log', async () => {
 
 test('a long log is read whole, across pieces', async () => {
   const { logFiles, append } = memoryFiles()
-  const lines = Array.from({ length: 5000 }, (_, index) => `line ${index} ${'x'.repeat(index % 90)}`)
+  const lines = Array.from(
+    { length: 5000 },
+    (_, index) => `line ${index} ${'x'.repeat(index % 90)}`,
+  )
   append(PATH, lines.map((text) => line(text)).join(''))
   assert.equal(await read(logFiles), `${lines.join('\n')}\n`)
   assert.equal(await read(logFiles, { tailLines: 3000 }), `${lines.slice(2000).join('\n')}\n`)
@@ -142,11 +145,7 @@ test('a follower sees what is written later, also across a rotation, and ends wi
   const { promise: end, resolve } = Promise.withResolvers<void>()
   let running = true
   append(PATH, line('a'))
-  const text = read(
-    logFiles,
-    { follow: true },
-    { isRunning: () => running, ended: () => end },
-  )
+  const text = read(logFiles, { follow: true }, { isRunning: () => running, ended: () => end })
   const pause = () => new Promise((done) => setImmediate(done))
   await pause()
   append(PATH, line('b'))

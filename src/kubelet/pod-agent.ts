@@ -250,11 +250,13 @@ export class PodAgent implements StartedPod {
 
   setContainer(container: PodContainer): void {
     const others = this.runtime.containers.filter(({ id }) => id !== container.id)
+    this.context.own(container.id, this)
     this.runtime = { ...this.runtime, containers: [...others, container].toSorted(byAge) }
   }
 
   dropContainer(id: string): void {
     const containers = this.runtime.containers.filter((container) => container.id !== id)
+    this.context.disown(id)
     this.runtime = { ...this.runtime, containers }
   }
 
@@ -568,6 +570,7 @@ export class PodAgent implements StartedPod {
       if (id === current?.id || state === 'ready' || used.has(id)) continue
       try {
         await this.context.runtime.removePodSandbox(id)
+        this.context.disown(id)
         this.runtime = {
           ...this.runtime,
           sandboxes: this.runtime.sandboxes.filter((sandbox) => sandbox.id !== id),

@@ -148,9 +148,13 @@ export function busyboxImage(busybox: Busybox, architecture: Architecture): Buil
 }
 
 /** A web server whose answer names the replica and its version: what the demo application runs. */
-export function demoImage(busybox: Busybox, architecture: Architecture): BuiltImage {
+export function demoImage(
+  busybox: Busybox,
+  architecture: Architecture,
+  name = DEMO_IMAGE,
+): BuiltImage {
   return buildImage({
-    name: DEMO_IMAGE,
+    name,
     architecture,
     layers: [
       busyboxLayer(busybox),
@@ -211,7 +215,8 @@ export function isStaticProgram(program: Uint8Array): boolean {
   return true
 }
 
-function busyboxLayer({ program, applets }: Busybox): readonly LayerEntry[] {
+/** The files of a small userland. */
+export function busyboxLayer({ program, applets }: Busybox): readonly LayerEntry[] {
   const folders = [
     'bin',
     'sbin',

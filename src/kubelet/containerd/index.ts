@@ -8,6 +8,7 @@ export { checkHost, findTool, type HostProblem } from './host.ts'
 export {
   BUSYBOX_IMAGE,
   busyboxImage,
+  busyboxLayer,
   DEMO_IMAGE,
   demoImage,
   type Busybox,

@@ -125,59 +125,63 @@ test('a container runs, has an address and a log, and its end is told', { skip }
   await listening
 })
 
-test('exec gives output and exit code, takes input to its end, and has a terminal', { skip }, async () => {
-  const { runtime } = host
-  const { id } = await startPod('two', ['sleep', '300'])
-  const sync = await runtime.execSync(id, ['sh', '-c', 'echo out; echo err >&2; exit 3'], 5)
-  assert.deepEqual(
-    [sync.exitCode, Buffer.from(sync.stdout).toString(), Buffer.from(sync.stderr).toString()],
-    [3, 'out\n', 'err\n'],
-  )
-  await assert.rejects(runtime.execSync(id, ['sleep', '10'], 1), { code: 'deadline' })
+test(
+  'exec gives output and exit code, takes input to its end, and has a terminal',
+  { skip },
+  async () => {
+    const { runtime } = host
+    const { id } = await startPod('two', ['sleep', '300'])
+    const sync = await runtime.execSync(id, ['sh', '-c', 'echo out; echo err >&2; exit 3'], 5)
+    assert.deepEqual(
+      [sync.exitCode, Buffer.from(sync.stdout).toString(), Buffer.from(sync.stderr).toString()],
+      [3, 'out\n', 'err\n'],
+    )
+    await assert.rejects(runtime.execSync(id, ['sleep', '10'], 1), { code: 'deadline' })
 
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const both = [textOf(stdout), textOf(stderr)]
-  const result = await runtime.exec(
-    id,
-    { command: ['sh', '-c', 'echo a; echo b >&2; exit 5'], tty: false },
-    { stdout, stderr },
-    signal(),
-  )
-  stdout.end()
-  stderr.end()
-  assert.equal(result.exitCode, 5)
-  assert.deepEqual(await Promise.all(both), ['a\n', 'b\n'])
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const both = [textOf(stdout), textOf(stderr)]
+    const result = await runtime.exec(
+      id,
+      { command: ['sh', '-c', 'echo a; echo b >&2; exit 5'], tty: false },
+      { stdout, stderr },
+      signal(),
+    )
+    stdout.end()
+    stderr.end()
+    assert.equal(result.exitCode, 5)
+    assert.deepEqual(await Promise.all(both), ['a\n', 'b\n'])
 
-  // The process ends because its input does.
-  const stdin = new PassThrough()
-  const echo = new PassThrough()
-  const echoed = textOf(echo)
-  const big = 'x'.repeat(1_000_000)
-  stdin.end(big)
-  const cat = await runtime.exec(
-    id,
-    { command: ['sh', '-c', 'cat; echo done'], tty: false },
-    { stdin, stdout: echo },
-    signal(),
-  )
-  echo.end()
-  assert.equal(cat.exitCode, 0)
-  assert.equal(await echoed, `${big}done\n`)
+    // The process ends because its input does.
+    const stdin = new PassThrough()
+    const echo = new PassThrough()
+    const echoed = textOf(echo)
+    const big = 'x'.repeat(1_000_000)
+    stdin.end(big)
+    const cat = await runtime.exec(
+      id,
+      { command: ['sh', '-c', 'cat; echo done'], tty: false },
+      { stdin, stdout: echo },
+      signal(),
+    )
+    echo.end()
+    assert.equal(cat.exitCode, 0)
+    assert.equal(await echoed, `${big}done\n`)
 
-  const screen = new PassThrough()
-  const shown = textOf(screen)
-  async function* sizes() {
-    yield { width: 123, height: 45 }
-  }
-  await runtime.exec(
-    id,
-    { command: ['sh', '-c', 'sleep 0.3; stty size'], tty: true },
-    { stdout: screen, resize: sizes() },
-    signal(),
-  )
-  screen.end()
-  assert.match(await shown, /45 123/)
-})
+    const screen = new PassThrough()
+    const shown = textOf(screen)
+    async function* sizes() {
+      yield { width: 123, height: 45 }
+    }
+    await runtime.exec(
+      id,
+      { command: ['sh', '-c', 'sleep 0.3; stty size'], tty: true },
+      { stdout: screen, resize: sizes() },
+      signal(),
+    )
+    screen.end()
+    assert.match(await shown, /45 123/)
+  },
+)
 
 test('attach shows what the container writes', { skip }, async () => {
   const { runtime } = host
@@ -209,16 +213,20 @@ test('a port on localhost only is forwarded, and a silent one refused', { skip }
   await assert.rejects(runtime.portForward(sandbox, 9999, signal()), /refused/)
 })
 
-test('what is gone is gone: status is undefined, stop and removal do nothing', { skip }, async () => {
-  const { runtime } = host
-  const { sandbox, id } = await startPod('five', ['sleep', '300'])
-  await runtime.stopContainer(id, 1)
-  assert.equal((await runtime.containerStatus(id))?.exitCode, 137)
-  await runtime.stopPodSandbox(sandbox)
-  await runtime.removePodSandbox(sandbox)
-  assert.equal(await runtime.containerStatus(id), undefined)
-  assert.equal(await runtime.podSandboxStatus(sandbox), undefined)
-  await runtime.stopContainer(id, 1)
-  await runtime.removeContainer(id)
-  await runtime.removePodSandbox(sandbox)
-})
+test(
+  'what is gone is gone: status is undefined, stop and removal do nothing',
+  { skip },
+  async () => {
+    const { runtime } = host
+    const { sandbox, id } = await startPod('five', ['sleep', '300'])
+    await runtime.stopContainer(id, 1)
+    assert.equal((await runtime.containerStatus(id))?.exitCode, 137)
+    await runtime.stopPodSandbox(sandbox)
+    await runtime.removePodSandbox(sandbox)
+    assert.equal(await runtime.containerStatus(id), undefined)
+    assert.equal(await runtime.podSandboxStatus(sandbox), undefined)
+    await runtime.stopContainer(id, 1)
+    await runtime.removeContainer(id)
+    await runtime.removePodSandbox(sandbox)
+  },
+)

@@ -13,7 +13,8 @@ const plan = (
   probes = healthy,
   counts = new Map<string, number>(),
 ): PodActions => computeActions(target, runtime, probes, counts)
-const started = ({ start }: PodActions) => start.map((each) => `${each.container.name}#${each.attempt}`)
+const started = ({ start }: PodActions) =>
+  start.map((each) => `${each.container.name}#${each.attempt}`)
 const killed = ({ kill }: PodActions) => kill.map((each) => `${each.container.id}:${each.reason}`)
 
 test('a new pod gets a sandbox before anything else', () => {
@@ -128,7 +129,10 @@ test('init containers run again in a new sandbox', () => {
   const runtime = runtimeOf(
     [exited('first', 0), exited('second', 0), exited('app', 137)],
     [
-      sandbox({ id: 'sandbox-1', metadata: { name: 'web', namespace: 'shop', uid: 'uid-1', attempt: 1 } }),
+      sandbox({
+        id: 'sandbox-1',
+        metadata: { name: 'web', namespace: 'shop', uid: 'uid-1', attempt: 1 },
+      }),
       sandbox({ state: 'notReady' }),
     ],
   )
@@ -204,30 +208,42 @@ test('bringing any pod to its wanted state comes to rest, and its attempts only 
   const policy = fc.constantFrom('Always' as const, 'OnFailure' as const, 'Never' as const)
   const state = fc.constantFrom('absent', 'running', 'ok', 'failed')
   fc.assert(
-    fc.property(policy, fc.array(state, { minLength: 3, maxLength: 3 }), (restartPolicy, states) => {
-      const target = pod({
-        restartPolicy,
-        initContainers: [{ name: 'c0', image: 'busybox:1' }],
-        containers: [{ name: 'c1' }, { name: 'c2' }],
-      })
-      let containers = states.flatMap((each, index) => {
-        const name = `c${index}`
-        if (each === 'absent') return []
-        if (each === 'running') return [container(name)]
-        return [exited(name, each === 'ok' ? 0 : 1)]
-      })
-      for (let round = 0; round < 10; round++) {
-        const actions = plan(target, runtimeOf(containers))
-        if (isIdle(actions)) return
-        for (const { container: { name }, attempt, kind } of actions.start) {
-          const last = Math.max(-1, ...containers.filter((c) => c.name === name).map((c) => c.attempt))
-          assert.ok(attempt > last)
-          // Init containers succeed, the others run on.
-          const made = kind === 'init' ? exited(name, 0, { attempt }) : container(name, { attempt })
-          containers = [...containers, made]
+    fc.property(
+      policy,
+      fc.array(state, { minLength: 3, maxLength: 3 }),
+      (restartPolicy, states) => {
+        const target = pod({
+          restartPolicy,
+          initContainers: [{ name: 'c0', image: 'busybox:1' }],
+          containers: [{ name: 'c1' }, { name: 'c2' }],
+        })
+        let containers = states.flatMap((each, index) => {
+          const name = `c${index}`
+          if (each === 'absent') return []
+          if (each === 'running') return [container(name)]
+          return [exited(name, each === 'ok' ? 0 : 1)]
+        })
+        for (let round = 0; round < 10; round++) {
+          const actions = plan(target, runtimeOf(containers))
+          if (isIdle(actions)) return
+          for (const {
+            container: { name },
+            attempt,
+            kind,
+          } of actions.start) {
+            const last = Math.max(
+              -1,
+              ...containers.filter((c) => c.name === name).map((c) => c.attempt),
+            )
+            assert.ok(attempt > last)
+            // Init containers succeed, the others run on.
+            const made =
+              kind === 'init' ? exited(name, 0, { attempt }) : container(name, { attempt })
+            containers = [...containers, made]
+          }
         }
-      }
-      assert.fail('it never comes to rest')
-    }),
+        assert.fail('it never comes to rest')
+      },
+    ),
   )
 })

@@ -104,7 +104,10 @@ test('text without references is not touched by expansion', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
       const plain = text.replaceAll('$', '')
-      assert.equal(expand(plain, () => 'x'), plain)
+      assert.equal(
+        expand(plain, () => 'x'),
+        plain,
+      )
     }),
   )
 })
@@ -113,7 +116,10 @@ test('expanding with nothing known gives the text back, doubled dollars apart', 
   fc.assert(
     fc.property(fc.string(), (text) => {
       const single = text.replaceAll(/\$+/g, '$')
-      assert.equal(expand(single, () => undefined), single)
+      assert.equal(
+        expand(single, () => undefined),
+        single,
+      )
     }),
   )
 })

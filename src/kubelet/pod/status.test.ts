@@ -6,11 +6,7 @@ import { crashMessage } from './crash.ts'
 import { type StatusInput, statusOf } from './status.ts'
 import type { PodRuntime } from './pod-runtime.ts'
 
-const status = (
-  target: Pod,
-  runtime: PodRuntime,
-  more: Partial<StatusInput> = {},
-): PodStatus =>
+const status = (target: Pod, runtime: PodRuntime, more: Partial<StatusInput> = {}): PodStatus =>
   statusOf({
     pod: target,
     runtime,
@@ -54,7 +50,9 @@ test('a running pod is Running and Ready, with addresses, ids and start', () => 
 })
 
 test('a readiness failure takes ready away and leaves the phase', () => {
-  const probed = pod({ containers: [{ name: 'app', readinessProbe: { exec: { command: ['x'] } } }] })
+  const probed = pod({
+    containers: [{ name: 'app', readinessProbe: { exec: { command: ['x'] } } }],
+  })
   const result = status(probed, runtimeOf([container('app')]), { readiness: () => 'failure' })
   assert.equal(result.phase, 'Running')
   assert.equal(condition(result, 'Ready')?.status, 'False')

@@ -1,0 +1,422 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type VirtualEnv, virtualEnv } from '#base'
+import { type Pod, configMaps, leases, nodes, pods } from '#api'
+import { SIMULATION, simulatedRuntime } from './simulated.ts'
+import { type PodOptions, pod } from './testing/pods.ts'
+import { type TestNode, startTestNode } from './testing/node.ts'
+import type { KubeletSettings } from './kubelet.ts'
+
+interface World {
+  readonly env: VirtualEnv
+  readonly node: TestNode
+}
+
+async function world(config: Partial<KubeletSettings> = {}): Promise<World> {
+  const env = virtualEnv()
+  const node = await startTestNode(env, simulatedRuntime(env), config)
+  await env.advance(500)
+  await node.kubelet.ready
+  return { env, node }
+}
+
+const phase = (target: Pod | undefined) => target?.status?.phase
+const condition = (target: Pod | undefined, type: string) =>
+  target?.status?.conditions?.find((each) => each.type === type)
+const first = (target: Pod | undefined) => target?.status?.containerStatuses?.[0]
+const started = (name: string, options: PodOptions = {}) =>
+  pod({ ...options, metadata: { ...options.metadata, name } })
+
+test('the node registers, is Ready, has its capacity, and renews its lease', async () => {
+  const { env, node } = await world({ reserved: { cpu: '200m', memory: '256Mi' } })
+  const n1 = node.api.store.get(nodes, { name: 'n1' })
+  assert.equal(n1?.status?.conditions?.find(({ type }) => type === 'Ready')?.status, 'True')
+  assert.equal(n1?.status?.capacity?.['cpu'], '4')
+  assert.equal(n1?.status?.allocatable?.['cpu'], '3800m')
+  assert.equal(n1?.metadata.labels?.['kubernetes.io/hostname'], 'n1')
+  const renewed = () =>
+    node.api.store.get(leases, { namespace: 'kube-node-lease', name: 'n1' })?.spec?.renewTime
+  const before = renewed()
+  await env.advance(10_000)
+  assert.notEqual(renewed(), before)
+  await node.stop()
+})
+
+test('heartbeats leave the node object alone when nothing has changed', async () => {
+  const { env, node } = await world()
+  await env.advance(1000)
+  const version = () => node.api.store.get(nodes, { name: 'n1' })?.metadata.resourceVersion
+  const before = version()
+  await env.advance(60_000)
+  assert.equal(version(), before)
+  await env.advance(300_000)
+  assert.notEqual(version(), before)
+  await node.stop()
+})
+
+test('extended resources that others put on the node stay', async () => {
+  const { env, node } = await world()
+  node.api.store.patch(
+    nodes,
+    { name: 'n1' },
+    {
+      contentType: 'application/merge-patch+json',
+      patch: {
+        status: { capacity: { 'example.com/gpu': '2' }, allocatable: { 'example.com/gpu': '2' } },
+      },
+      subresource: 'status',
+    },
+  )
+  await env.advance(600_000)
+  assert.equal(
+    node.api.store.get(nodes, { name: 'n1' })?.status?.capacity?.['example.com/gpu'],
+    '2',
+  )
+  await node.stop()
+})
+
+test('a pod runs: image, sandbox, container, status, events', async () => {
+  const { env, node } = await world()
+  node.create(started('web'))
+  await env.advance(200)
+  const web = node.get('web')
+  assert.equal(phase(web), 'Running')
+  assert.equal(condition(web, 'Ready')?.status, 'True')
+  assert.match(web?.status?.podIP ?? '', /^10\.244\.0\.\d+$/)
+  assert.match(first(web)?.containerID ?? '', /^navarch-simulated:\/\//)
+  const reasons = node.events('web').map((text) => text.split(':')[0])
+  assert.deepEqual(reasons, ['Pulling', 'Pulled', 'Created', 'Started'])
+  await node.stop()
+})
+
+test('an image that does not exist shows ErrImagePull, then ImagePullBackOff and its cause', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { containers: [{ name: 'app', image: 'nonexistent:1' }] }))
+  await env.advance(500)
+  assert.equal(first(node.get('web'))?.state?.waiting?.reason, 'ErrImagePull')
+  await env.advance(3000)
+  const waiting = first(node.get('web'))?.state?.waiting
+  assert.equal(waiting?.reason, 'ImagePullBackOff')
+  assert.match(
+    waiting?.message ?? '',
+    /Back-off pulling image "nonexistent:1": ErrImagePull: .*not found/,
+  )
+  assert.equal(phase(node.get('web')), 'Pending')
+  const pulls = () => node.events('web').filter((text) => text.startsWith('Pulling')).length
+  assert.equal(pulls(), 1)
+  await node.stop()
+})
+
+test('a container that ends is restarted at once, and then ever later', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      metadata: { annotations: { [SIMULATION.runSeconds]: '1', [SIMULATION.exitCode]: '3' } },
+    }),
+  )
+  await env.advance(1500)
+  assert.equal(first(node.get('web'))?.restartCount, 1)
+  await env.advance(1500)
+  const app = first(node.get('web'))
+  assert.equal(app?.state?.waiting?.reason, 'CrashLoopBackOff')
+  assert.match(app?.state?.waiting?.message ?? '', /^back-off 10s restarting failed container=app/)
+  assert.equal(app?.lastState?.terminated?.exitCode, 3)
+  await env.advance(10_000)
+  assert.equal(first(node.get('web'))?.restartCount, 2)
+  await env.advance(21_000)
+  assert.equal(first(node.get('web'))?.restartCount, 3)
+  assert.match(
+    node.events('web').join('\n'),
+    /BackOff: Back-off restarting failed container app in pod web_shop/,
+  )
+  await node.stop()
+})
+
+test('a job ends Succeeded, or Failed, and stays for its logs until it is deleted', async () => {
+  const { env, node } = await world()
+  for (const [name, code] of [
+    ['good', '0'],
+    ['bad', '1'],
+  ] as const) {
+    node.create(
+      started(name, {
+        restartPolicy: 'Never',
+        metadata: { annotations: { [SIMULATION.runSeconds]: '1', [SIMULATION.exitCode]: code } },
+      }),
+    )
+  }
+  await env.advance(3000)
+  assert.equal(phase(node.get('good')), 'Succeeded')
+  assert.equal(phase(node.get('bad')), 'Failed')
+  assert.equal(first(node.get('bad'))?.state?.terminated?.exitCode, 1)
+  const log = await node.kubelet.nodeApi.logs(
+    { namespace: 'shop', pod: 'good' },
+    { container: 'app' },
+    new AbortController().signal,
+  )
+  let text = ''
+  for await (const chunk of log) text += Buffer.from(chunk).toString()
+  assert.match(text, /started \(simulated\)/)
+  node.remove('good')
+  await env.advance(1000)
+  assert.equal(node.get('good'), undefined)
+  await node.stop()
+})
+
+test('a deleted pod is told, waited for, and only then gone', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { metadata: { annotations: { [SIMULATION.stopSeconds]: '5' } } }))
+  await env.advance(500)
+  node.remove('web')
+  await env.advance(4000)
+  assert.equal(phase(node.get('web')), 'Running')
+  assert.notEqual(node.get('web')?.metadata.deletionTimestamp, undefined)
+  await env.advance(2000)
+  assert.equal(node.get('web'), undefined)
+  assert.match(node.events('web').join('\n'), /Killing: Stopping container app/)
+  await node.stop()
+})
+
+test('what ignores SIGTERM is killed when its grace is over, and a shorter grace counts at once', async () => {
+  const { env, node } = await world()
+  const slow = { metadata: { annotations: { [SIMULATION.stopSeconds]: '1000' } } }
+  node.create(started('one', slow))
+  node.create(started('two', slow))
+  await env.advance(500)
+  node.remove('one', 10)
+  node.remove('two', 100)
+  await env.advance(5000)
+  node.remove('two', 1)
+  await env.advance(2000)
+  assert.equal(node.get('two'), undefined)
+  assert.notEqual(node.get('one'), undefined)
+  await env.advance(4000)
+  assert.equal(node.get('one'), undefined)
+  await node.stop()
+})
+
+test('a pod is told to stop only after nobody sends to it any more', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const { env, node } = await world({ drained: () => promise })
+  node.create(started('web'))
+  await env.advance(500)
+  node.remove('web')
+  await env.advance(3000)
+  assert.ok(first(node.get('web'))?.state?.running, 'it still runs')
+  resolve()
+  await env.advance(100)
+  assert.equal(node.get('web'), undefined)
+  await node.stop()
+})
+
+test('a proxy that never answers holds a pod up for ten seconds at most', async () => {
+  const { env, node } = await world({ drained: () => new Promise(() => {}) })
+  node.create(started('web'))
+  await env.advance(500)
+  node.remove('web')
+  await env.advance(9000)
+  assert.notEqual(node.get('web'), undefined)
+  await env.advance(2000)
+  assert.equal(node.get('web'), undefined)
+  await node.stop()
+})
+
+test('a pod waits for a missing config map, says so, and goes on when it comes', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      volumes: [{ name: 'cfg', configMap: { name: 'settings' } }],
+      containers: [{ name: 'app', volumeMounts: [{ name: 'cfg', mountPath: '/etc/app' }] }],
+    }),
+  )
+  await env.advance(3000)
+  assert.equal(phase(node.get('web')), 'Pending')
+  assert.equal(condition(node.get('web'), 'PodReadyToStartContainers')?.status, 'False')
+  assert.match(
+    node.events('web').join('\n'),
+    /FailedMount: MountVolume.SetUp failed for volume "cfg" : configmap "settings" not found/,
+  )
+  node.api.store.create(configMaps, { metadata: { name: 'settings', namespace: 'shop' }, data: {} })
+  await env.advance(300)
+  assert.equal(phase(node.get('web')), 'Running')
+  await node.stop()
+})
+
+test('a variable from nowhere is a CreateContainerConfigError until it is somewhere', async () => {
+  const { env, node } = await world()
+  const env1 = [
+    { name: 'A', valueFrom: { configMapKeyRef: { name: 'settings', key: 'a' } } },
+  ] as const
+  node.create(started('web', { containers: [{ name: 'app', env: env1 }] }))
+  await env.advance(1000)
+  const waiting = first(node.get('web'))?.state?.waiting
+  assert.deepEqual(waiting, {
+    reason: 'CreateContainerConfigError',
+    message: 'configmap "settings" not found',
+  })
+  node.api.store.create(configMaps, {
+    metadata: { name: 'settings', namespace: 'shop' },
+    data: { a: '1' },
+  })
+  await env.advance(300)
+  assert.equal(phase(node.get('web')), 'Running')
+  await node.stop()
+})
+
+test('probes: a failing readiness takes Ready, a failing liveness restarts', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      containers: [
+        { name: 'a', readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } },
+        {
+          name: 'b',
+          livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 2 },
+        },
+      ],
+    }),
+  )
+  await env.advance(500)
+  assert.equal(phase(node.get('web')), 'Running')
+  assert.equal(condition(node.get('web'), 'Ready')?.message, 'containers with unready status: [a]')
+  await env.advance(2000)
+  assert.equal(node.get('web')?.status?.containerStatuses?.[1]?.restartCount, 1)
+  const text = node.events('web').join('\n')
+  assert.match(text, /Unhealthy: Readiness probe failed/)
+  assert.match(text, /Killing: Container b failed liveness probe, will be restarted/)
+  await node.stop()
+})
+
+test('a startup probe holds the others back until it succeeds', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      containers: [
+        {
+          name: 'app',
+          startupProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 5 },
+          livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1 },
+        },
+      ],
+    }),
+  )
+  await env.advance(3000)
+  assert.equal(first(node.get('web'))?.started, false)
+  assert.equal(first(node.get('web'))?.restartCount, 0)
+  await env.advance(3000)
+  assert.match(node.events('web').join('\n'), /failed startup probe, will be restarted/)
+  await node.stop()
+})
+
+test('a pod that may run for two seconds fails after them', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { activeDeadlineSeconds: 2 }))
+  await env.advance(1000)
+  assert.equal(phase(node.get('web')), 'Running')
+  await env.advance(2000)
+  assert.equal(phase(node.get('web')), 'Failed')
+  assert.equal(node.get('web')?.status?.reason, 'DeadlineExceeded')
+  await node.stop()
+})
+
+test('a pod that does not fit is rejected, with the words of Kubernetes', async () => {
+  const { env, node } = await world()
+  const ports = [{ containerPort: 80, hostPort: 8080 }]
+  node.create(started('one', { containers: [{ name: 'app', ports }] }))
+  await env.advance(500)
+  node.create(started('two', { containers: [{ name: 'app', ports }] }))
+  node.create(
+    started('three', { containers: [{ name: 'app', resources: { requests: { cpu: '64' } } }] }),
+  )
+  await env.advance(500)
+  assert.equal(phase(node.get('one')), 'Running')
+  assert.deepEqual(
+    [phase(node.get('two')), node.get('two')?.status?.reason],
+    ['Failed', 'NodePorts'],
+  )
+  assert.equal(node.get('three')?.status?.reason, 'OutOfcpu')
+  await node.stop()
+})
+
+test('a new kubelet finds what runs, and restarts nothing', async () => {
+  const env = virtualEnv()
+  const runtime = simulatedRuntime(env)
+  const before = await startTestNode(env, runtime)
+  await env.advance(500)
+  before.create(started('web'))
+  before.create(started('gone'))
+  await env.advance(500)
+  const id = first(before.get('web'))?.containerID
+  await before.stop()
+  before.api.store.delete(pods, { namespace: 'shop', name: 'gone' }, { gracePeriodSeconds: 0 })
+  const again = await startTestNode(env, runtime, {}, { api: before.api })
+  await env.advance(1000)
+  assert.equal(first(again.get('web'))?.containerID, id)
+  assert.equal(first(again.get('web'))?.restartCount, 0)
+  assert.equal((await runtime.listPodSandboxes()).length, 1, 'what is gone from the API is ended')
+  await again.stop()
+})
+
+test('an ephemeral container joins a running pod', async () => {
+  const { env, node } = await world()
+  node.create(started('web'))
+  await env.advance(500)
+  const web = node.get('web')
+  assert.ok(web)
+  node.api.store.update(
+    pods,
+    { ...web, spec: { ...web.spec, ephemeralContainers: [{ name: 'debug', image: 'busybox:1' }] } },
+    'ephemeralcontainers',
+  )
+  await env.advance(500)
+  const [debug] = node.get('web')?.status?.ephemeralContainerStatuses ?? []
+  assert.ok(debug?.state?.running)
+  await node.stop()
+})
+
+test('init containers and sidecars: in order at the start, sidecars last at the end', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      restartPolicy: 'Never',
+      initContainers: [
+        { name: 'proxy', image: 'busybox:1', restartPolicy: 'Always' },
+        { name: 'setup', image: 'busybox:1' },
+      ],
+      metadata: {
+        annotations: {
+          [`${SIMULATION.runSeconds}/setup`]: '1',
+          [`${SIMULATION.runSeconds}/app`]: '2',
+        },
+      },
+    }),
+  )
+  await env.advance(800)
+  assert.equal(
+    condition(node.get('web'), 'Initialized')?.message,
+    'containers with incomplete status: [setup]',
+  )
+  await env.advance(800)
+  assert.equal(phase(node.get('web')), 'Running')
+  await env.advance(3000)
+  assert.equal(phase(node.get('web')), 'Succeeded')
+  const proxy = node.get('web')?.status?.initContainerStatuses?.[0]
+  assert.ok(proxy?.state?.terminated, 'the sidecar has ended with what it served')
+  await node.stop()
+})
+
+test('a hundred pods run within seconds, and idle costs nothing but leases', async () => {
+  const { env, node } = await world()
+  for (let index = 0; index < 100; index++) node.create(started(`web-${index}`))
+  await env.advance(5000)
+  const running = node.api.store.list<Pod>(pods).filter((each) => phase(each) === 'Running')
+  assert.equal(running.length, 100)
+  const before = node.api.requests.length
+  await env.advance(60_000)
+  const writes = node.api.requests.slice(before).filter(({ method }) => method !== 'GET')
+  assert.ok(
+    writes.every(({ path }) => path.includes('/leases/')),
+    writes.map(({ path }) => path).join('\n'),
+  )
+  await node.stop()
+})
