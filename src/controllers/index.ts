@@ -16,7 +16,10 @@ export interface ControllerSettings {
   readonly podCidr: string
 }
 
-export const controllersOf = ({ rootCertificate, podCidr }: ControllerSettings): readonly Controller[] => [
+export const controllersOf = ({
+  rootCertificate,
+  podCidr,
+}: ControllerSettings): readonly Controller[] => [
   serviceAccountController,
   rootCaController(rootCertificate),
   replicaSetController,

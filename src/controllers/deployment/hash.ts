@@ -19,7 +19,7 @@ export function templateHash(
 /** Digits as consonants and digits that cannot form a word. */
 const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789'
 const safe = (digits: string): string =>
-  [...digits].map((c) => ALPHABET[c.charCodeAt(0) % ALPHABET.length]).join('')
+  digits.replaceAll(/./g, (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length] ?? '')
 
 export function withoutHash(template: PodTemplateSpec): PodTemplateSpec {
   const labels = template.metadata?.labels

@@ -1,6 +1,7 @@
 /** The one shape of a controller: what it looks at, and a pure decision. The framework looks and acts. */
 import type { Env } from '#base'
 import {
+  createClient,
   createEventRecorder,
   createWorkQueue,
   type Client,
@@ -9,9 +10,10 @@ import {
   type Informers,
 } from '#client'
 import type { KubeObject, ResourceRef } from '#machinery'
-import { isStatus, keyOf } from '#machinery'
+import { isStatus, keyOf, StatusError } from '#machinery'
 import type { Action, Decision } from './actions.ts'
-import { controllerOf } from './ownership.ts'
+import { createExpectations, type Written } from './expectations.ts'
+import { controllerOf, groupOf } from './ownership.ts'
 
 /** What a controller may look at: the caches of the resources it named. */
 export interface Cache {
@@ -30,6 +32,8 @@ export interface Watch<T extends KubeObject = KubeObject> {
 
 export interface ControllerDefinition<O> {
   readonly name: string
+  /** Whom its events are from. Default `NAME-controller`. */
+  readonly component?: string
   readonly for: ResourceRef
   /** Their controller is of the `for` kind: it is looked at when they change. */
   readonly owns?: readonly ResourceRef[]
@@ -73,18 +77,9 @@ export const watching = <T extends KubeObject>(
 ): Watch => ({ ref, keys }) as unknown as Watch
 
 const OWNER = 'controller'
-const WORKERS = 5
-/** Looks again although its own write has not come back: the watch may have been cut. */
-const PATIENCE_MS = 30_000
-
-interface Expectation {
-  readonly informer: Informer<KubeObject>
-  readonly key: string
-  /** The cache must show this revision or a later one; absent: it must not show the object of this uid. */
-  readonly revision?: number
-  readonly uid: string
-  readonly until: number
-}
+const WORKERS = 16
+/** The name under which upstream's controllers own fields. */
+const FIELD_MANAGER = 'kube-controller-manager'
 
 export function defineController<O>(definition: ControllerDefinition<O>): Controller {
   return { name: definition.name, start: (context) => start(definition, context) }
@@ -96,7 +91,9 @@ function start<O>(
 ): void {
   const { clock } = env
   const log = env.log.for(`controllers`)
-  const recorder = createEventRecorder(client, env, { component: `${definition.name}-controller` })
+  const recorder = createEventRecorder(client, env, {
+    component: definition.component ?? `${definition.name}-controller`,
+  })
   const queue = createWorkQueue({ clock })
   const caches = new Map<string, Informer<KubeObject>>()
   const idOf = (ref: ResourceRef): string => `${ref.group}/${ref.resource}`
@@ -132,7 +129,11 @@ function start<O>(
     informerOf(ref).onChange((object, old) => {
       for (const each of [object, old]) {
         const owner = each === undefined ? undefined : controllerOf(each)
-        if (owner?.kind === definition.for.kind && each !== undefined) {
+        if (
+          each !== undefined &&
+          owner?.kind === definition.for.kind &&
+          groupOf(owner.apiVersion) === definition.for.group
+        ) {
           queue.add(
             definition.for.namespaced
               ? `${each.metadata.namespace ?? ''}/${owner.name}`
@@ -152,28 +153,18 @@ function start<O>(
 
   let synced = false
   const allSynced = (): boolean => synced
-  const expectations = new Map<string, Expectation[]>()
-
-  /** Whether the caches show what this controller itself wrote for the key. */
-  const caughtUp = (key: string): boolean => {
-    const open = (expectations.get(key) ?? []).filter((each) => {
-      if (clock.monotonic() >= each.until) return false
-      const seen = each.informer.get(each.key)
-      if (each.revision === undefined) return seen?.metadata.uid === each.uid
-      return (
-        each.informer.revision < each.revision &&
-        Number(seen?.metadata.resourceVersion ?? 0) < each.revision
-      )
-    })
-    if (open.length === 0) expectations.delete(key)
-    else expectations.set(key, open)
-    return open.length === 0
-  }
+  const expectations = createExpectations({
+    clock,
+    informerOf: (ref) => caches.get(idOf(ref)),
+    wake: (key) => queue.add(key),
+  })
+  for (const informer of caches.values()) informer.onProgress(expectations.progressed)
 
   const work = async (key: string): Promise<void> => {
-    if (!caughtUp(key)) {
-      // The event of its own write brings the key back; this is for the case that it does not come.
-      queue.addAfter(key, 50)
+    const waitMs = expectations.unmet(key)
+    if (waitMs !== undefined) {
+      // The event of its own write brings the key back; this is for the case that it never comes.
+      queue.addAfter(key, waitMs)
       return
     }
     const now = clock.now()
@@ -183,21 +174,11 @@ function start<O>(
     if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs)
     if (actions.length === 0) return
     const revision = main.get(key)?.metadata.resourceVersion ?? ''
-    const mine = client.because(`${definition.name}/${key}@${revision}`)
-    const expect: Expect = (ref, object, state) => {
-      const written = Number(object.metadata.resourceVersion)
-      const informer = caches.get(idOf(ref))
-      if (!Number.isFinite(written) || informer === undefined) return
-      const list = expectations.get(key) ?? []
-      list.push({
-        informer,
-        key: keyOf(object),
-        uid: object.metadata.uid,
-        until: clock.monotonic() + PATIENCE_MS,
-        ...(state === 'gone' ? {} : { revision: written }),
-      })
-      expectations.set(key, list)
-    }
+    const mine = createClient(client.transport, {
+      cause: `${definition.name}/${key}@${revision}`,
+      fieldManager: FIELD_MANAGER,
+    })
+    const expect = expectations.for(key)
     const failures = await perform(mine, recorder, actions, expect)
     if (failures.length > 0) {
       const more = definition.failed?.(observed, failures, now) ?? []
@@ -216,6 +197,10 @@ function start<O>(
     }
     synced = true
     for (const object of main.list()) queue.add(keyOf(object))
+    // What was left behind while nobody looked: an object whose main one is gone.
+    for (const { ref, keys } of definition.watches ?? [])
+      for (const object of informerOf(ref).list())
+        for (const key of keys(object, undefined, cache)) queue.add(key)
     queue.run(work, {
       concurrency: definition.workers ?? WORKERS,
       signal,
@@ -232,20 +217,19 @@ function start<O>(
   })()
 }
 
-type Expect = (ref: ResourceRef, object: KubeObject, state: 'written' | 'gone') => void
-
 /** Creations go out in batches that double while they succeed, so that a refusal costs one call and not a thousand. */
 async function perform(
   client: Client,
   recorder: EventRecorder,
   actions: readonly Action[],
-  expect: Expect,
+  expect: Written,
 ): Promise<readonly Failure[]> {
   const failures: Failure[] = []
   const attempt = async (action: Action): Promise<void> => {
     try {
       await performOne(client, recorder, action, expect)
     } catch (error) {
+      if (action.type === 'create' && isNamespaceEnding(error)) return
       failures.push({ action, error: error instanceof Error ? error : new Error(String(error)) })
     }
   }
@@ -279,13 +263,13 @@ async function performOne(
   client: Client,
   recorder: EventRecorder,
   action: Action,
-  expect: Expect,
+  expect: Written,
 ): Promise<void> {
   switch (action.type) {
     case 'create':
       {
         const made = await client.create(action.ref, action.object)
-        expect(action.ref, made, 'written')
+        expect.written(action.ref, made)
         if (action.about !== undefined) {
           const kind = action.ref.kind === 'Pod' ? 'pod' : action.ref.kind
           recorder.event(
@@ -298,14 +282,14 @@ async function performOne(
       }
       return
     case 'update':
-      expect(action.ref, await client.update(action.ref, action.object), 'written')
+      expect.written(action.ref, await client.update(action.ref, action.object))
       return
     case 'updateStatus':
-      expect(action.ref, await client.updateStatus(action.ref, action.object), 'written')
+      expect.written(action.ref, await client.updateStatus(action.ref, action.object))
       return
     case 'patch': {
       const { metadata } = action.object
-      expect(
+      expect.written(
         action.ref,
         await client.patch(
           action.ref,
@@ -314,14 +298,13 @@ async function performOne(
           action.patch,
           action.subresource === undefined ? {} : { subresource: action.subresource },
         ),
-        'written',
       )
       return
     }
     case 'remove': {
       const { metadata } = action.object
       try {
-        const left = await client.delete(action.ref, metadata, {
+        await client.delete(action.ref, metadata, {
           preconditions: { uid: metadata.uid },
           ...(action.gracePeriodSeconds === undefined
             ? {}
@@ -330,7 +313,7 @@ async function performOne(
             ? {}
             : { propagationPolicy: action.propagationPolicy }),
         })
-        expect(action.ref, left ?? action.object, left === undefined ? 'gone' : 'written')
+        expect.removed(action.ref, action.object)
         if (action.about !== undefined) {
           const kind = action.ref.kind === 'Pod' ? 'pod' : action.ref.kind
           recorder.event(
@@ -350,3 +333,8 @@ async function performOne(
       recorder.event(action.about, action.kind, action.reason, action.message)
   }
 }
+
+/** Nothing can be created in a namespace that is being deleted, and nothing need be. */
+const isNamespaceEnding = (error: unknown): boolean =>
+  error instanceof StatusError &&
+  (error.status.details?.causes ?? []).some(({ reason }) => reason === 'NamespaceTerminating')

@@ -43,3 +43,9 @@ export const release = (owner: KubeObject, object: KubeObject): { metadata: obje
     ),
   },
 })
+
+/** `apps` of `apps/v1`; '' for the core group. */
+export const groupOf = (apiVersion: string): string => {
+  const slash = apiVersion.indexOf('/')
+  return slash < 0 ? '' : apiVersion.slice(0, slash)
+}
