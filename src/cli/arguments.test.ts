@@ -10,22 +10,43 @@ const specs = [
 ] as const
 
 test('flags, values and operands are told apart', () => {
-  const parsed = parseArguments(['load', '--port=1', '-f', '--registry-mirror', 'a', '--registry-mirror=b', '--', '--x'], specs)
+  const parsed = parseArguments(
+    ['load', '--port=1', '-f', '--registry-mirror', 'a', '--registry-mirror=b', '--', '--x'],
+    specs,
+  )
   assert.deepEqual([...parsed.flags], ['foreground'])
-  assert.deepEqual([...parsed.values], [['port', ['1']], ['registry-mirror', ['a', 'b']]])
+  assert.deepEqual(
+    [...parsed.values],
+    [
+      ['port', ['1']],
+      ['registry-mirror', ['a', 'b']],
+    ],
+  )
   assert.deepEqual(parsed.operands, ['load', '--x'])
 })
 
 test('a mistyped flag is answered with the nearest one', () => {
-  assert.throws(() => parseArguments(['--prot', '1'], specs), /Unknown flag --prot; did you mean --port\?/)
-  assert.throws(() => parseArguments(['--zzzzzzzz'], specs), /^UsageError: Unknown flag --zzzzzzzz$/)
+  assert.throws(
+    () => parseArguments(['--prot', '1'], specs),
+    /Unknown flag --prot; did you mean --port\?/,
+  )
+  assert.throws(
+    () => parseArguments(['--zzzzzzzz'], specs),
+    /^UsageError: Unknown flag --zzzzzzzz$/,
+  )
   assert.throws(() => parseArguments(['--port'], specs), /needs a value: --port PORT/)
   assert.throws(() => parseArguments(['--port=1', '--port=2'], specs), /given twice/)
-  assert.equal(unknown('command', 'stauts', ['status', 'up']), 'Unknown command stauts; did you mean status?')
+  assert.equal(
+    unknown('command', 'stauts', ['status', 'up']),
+    'Unknown command stauts; did you mean status?',
+  )
 })
 
 test('a number out of bounds names the flag and the bounds', () => {
-  assert.throws(() => wholeNumber('port', '70000', { min: 1, max: 65535 }), /--port must be a whole number from 1 to 65535/)
+  assert.throws(
+    () => wholeNumber('port', '70000', { min: 1, max: 65535 }),
+    /--port must be a whole number from 1 to 65535/,
+  )
   assert.equal(wholeNumber('port', '6443', { min: 1, max: 65535 }), 6443)
 })
 

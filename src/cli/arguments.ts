@@ -23,7 +23,10 @@ export class UsageError extends Error {
   }
 }
 
-export function parseArguments(words: readonly string[], specs: readonly OptionSpec[]): ParsedArguments {
+export function parseArguments(
+  words: readonly string[],
+  specs: readonly OptionSpec[],
+): ParsedArguments {
   const flags = new Set<string>()
   const values = new Map<string, string[]>()
   const operands: string[] = []
@@ -38,19 +41,32 @@ export function parseArguments(words: readonly string[], specs: readonly OptionS
       continue
     }
     const [name, attached] = splitAtEquals(word)
-    const spec = specs.find((s) => name === `--${s.name}` || (s.short !== undefined && name === `-${s.short}`))
-    if (spec === undefined) throw new UsageError(unknown('flag', name, specs.map((s) => `--${s.name}`)))
+    const spec = specs.find(
+      (s) => name === `--${s.name}` || (s.short !== undefined && name === `-${s.short}`),
+    )
+    if (spec === undefined)
+      throw new UsageError(
+        unknown(
+          'flag',
+          name,
+          specs.map((s) => `--${s.name}`),
+        ),
+      )
     if (spec.value === undefined) {
       if (attached !== undefined && attached !== 'true' && attached !== 'false') {
-        throw new UsageError(`Flag --${spec.name} takes no value, but was given ${JSON.stringify(attached)}`)
+        throw new UsageError(
+          `Flag --${spec.name} takes no value, but was given ${JSON.stringify(attached)}`,
+        )
       }
       if (attached !== 'false') flags.add(spec.name)
       continue
     }
     const value = attached ?? rest.shift()
-    if (value === undefined) throw new UsageError(`Flag --${spec.name} needs a value: --${spec.name} ${spec.value}`)
+    if (value === undefined)
+      throw new UsageError(`Flag --${spec.name} needs a value: --${spec.name} ${spec.value}`)
     const given = values.get(spec.name) ?? []
-    if (given.length > 0 && spec.repeat !== true) throw new UsageError(`Flag --${spec.name} was given twice`)
+    if (given.length > 0 && spec.repeat !== true)
+      throw new UsageError(`Flag --${spec.name} was given twice`)
     values.set(spec.name, [...given, value])
   }
   return { flags, values, operands }
@@ -73,7 +89,9 @@ export function nearest(given: string, known: readonly string[]): string | undef
     .map((word) => ({ word, distance: editDistance(given, word) }))
     .toSorted((a, b) => a.distance - b.distance)
   const best = ranked[0]
-  return best !== undefined && best.distance <= Math.max(2, Math.floor(given.length / 3)) ? best.word : undefined
+  return best !== undefined && best.distance <= Math.max(2, Math.floor(given.length / 3))
+    ? best.word
+    : undefined
 }
 
 /** Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`. */
@@ -96,10 +114,16 @@ export function editDistance(a: string, b: string): number {
 }
 
 /** A whole number within bounds, or a UsageError that names the flag. */
-export function wholeNumber(name: string, text: string, { min, max }: { min: number; max: number }): number {
+export function wholeNumber(
+  name: string,
+  text: string,
+  { min, max }: { min: number; max: number },
+): number {
   const number = Number(text)
   if (!/^\d+$/.test(text) || number < min || number > max) {
-    throw new UsageError(`--${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`)
+    throw new UsageError(
+      `--${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
+    )
   }
   return number
 }

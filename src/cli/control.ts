@@ -1,16 +1,32 @@
 /** Talking to a cluster that runs: one line of JSON each way over a unix socket that only its owner can open. */
 import type { Duplex } from 'node:stream'
 import type { Env, Listener } from '#base'
+import type { BuildRequest } from '#cluster'
 
-export type ControlRequest = { readonly command: 'status' } | { readonly command: 'stop'; readonly containers: boolean }
-export type ControlReply = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string }
+export type ImageRequest =
+  | { readonly command: 'image'; readonly action: 'load'; readonly path: string }
+  | ({ readonly command: 'image'; readonly action: 'build' } & BuildRequest)
+  | { readonly command: 'image'; readonly action: 'list' }
+  | { readonly command: 'image'; readonly action: 'remove'; readonly name: string }
+export type ControlRequest =
+  | { readonly command: 'status' }
+  | { readonly command: 'stop'; readonly containers: boolean }
+  | ImageRequest
+export type ControlReply =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly message: string }
 
 /** A request longer than this is not one of ours. */
 const LINE_LIMIT_BYTES = 64 * 1024
 const ANSWER_LIMIT_BYTES = 4 * 1024 * 1024
 
 /** Undefined when nobody listens. */
-export async function callControl(env: Pick<Env, 'net'>, socketPath: string, request: ControlRequest, signal: AbortSignal): Promise<ControlReply | undefined> {
+export async function callControl(
+  env: Pick<Env, 'net'>,
+  socketPath: string,
+  request: ControlRequest,
+  signal: AbortSignal,
+): Promise<ControlReply | undefined> {
   let socket: Duplex
   try {
     socket = await env.net.connect({ path: socketPath }, signal)

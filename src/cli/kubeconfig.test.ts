@@ -22,11 +22,17 @@ contexts: [{ name: work, context: { cluster: work, user: work } }]
 `
 
 test('our context is added and made current; all else stays', () => {
-  const merged = parse(mergeKubeconfig(theirs, ours, 'navarch')) as Record<string, never>
-  assert.deepEqual((merged['contexts'] as { name: string }[]).map((c) => c.name), ['work', 'navarch'])
+  const merged = parse(mergeKubeconfig(theirs, ours, 'navarch')) as Record<string, unknown>
+  assert.deepEqual(
+    (merged['contexts'] as { name: string }[]).map((c) => c.name),
+    ['work', 'navarch'],
+  )
   assert.equal(merged['current-context'], 'navarch')
   assert.deepEqual(merged['preferences'], { colors: true })
-  assert.deepEqual((merged['contexts'] as object[])[1], { name: 'navarch', context: { cluster: 'navarch', user: 'navarch' } })
+  assert.deepEqual((merged['contexts'] as object[])[1], {
+    name: 'navarch',
+    context: { cluster: 'navarch', user: 'navarch' },
+  })
 })
 
 test('merging twice changes nothing more, and removing gives back what was there', () => {
@@ -40,6 +46,9 @@ test('a file that is no kubeconfig is refused and left as it was', async () => {
   const { fs } = virtualEnv()
   await fs.makeFolder('/home')
   await fs.write('/home/config', '- a\n- b\n')
-  await assert.rejects(editKubeconfig(fs, '/home/config', (text) => mergeKubeconfig(text, ours, 'n')), /not a kubeconfig/)
+  await assert.rejects(
+    editKubeconfig(fs, '/home/config', (text) => mergeKubeconfig(text, ours, 'n')),
+    /not a kubeconfig/,
+  )
   assert.equal(await fs.readText('/home/config'), '- a\n- b\n')
 })

@@ -27,7 +27,17 @@ export function mergeKubeconfig(theirs: string, ours: string, name: string): str
     const entry = own[list]?.[0]
     const others = (config[list] ?? []).filter((item) => item.name !== name)
     const renamed =
-      list === 'contexts' ? { ...entry, name, context: { ...(entry as { context?: object } | undefined)?.context, cluster: name, user: name } } : { ...entry, name }
+      list === 'contexts'
+        ? {
+            ...entry,
+            name,
+            context: {
+              ...(entry as { context?: object } | undefined)?.context,
+              cluster: name,
+              user: name,
+            },
+          }
+        : { ...entry, name }
     merged[list] = [...others, renamed]
   }
   merged['current-context'] = name
@@ -47,12 +57,17 @@ export function removeFromKubeconfig(theirs: string, name: string): string {
 
 function read(text: string): Kubeconfig {
   const value = (text.trim() === '' ? {} : parse(text)) as Kubeconfig | null
-  if (value !== null && (typeof value !== 'object' || Array.isArray(value))) throw new Error('not a kubeconfig: expected a map')
+  if (value !== null && (typeof value !== 'object' || Array.isArray(value)))
+    throw new Error('not a kubeconfig: expected a map')
   return value ?? { apiVersion: 'v1', kind: 'Config' }
 }
 
 /** Rewrites a file atomically and keeps its mode; a file that is not a kubeconfig is left alone. */
-export async function editKubeconfig(fs: FileSystem, path: string, edit: (text: string) => string): Promise<void> {
+export async function editKubeconfig(
+  fs: FileSystem,
+  path: string,
+  edit: (text: string) => string,
+): Promise<void> {
   const stat = await fs.stat(path)
   const text = stat === undefined ? '' : await fs.readText(path)
   let edited: string

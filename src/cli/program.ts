@@ -12,15 +12,34 @@ import { up } from './commands/up.ts'
 import { version } from './commands/version.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
 
-const commands: readonly Command[] = [up, down, status, deleteCluster, kubeconfig, logs, image, demo, version]
+const commands: readonly Command[] = [
+  up,
+  down,
+  status,
+  deleteCluster,
+  kubeconfig,
+  logs,
+  image,
+  demo,
+  version,
+]
 
 /** Runs one command line and gives its exit code: 0 done, 1 it failed, 2 it was not understood. */
 export async function run(words: readonly string[]): Promise<number> {
-  const level = (/--log-level[= ](debug|info|warn|error)/.exec(words.join(' '))?.[1] ?? 'info') as LogLevel
+  const level = (/--log-level[= ](debug|info|warn|error)/.exec(words.join(' '))?.[1] ??
+    'info') as LogLevel
   const env = realEnv({ level })
   const { environment } = env.process
-  const plain = Boolean(environment['NO_COLOR']) || environment['TERM'] === 'dumb' || environment['CI'] === 'true'
-  const terminal = createTerminal({ out: process.stdout, err: process.stderr, clock: env.clock, plain })
+  const plain =
+    Boolean(environment['NO_COLOR']) ||
+    environment['TERM'] === 'dumb' ||
+    environment['CI'] === 'true'
+  const terminal = createTerminal({
+    out: process.stdout,
+    err: process.stderr,
+    clock: env.clock,
+    plain,
+  })
   const stop = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.once(name, () => stop.abort(new CommandError('Interrupted')))
@@ -28,9 +47,22 @@ export async function run(words: readonly string[]): Promise<number> {
   const [name = 'help', ...rest] = words
   try {
     if (['help', '--help', '-h'].includes(name)) return help(terminal, rest[0])
-    if (name === '--version') return await version.run({ env, terminal, signal: stop.signal, arguments: parseArguments([], []) })
+    if (name === '--version')
+      return await version.run({
+        env,
+        terminal,
+        signal: stop.signal,
+        arguments: parseArguments([], []),
+      })
     const command = commands.find((c) => c.name === name)
-    if (command === undefined) throw new UsageError(unknown('command', name, commands.map((c) => c.name)))
+    if (command === undefined)
+      throw new UsageError(
+        unknown(
+          'command',
+          name,
+          commands.map((c) => c.name),
+        ),
+      )
     if (rest.includes('--help') || rest.includes('-h')) return help(terminal, name)
     const parsed = parseArguments(rest, command.options)
     return await command.run({ env, terminal, signal: stop.signal, arguments: parsed })
@@ -53,7 +85,13 @@ function help(terminal: Terminal, name: string | undefined): number {
   const { style, print } = terminal
   const command = commands.find((c) => c.name === name)
   if (name !== undefined && command === undefined) {
-    throw new UsageError(unknown('command', name, commands.map((c) => c.name)))
+    throw new UsageError(
+      unknown(
+        'command',
+        name,
+        commands.map((c) => c.name),
+      ),
+    )
   }
   if (command === undefined) {
     print(`${style.bold('navarch')}: Kubernetes in one program\n`)
@@ -67,9 +105,12 @@ function help(terminal: Terminal, name: string | undefined): number {
   if (command.options.length > 0) print('\nFlags:')
   for (const option of command.options) {
     const flag = `--${option.name}${option.value === undefined ? '' : ` ${option.value}`}`
-    print(`  ${(option.short === undefined ? `    ${flag}` : `-${option.short}, ${flag}`).padEnd(30)} ${option.summary}`)
+    print(
+      `  ${(option.short === undefined ? `    ${flag}` : `-${option.short}, ${flag}`).padEnd(30)} ${option.summary}`,
+    )
   }
   if (command.examples.length > 0) print('\nExamples:')
-  for (const [line, what] of command.examples) print(`  ${line}${what === '' ? '' : style.dim(`   # ${what}`)}`)
+  for (const [line, what] of command.examples)
+    print(`  ${line}${what === '' ? '' : style.dim(`   # ${what}`)}`)
   return 0
 }

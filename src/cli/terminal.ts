@@ -46,7 +46,12 @@ export function createTerminal(options: {
   const paint = (open: number, close: number) => (text: string) =>
     interactive ? `\u001B[${open}m${text}\u001B[${close}m` : text
   const style: Style = {
-    bold: paint(1, 22), dim: paint(2, 22), green: paint(32, 39), red: paint(31, 39), yellow: paint(33, 39), cyan: paint(36, 39),
+    bold: paint(1, 22),
+    dim: paint(2, 22),
+    green: paint(32, 39),
+    red: paint(31, 39),
+    yellow: paint(33, 39),
+    cyan: paint(36, 39),
   }
   return {
     interactive,
@@ -60,12 +65,16 @@ export function createTerminal(options: {
       let frame = 0
       let cancel: () => void = () => undefined
       const draw = (): void => {
-        out.write(`\r\u001B[K${style.cyan(FRAMES[frame++ % FRAMES.length] ?? '')} ${title}${note === '' ? '' : style.dim(` ${note}`)}`)
+        out.write(
+          `\r\u001B[K${style.cyan(FRAMES[frame++ % FRAMES.length] ?? '')} ${title}${note === '' ? '' : style.dim(` ${note}`)}`,
+        )
         cancel = clock.schedule(FRAME_MS, draw)
       }
       const end = (mark: string, text: string): void => {
         cancel()
-        out.write(`${interactive ? '\r\u001B[K' : ''}${mark} ${title}${text === '' ? '' : `: ${text}`} ${took()}\n`)
+        out.write(
+          `${interactive ? '\r\u001B[K' : ''}${mark} ${title}${text === '' ? '' : `: ${text}`} ${took()}\n`,
+        )
       }
       if (interactive) draw()
       return {

@@ -15,7 +15,10 @@ test('a folder with other things in it is left alone', async () => {
   const env = virtualEnv()
   await env.fs.makeFolder('/home/me')
   await env.fs.write('/home/me/thesis.tex', 'x')
-  await assert.rejects(openDataFolder(env, '/home/me'), /not empty and not a cluster's folder: it holds thesis.tex/)
+  await assert.rejects(
+    openDataFolder(env, '/home/me'),
+    /not empty and not a cluster's folder: it holds thesis.tex/,
+  )
   assert.deepEqual(await env.fs.list('/home/me'), ['thesis.tex'])
 })
 

@@ -14,7 +14,10 @@ interface Mark {
 }
 
 /** Makes the folder, or checks that it can be used. Nothing is changed in one that cannot. */
-export async function openDataFolder(env: Pick<Env, 'fs' | 'clock'>, dataDir: string): Promise<void> {
+export async function openDataFolder(
+  env: Pick<Env, 'fs' | 'clock'>,
+  dataDir: string,
+): Promise<void> {
   const file = join(dataDir, 'version.json')
   await guarded(dataDir, () => env.fs.makeFolder(dataDir))
   if ((await env.fs.stat(file)) === undefined) {
@@ -25,13 +28,20 @@ export async function openDataFolder(env: Pick<Env, 'fs' | 'clock'>, dataDir: st
         'Name an empty or a new folder: --data-dir DIR',
       )
     }
-    const mark: Mark = { layout: LAYOUT, version: NAVARCH_VERSION, created: env.clock.now().toISOString() }
+    const mark: Mark = {
+      layout: LAYOUT,
+      version: NAVARCH_VERSION,
+      created: env.clock.now().toISOString(),
+    }
     await guarded(dataDir, () => env.fs.write(file, `${JSON.stringify(mark)}\n`, { atomic: true }))
     return
   }
   const mark = readMark(await env.fs.readText(file))
   if (mark === undefined) {
-    throw new ClusterError(`${file} is damaged: it is not the JSON that Navarch writes`, 'Restore it from a copy, or begin anew: navarch delete --yes')
+    throw new ClusterError(
+      `${file} is damaged: it is not the JSON that Navarch writes`,
+      'Restore it from a copy, or begin anew: navarch delete --yes',
+    )
   }
   if (mark.layout > LAYOUT) {
     throw new ClusterError(
@@ -44,7 +54,9 @@ export async function openDataFolder(env: Pick<Env, 'fs' | 'clock'>, dataDir: st
 function readMark(text: string): Mark | undefined {
   try {
     const mark = JSON.parse(text) as Partial<Mark>
-    return typeof mark.layout === 'number' && typeof mark.version === 'string' ? (mark as Mark) : undefined
+    return typeof mark.layout === 'number' && typeof mark.version === 'string'
+      ? (mark as Mark)
+      : undefined
   } catch {
     return undefined
   }
@@ -56,9 +68,21 @@ export async function guarded<T>(what: string, run: () => Promise<T>): Promise<T
     return await run()
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'EACCES' || code === 'EPERM') throw new ClusterError(`No permission to write to ${what}`, 'Run as root, or name another folder: --data-dir DIR')
-    if (code === 'EROFS') throw new ClusterError(`${what} is on a read-only file system`, 'Name another folder: --data-dir DIR')
-    if (code === 'ENOSPC') throw new ClusterError(`No space left for ${what}`, 'Free some space, then run navarch up again: nothing was lost')
+    if (code === 'EACCES' || code === 'EPERM')
+      throw new ClusterError(
+        `No permission to write to ${what}`,
+        'Run as root, or name another folder: --data-dir DIR',
+      )
+    if (code === 'EROFS')
+      throw new ClusterError(
+        `${what} is on a read-only file system`,
+        'Name another folder: --data-dir DIR',
+      )
+    if (code === 'ENOSPC')
+      throw new ClusterError(
+        `No space left for ${what}`,
+        'Free some space, then run navarch up again: nothing was lost',
+      )
     throw error
   }
 }

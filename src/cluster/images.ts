@@ -1,8 +1,14 @@
 /** Images without a registry: from archives, from folders, from files of the machine. */
-import { join } from 'node:path'
 import type { Env } from '#base'
 import {
-  buildImage, busyboxImage, demoImage, findTool, readBusybox, type BuiltImage, type Busybox, type Containerd, type LayerEntry,
+  buildImage,
+  busyboxLayer,
+  demoImage,
+  findTool,
+  readBusybox,
+  type Busybox,
+  type Containerd,
+  type LayerEntry,
   type StoredImage,
 } from '#kubelet'
 import { ClusterError } from './options.ts'
@@ -26,6 +32,9 @@ export interface ClusterImages {
 
 type ImagesEnv = Pick<Env, 'fs' | 'process'>
 
+/** A folder of more than this is no image to be made in memory. */
+const FOLDER_LIMIT_BYTES = 512 * 1024 * 1024
+
 /** A whole name as containerd keeps it: `web:1` is `docker.io/library/web:1`. */
 export function fullImageName(name: string): string {
   const tagged = /(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$/.test(name) ? name : `${name}:latest`
@@ -42,18 +51,67 @@ export function clusterImages(env: ImagesEnv, containerd: Containerd): ClusterIm
     async build({ name, base, path, entrypoint, env: variables }) {
       const full = fullImageName(name)
       if (path === undefined) {
-        await containerd.images.put(renamed(demoImage(await machineBusybox(env), containerd.architecture), full))
+        await containerd.images.put(
+          demoImage(await machineBusybox(env), containerd.architecture, full),
+        )
         return
       }
-      const below = base === 'busybox' ? [busyboxImageLayers(await machineBusybox(env), containerd)] : []
       await containerd.images.put(
         buildImage({
           name: full,
           architecture: containerd.architecture,
-          layers: [...below, await folderEntries(env, path)],
-          config: { ...(entrypoint.length > 0 ? { entrypoint } : { command: ['sh'] }), ...(variables.length > 0 ? { env: variables } : {}) },
+          layers: [
+            ...(base === 'busybox' ? [busyboxLayer(await machineBusybox(env))] : []),
+            await folderEntries(env, path),
+          ],
+          config: {
+            ...(entrypoint.length > 0 ? { entrypoint } : { command: ['sh'] }),
+            ...(variables.length > 0 ? { env: variables } : {}),
+          },
         }),
       )
     },
   }
+}
+
+async function machineBusybox(env: ImagesEnv): Promise<Busybox> {
+  const path = await findTool(env, 'busybox')
+  const found = path === undefined ? undefined : await readBusybox(env, path)
+  if (found === undefined) {
+    throw new ClusterError(
+      'There is no static busybox on this machine to build an image from',
+      'On Debian: apt-get install busybox-static',
+    )
+  }
+  return found
+}
+
+/** Everything below the folder, as the image's root. */
+async function folderEntries({ fs }: ImagesEnv, root: string): Promise<readonly LayerEntry[]> {
+  const entries: LayerEntry[] = []
+  let bytes = 0
+  const walk = async (folder: string, inside: string): Promise<void> => {
+    for (const name of (await fs.list(folder)).toSorted()) {
+      const [file, path] = [`${folder}/${name}`, inside === '' ? name : `${inside}/${name}`]
+      const stat = await fs.stat(file)
+      if (stat === undefined) continue
+      const { mode, uid, gid } = stat
+      if (stat.kind === 'folder') {
+        entries.push({ kind: 'folder', path, mode, uid, gid })
+        await walk(file, path)
+      } else if (stat.kind === 'symlink')
+        entries.push({ kind: 'symlink', path, target: await fs.readLink(file), uid, gid })
+      else if (stat.kind === 'file') {
+        bytes += stat.size
+        if (bytes > FOLDER_LIMIT_BYTES)
+          throw new ClusterError(
+            `${root} holds more than ${FOLDER_LIMIT_BYTES >> 20} MiB`,
+            'Build it with a container builder and load the archive: navarch image load FILE',
+          )
+        entries.push({ kind: 'file', path, mode, uid, gid, data: await fs.read(file) })
+      }
+    }
+  }
+  await walk(root, '')
+  return entries
 }

@@ -46,7 +46,11 @@ export interface ClusterStatus {
   readonly kubeconfig: string
   readonly runtime: string
   readonly components: readonly ComponentStatus[]
-  readonly nodes: readonly { readonly name: string; readonly ready: boolean; readonly address: string }[]
+  readonly nodes: readonly {
+    readonly name: string
+    readonly ready: boolean
+    readonly address: string
+  }[]
   readonly pods: { readonly running: number; readonly total: number }
   /** Resident memory of the control plane and of the container runtime, bytes. */
   readonly memory: { readonly controlPlane: number; readonly runtime: number }

@@ -54,8 +54,8 @@ describe('the main path', { skip: canRunContainers ? false : 'needs Linux, root 
   before(async () => {
     cluster = await startCluster()
     kubectl = cluster.kubectl
-    cluster.navarch(['image', 'build', 'demo', `--tag=${DEMO}:v1`])
-    cluster.navarch(['image', 'build', 'demo', `--tag=${DEMO}:v2`])
+    cluster.navarch(['image', 'build', '--demo', `--tag=${DEMO}:v1`])
+    cluster.navarch(['image', 'build', '--demo', `--tag=${DEMO}:v2`])
     kubectl('apply -f -', { input: web() })
     kubectl('rollout status deployment/web --timeout=60s')
   })

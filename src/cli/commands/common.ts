@@ -8,7 +8,8 @@ import { defaultDataDir, pathsOf, userKubeconfig, type Paths } from '../paths.ts
 export const dataDirOption: OptionSpec = {
   name: 'data-dir',
   value: 'DIR',
-  summary: 'Folder of the cluster (default /var/lib/navarch as root, ~/.local/share/navarch otherwise)',
+  summary:
+    'Folder of the cluster (default /var/lib/navarch as root, ~/.local/share/navarch otherwise)',
 }
 export const contextOption: OptionSpec = {
   name: 'context',
@@ -18,20 +19,31 @@ export const contextOption: OptionSpec = {
 
 export const uid = (): number => process.getuid?.() ?? 1000
 
-export const first = (parsed: ParsedArguments, name: string): string | undefined => parsed.values.get(name)?.[0]
+export const first = (parsed: ParsedArguments, name: string): string | undefined =>
+  parsed.values.get(name)?.[0]
 
 export function pathsFor({ env, arguments: parsed }: CommandContext): Paths {
   const who = { uid: uid(), environment: env.process.environment }
   return pathsOf(first(parsed, 'data-dir') ?? defaultDataDir(who), who)
 }
 
-export const contextName = ({ arguments: parsed }: CommandContext): string => first(parsed, 'context') ?? 'navarch'
+export const contextName = ({ arguments: parsed }: CommandContext): string =>
+  first(parsed, 'context') ?? 'navarch'
 
-export const usersKubeconfig = ({ env }: CommandContext): string => userKubeconfig(env.process.environment)
+export const usersKubeconfig = ({ env }: CommandContext): string =>
+  userKubeconfig(env.process.environment)
 
 /** The running cluster's answer; undefined when none runs. */
-export async function ask<T>(context: CommandContext, request: ControlRequest): Promise<T | undefined> {
-  const reply = await callControl(context.env, pathsFor(context).controlSocket, request, context.signal)
+export async function ask<T>(
+  context: CommandContext,
+  request: ControlRequest,
+): Promise<T | undefined> {
+  const reply = await callControl(
+    context.env,
+    pathsFor(context).controlSocket,
+    request,
+    context.signal,
+  )
   if (reply === undefined) return undefined
   if (!reply.ok) throw new CommandError(reply.message)
   return reply.value as T
@@ -43,7 +55,10 @@ export const askStatus = (context: CommandContext): Promise<ClusterStatus | unde
 export async function mustRun(context: CommandContext): Promise<ClusterStatus> {
   const status = await askStatus(context)
   if (status === undefined) {
-    throw new CommandError(`No cluster runs from ${pathsFor(context).dataDir}`, 'Start one: navarch up')
+    throw new CommandError(
+      `No cluster runs from ${pathsFor(context).dataDir}`,
+      'Start one: navarch up',
+    )
   }
   return status
 }

@@ -1,13 +1,25 @@
 import { purge } from '#cluster'
 import { CommandError, type Command } from '../command.ts'
 import { editKubeconfig, removeFromKubeconfig } from '../kubeconfig.ts'
-import { ask, askStatus, contextName, contextOption, dataDirOption, pathsFor, usersKubeconfig } from './common.ts'
+import {
+  ask,
+  askStatus,
+  contextName,
+  contextOption,
+  dataDirOption,
+  pathsFor,
+  usersKubeconfig,
+} from './common.ts'
 
 export const deleteCluster: Command = {
   name: 'delete',
   summary: 'Stop the cluster and remove all it has: objects, volumes, images, containers',
   usage: '--yes [flags]',
-  options: [dataDirOption, contextOption, { name: 'yes', short: 'y', summary: 'Yes, remove it; there is no way back' }],
+  options: [
+    dataDirOption,
+    contextOption,
+    { name: 'yes', short: 'y', summary: 'Yes, remove it; there is no way back' },
+  ],
   examples: [['navarch delete --yes', 'leave nothing behind']],
   async run(context) {
     const { env, terminal } = context
@@ -17,16 +29,24 @@ export const deleteCluster: Command = {
       return 0
     }
     if (!context.arguments.flags.has('yes')) {
-      throw new CommandError(`This removes the cluster in ${paths.dataDir} for ever`, 'If you mean it: navarch delete --yes')
+      throw new CommandError(
+        `This removes the cluster in ${paths.dataDir} for ever`,
+        'If you mean it: navarch delete --yes',
+      )
     }
     if (!(await env.fs.stat(`${paths.dataDir}/version.json`))) {
-      throw new CommandError(`${paths.dataDir} is not a folder of Navarch (it has no version.json), so it is left alone`)
+      throw new CommandError(
+        `${paths.dataDir} is not a folder of Navarch (it has no version.json), so it is left alone`,
+      )
     }
     const step = terminal.step('Removing the cluster')
     if (await askStatus(context)) await ask(context, { command: 'stop', containers: true })
     await purge(paths, env)
     const config = usersKubeconfig(context)
-    if (await env.fs.stat(config)) await editKubeconfig(env.fs, config, (text) => removeFromKubeconfig(text, contextName(context)))
+    if (await env.fs.stat(config))
+      await editKubeconfig(env.fs, config, (text) =>
+        removeFromKubeconfig(text, contextName(context)),
+      )
     step.done()
     return 0
   },

@@ -3,9 +3,13 @@ import type { Command } from '../command.ts'
 
 export const down: Command = {
   name: 'down',
-  summary: 'Stop the cluster; its data stays, and its containers run on unless --containers is given',
+  summary:
+    'Stop the cluster; its data stays, and its containers run on unless --containers is given',
   usage: '[flags]',
-  options: [dataDirOption, { name: 'containers', summary: 'Stop the containers and their runtime as well' }],
+  options: [
+    dataDirOption,
+    { name: 'containers', summary: 'Stop the containers and their runtime as well' },
+  ],
   examples: [
     ['navarch down', 'stop the control plane; the next `up` finds the containers again'],
     ['navarch down --containers', 'stop everything; the next `up` starts the pods anew'],
@@ -23,7 +27,9 @@ export const down: Command = {
     step.done()
     const left = status.pods.running
     if (!containers && left > 0 && status.runtime !== 'simulated') {
-      terminal.print(`  ${left} ${left === 1 ? 'pod runs' : 'pods run'} on. Stop those too: navarch down --containers`)
+      terminal.print(
+        `  ${left} ${left === 1 ? 'pod runs' : 'pods run'} on. Stop those too: navarch down --containers`,
+      )
     }
     return 0
   },

@@ -15,7 +15,9 @@ export const kubeconfig: Command = {
     if (!(await context.env.fs.stat(file))) {
       throw new CommandError(`There is no cluster in ${dataDir} yet`, 'Start one: navarch up')
     }
-    context.terminal.print(context.arguments.flags.has('path') ? file : (await context.env.fs.readText(file)).trimEnd())
+    context.terminal.print(
+      context.arguments.flags.has('path') ? file : (await context.env.fs.readText(file)).trimEnd(),
+    )
     return 0
   },
 }

@@ -3,7 +3,17 @@ import { CommandError, type Command } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 
 /** Components as they name themselves in the log. */
-const COMPONENTS = ['apiserver', 'storage', 'controllers', 'scheduler', 'kubelet', 'proxy', 'dns', 'cluster', 'containerd']
+const COMPONENTS = [
+  'apiserver',
+  'storage',
+  'controllers',
+  'scheduler',
+  'kubelet',
+  'proxy',
+  'dns',
+  'cluster',
+  'containerd',
+]
 
 export const logs: Command = {
   name: 'logs',
@@ -22,18 +32,26 @@ export const logs: Command = {
     const { env, terminal, signal } = context
     const component = context.arguments.operands[0]
     if (component !== undefined && !COMPONENTS.includes(component)) {
-      throw new UsageError(`${unknown('component', component, COMPONENTS)} Components: ${COMPONENTS.join(', ')}`)
+      throw new UsageError(
+        `${unknown('component', component, COMPONENTS)} Components: ${COMPONENTS.join(', ')}`,
+      )
     }
     const paths = pathsFor(context)
     const file = component === 'containerd' ? `${paths.dataDir}/log/containerd.log` : paths.logFile
-    if (!(await env.fs.stat(file))) throw new CommandError(`There is no log at ${file} yet`, 'Start a cluster: navarch up')
+    if (!(await env.fs.stat(file)))
+      throw new CommandError(`There is no log at ${file} yet`, 'Start a cluster: navarch up')
     const wanted = (line: string): boolean =>
-      component === undefined || component === 'containerd' || line.split(/\s{2,}/)[2]?.startsWith(component) === true
-    const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '' && wanted(line))
+      component === undefined ||
+      component === 'containerd' ||
+      line.split(/\s{2,}/)[2]?.startsWith(component) === true
+    const lines = (text: string): string[] =>
+      text.split('\n').filter((line) => line !== '' && wanted(line))
     const tail = first(context.arguments, 'tail')
     const text = await env.fs.readText(file)
     const shown = lines(text)
-    for (const line of tail === undefined ? shown : shown.slice(-wholeNumber('tail', tail, { min: 0, max: 1_000_000 }) || shown.length)) {
+    for (const line of tail === undefined
+      ? shown
+      : shown.slice(-wholeNumber('tail', tail, { min: 0, max: 1_000_000 }) || shown.length)) {
       terminal.print(line)
     }
     if (!context.arguments.flags.has('follow')) return 0

@@ -7,7 +7,10 @@ export const status: Command = {
   name: 'status',
   summary: 'Show the components of the running cluster, its addresses and its memory',
   usage: '[flags]',
-  options: [dataDirOption, { name: 'output', short: 'o', value: 'FORMAT', summary: 'json, for programs' }],
+  options: [
+    dataDirOption,
+    { name: 'output', short: 'o', value: 'FORMAT', summary: 'json, for programs' },
+  ],
   examples: [
     ['navarch status', 'what runs'],
     ['navarch status -o json', 'the same for a program'],
@@ -31,13 +34,22 @@ export const status: Command = {
     row('kubeconfig', found.kubeconfig)
     row('data', found.dataDir)
     row('runtime', found.runtime)
-    row('memory', `${Math.round(found.memory.controlPlane / MIB)} MiB control plane, ${Math.round(found.memory.runtime / MIB)} MiB runtime`)
+    row(
+      'memory',
+      `${Math.round(found.memory.controlPlane / MIB)} MiB control plane, ${Math.round(found.memory.runtime / MIB)} MiB runtime`,
+    )
     row('pods', `${found.pods.running} running of ${found.pods.total}`)
     for (const node of found.nodes) {
-      row('node', `${node.name} ${node.address} ${node.ready ? style.green('Ready') : style.red('NotReady')}`)
+      row(
+        'node',
+        `${node.name} ${node.address} ${node.ready ? style.green('Ready') : style.red('NotReady')}`,
+      )
     }
     for (const part of found.components) {
-      row('component', `${part.healthy ? style.green('✓') : style.red('✗')} ${part.name.padEnd(20)} ${style.dim(part.detail)}`)
+      row(
+        'component',
+        `${part.healthy ? style.green('✓') : style.red('✗')} ${part.name.padEnd(20)} ${style.dim(part.detail)}`,
+      )
     }
     return found.components.every((part) => part.healthy) ? 0 : 1
   },

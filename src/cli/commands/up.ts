@@ -1,23 +1,51 @@
 import { join } from 'node:path'
 import { hostname } from 'node:os'
-import { ClusterError, serve, type ClusterStatus, type Progress, type RunningCluster, type ServeOptions } from '#cluster'
+import {
+  ClusterError,
+  serve,
+  type ClusterStatus,
+  type Progress,
+  type RunningCluster,
+  type ServeOptions,
+} from '#cluster'
 import type { LogLevel } from '#base'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { CommandError, type Command, type CommandContext } from '../command.ts'
-import { serveControl, type ControlRequest } from '../control.ts'
+import { serveControl, type ControlRequest, type ImageRequest } from '../control.ts'
 import { editKubeconfig, mergeKubeconfig } from '../kubeconfig.ts'
 import { duration, type Step } from '../terminal.ts'
-import { askStatus, contextName, contextOption, dataDirOption, first, pathsFor, usersKubeconfig } from './common.ts'
+import {
+  askStatus,
+  contextName,
+  contextOption,
+  dataDirOption,
+  first,
+  pathsFor,
+  usersKubeconfig,
+} from './common.ts'
 
 export const DEFAULT_PORT = 6443
 
 const options: readonly OptionSpec[] = [
   dataDirOption,
-  { name: 'port', value: 'PORT', summary: `Port of the API (default ${DEFAULT_PORT}; 0 takes a free one)` },
+  {
+    name: 'port',
+    value: 'PORT',
+    summary: `Port of the API (default ${DEFAULT_PORT}; 0 takes a free one)`,
+  },
   { name: 'host', value: 'ADDRESS', summary: 'Address the API listens on (default 0.0.0.0)' },
-  { name: 'node-name', value: 'NAME', summary: "Name of this machine's node (default its host name)" },
+  {
+    name: 'node-name',
+    value: 'NAME',
+    summary: "Name of this machine's node (default its host name)",
+  },
   { name: 'runtime', value: 'KIND', summary: 'containerd, simulated or auto (default auto)' },
-  { name: 'registry-mirror', value: 'URL', repeat: true, summary: 'Pull images from here: docker.io=http://127.0.0.1:5000' },
+  {
+    name: 'registry-mirror',
+    value: 'URL',
+    repeat: true,
+    summary: 'Pull images from here: docker.io=http://127.0.0.1:5000',
+  },
   { name: 'pod-cidr', value: 'CIDR', summary: 'Addresses of pods (default 10.244.0.0/16)' },
   { name: 'service-cidr', value: 'CIDR', summary: 'Addresses of Services (default 10.96.0.0/12)' },
   { name: 'log-level', value: 'LEVEL', summary: 'debug, info, warn or error (default info)' },
@@ -34,7 +62,10 @@ export const up: Command = {
   options,
   examples: [
     ['navarch up', 'start, or find it running'],
-    ['navarch up --port 7443 --data-dir /tmp/two --context two', 'a second cluster beside the first'],
+    [
+      'navarch up --port 7443 --data-dir /tmp/two --context two',
+      'a second cluster beside the first',
+    ],
     ['navarch up --foreground', 'for a systemd unit'],
   ],
   async run(context) {
@@ -48,17 +79,24 @@ export function serveOptions(context: CommandContext): ServeOptions {
   const paths = pathsFor(context)
   const runtime = first(parsed, 'runtime') ?? 'auto'
   if (runtime !== 'auto' && runtime !== 'containerd' && runtime !== 'simulated') {
-    throw new UsageError(`--runtime must be containerd, simulated or auto, not ${JSON.stringify(runtime)}`)
+    throw new UsageError(
+      `--runtime must be containerd, simulated or auto, not ${JSON.stringify(runtime)}`,
+    )
   }
   const logLevel = first(parsed, 'log-level') ?? 'info'
   if (!isLogLevel(logLevel)) {
-    throw new UsageError(`--log-level must be debug, info, warn or error, not ${JSON.stringify(logLevel)}`)
+    throw new UsageError(
+      `--log-level must be debug, info, warn or error, not ${JSON.stringify(logLevel)}`,
+    )
   }
   return {
     dataDir: paths.dataDir,
     runDir: paths.runDir,
     host: first(parsed, 'host') ?? '0.0.0.0',
-    port: wholeNumber('port', first(parsed, 'port') ?? String(DEFAULT_PORT), { min: 0, max: 65_535 }),
+    port: wholeNumber('port', first(parsed, 'port') ?? String(DEFAULT_PORT), {
+      min: 0,
+      max: 65_535,
+    }),
     nodeName: nodeName(first(parsed, 'node-name') ?? hostname()),
     runtime,
     podCidr: cidr(parsed, 'pod-cidr', '10.244.0.0/16'),
@@ -69,13 +107,16 @@ export function serveOptions(context: CommandContext): ServeOptions {
   }
 }
 
-const isLogLevel = (text: string): text is LogLevel => ['debug', 'info', 'warn', 'error'].includes(text)
+const isLogLevel = (text: string): text is LogLevel =>
+  ['debug', 'info', 'warn', 'error'].includes(text)
 
 /** A node's name is a DNS subdomain (RFC 1123), in lower case. */
 function nodeName(text: string): string {
   const name = text.toLowerCase()
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name)) {
-    throw new UsageError(`--node-name must be a DNS name such as node-1, not ${JSON.stringify(text)}`)
+    throw new UsageError(
+      `--node-name must be a DNS name such as node-1, not ${JSON.stringify(text)}`,
+    )
   }
   return name
 }
@@ -83,8 +124,15 @@ function nodeName(text: string): string {
 function cidr(parsed: ParsedArguments, name: string, usual: string): string {
   const text = first(parsed, name) ?? usual
   const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(text)
-  const valid = match !== null && match.slice(1, 5).every((part) => Number(part) < 256) && Number(match[5]) >= 8 && Number(match[5]) <= 24
-  if (!valid) throw new UsageError(`--${name} must be an IPv4 range from /8 to /24 such as ${usual}, not ${JSON.stringify(text)}`)
+  const valid =
+    match !== null &&
+    match.slice(1, 5).every((part) => Number(part) < 256) &&
+    Number(match[5]) >= 8 &&
+    Number(match[5]) <= 24
+  if (!valid)
+    throw new UsageError(
+      `--${name} must be an IPv4 range from /8 to /24 such as ${usual}, not ${JSON.stringify(text)}`,
+    )
   return text
 }
 
@@ -102,7 +150,9 @@ async function foreground(context: CommandContext): Promise<number> {
   const report = await reporter(context)
   let running: RunningCluster
   try {
-    running = await serve(serveOptions(context), env, (progress) => report({ type: 'progress', progress }))
+    running = await serve(serveOptions(context), env, (progress) =>
+      report({ type: 'progress', progress }),
+    )
   } catch (error) {
     report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })
     throw error instanceof ClusterError ? new CommandError(error.message, ...error.advice) : error
@@ -112,18 +162,24 @@ async function foreground(context: CommandContext): Promise<number> {
   await env.fs.remove(paths.controlSocket)
   const control = await serveControl(env, paths.controlSocket, async (request: ControlRequest) => {
     if (request.command === 'status') return running.status()
+    if (request.command === 'image') return performImage(running, request)
     containers = request.containers ? 'stop' : 'leave'
     stop.abort()
     await running.stopped
     return undefined
   })
   const ending = Promise.race([
-    new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
-    new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve(), { once: true })),
+    new Promise<void>((resolve) =>
+      signal.addEventListener('abort', () => resolve(), { once: true }),
+    ),
+    new Promise<void>((resolve) =>
+      stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+    ),
   ])
   try {
     await Promise.race([running.ready, ending])
-    if (!signal.aborted && !stop.signal.aborted) report({ type: 'ready', status: await running.status() })
+    if (!signal.aborted && !stop.signal.aborted)
+      report({ type: 'ready', status: await running.status() })
     await ending
   } catch (error) {
     report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })
@@ -135,6 +191,21 @@ async function foreground(context: CommandContext): Promise<number> {
   await control.close()
   await env.fs.remove(paths.controlSocket)
   return 0
+}
+
+async function performImage({ images }: RunningCluster, request: ImageRequest): Promise<unknown> {
+  if (images === undefined)
+    throw new ClusterError('This cluster has a simulated runtime: it has no images')
+  switch (request.action) {
+    case 'load':
+      return images.load(request.path)
+    case 'build':
+      return images.build(request)
+    case 'list':
+      return images.list()
+    case 'remove':
+      return images.remove(request.name)
+  }
 }
 
 /** Sends reports to whoever started us in the background; nowhere otherwise. */
@@ -168,18 +239,25 @@ async function detached(context: CommandContext): Promise<number> {
   const began = env.clock.monotonic()
   const existing = await askStatus(context)
   if (existing !== undefined) {
-    terminal.print(`${style.green('✓')} Cluster runs already at ${style.bold(existing.server)} (pid ${existing.pid})`)
+    terminal.print(
+      `${style.green('✓')} Cluster runs already at ${style.bold(existing.server)} (pid ${existing.pid})`,
+    )
     await publish(context, existing)
     return 0
   }
   const status = await launch(context, requested)
   if (status === undefined) return 1
-  terminal.print(`${style.green('✓')} Ready at ${style.bold(status.server)} in ${duration(env.clock.monotonic() - began)}, Kubernetes ${status.kubernetes}`)
+  terminal.print(
+    `${style.green('✓')} Ready at ${style.bold(status.server)} in ${duration(env.clock.monotonic() - began)}, Kubernetes ${status.kubernetes}`,
+  )
   await publish(context, status)
   return 0
 }
 
-async function launch(context: CommandContext, { dataDir, runDir }: ServeOptions): Promise<ClusterStatus | undefined> {
+async function launch(
+  context: CommandContext,
+  { dataDir, runDir }: ServeOptions,
+): Promise<ClusterStatus | undefined> {
   const { env, terminal, signal } = context
   const paths = pathsFor(context)
   await makePrivateFolder(context, dataDir)
@@ -205,16 +283,21 @@ async function launch(context: CommandContext, { dataDir, runDir }: ServeOptions
   const show = (report: Report): void => {
     if (report.type === 'ready') settle(report.status)
     else if (report.type === 'failed') settle(new CommandError(report.message, ...report.advice))
-    else if (report.progress.state === 'begun') steps.set(report.progress.phase, terminal.step(TITLES[report.progress.phase]))
+    else if (report.progress.state === 'begun')
+      steps.set(report.progress.phase, terminal.step(TITLES[report.progress.phase]))
     else steps.get(report.progress.phase)?.done(report.progress.detail)
-    if (report.type === 'progress' && report.progress.state === 'done') steps.delete(report.progress.phase)
+    if (report.type === 'progress' && report.progress.state === 'done')
+      steps.delete(report.progress.phase)
   }
   const [program, script] = [process.execPath, process.argv[1] ?? '']
-  const child = env.process.spawn([program, ...process.execArgv, script, 'up', ...upFlags(context), '--foreground'], {
-    detached: true,
-    logFile: paths.logFile,
-    env: { [REPORT_VARIABLE]: reportPath, NODE_EXTRA_CA_CERTS: '' },
-  })
+  const child = env.process.spawn(
+    [program, ...process.execArgv, script, 'up', ...upFlags(context), '--foreground'],
+    {
+      detached: true,
+      logFile: paths.logFile,
+      env: { [REPORT_VARIABLE]: reportPath, NODE_EXTRA_CA_CERTS: '' },
+    },
+  )
   const onAbort = (): void => {
     // Ctrl-C in the middle: the half-started cluster ends too, in order.
     child.kill('SIGTERM')
@@ -223,8 +306,12 @@ async function launch(context: CommandContext, { dataDir, runDir }: ServeOptions
   const ended = child.exited.then(async ({ code }) => {
     const log = await env.fs.readText(paths.logFile).catch(() => '')
     return new CommandError(
-      signal.aborted ? 'Interrupted: nothing was left running' : `The cluster ended while it started (exit code ${code ?? 'none'})`,
-      ...(signal.aborted ? [] : [...log.trimEnd().split('\n').slice(-5), `The whole log: ${paths.logFile}`]),
+      signal.aborted
+        ? 'Interrupted: nothing was left running'
+        : `The cluster ended while it started (exit code ${code ?? 'none'})`,
+      ...(signal.aborted
+        ? []
+        : [...log.trimEnd().split('\n').slice(-5), `The whole log: ${paths.logFile}`]),
     )
   })
   const result = await Promise.race([outcome, ended])
@@ -238,7 +325,9 @@ async function launch(context: CommandContext, { dataDir, runDir }: ServeOptions
 
 /** Other commands start a cluster too (`demo`): passed on is what `up` knows. */
 const upFlags = ({ arguments: parsed }: CommandContext): readonly string[] =>
-  options.flatMap(({ name }) => (parsed.values.get(name) ?? []).map((value) => `--${name}=${value}`))
+  options.flatMap(({ name }) =>
+    (parsed.values.get(name) ?? []).map((value) => `--${name}=${value}`),
+  )
 
 async function makePrivateFolder({ env }: CommandContext, path: string): Promise<void> {
   try {
@@ -246,9 +335,16 @@ async function makePrivateFolder({ env }: CommandContext, path: string): Promise
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : ''
     if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-      throw new CommandError(`No permission to write to ${path}`, 'Run as root, or name another folder: --data-dir DIR')
+      throw new CommandError(
+        `No permission to write to ${path}`,
+        'Run as root, or name another folder: --data-dir DIR',
+      )
     }
-    if (code === 'ENOSPC') throw new CommandError(`No space left for ${path}`, 'Free some space, or name another folder: --data-dir DIR')
+    if (code === 'ENOSPC')
+      throw new CommandError(
+        `No space left for ${path}`,
+        'Free some space, or name another folder: --data-dir DIR',
+      )
     throw error
   }
 }
@@ -269,7 +365,9 @@ async function publish(context: CommandContext, status: ClusterStatus): Promise<
 }
 
 /** For `demo`: up, without the closing words. */
-export async function ensureUp(context: CommandContext): Promise<{ status: ClusterStatus; started: boolean }> {
+export async function ensureUp(
+  context: CommandContext,
+): Promise<{ status: ClusterStatus; started: boolean }> {
   const existing = await askStatus(context)
   if (existing !== undefined) return { status: existing, started: false }
   const status = await launch(context, serveOptions(context))
@@ -278,5 +376,7 @@ export async function ensureUp(context: CommandContext): Promise<{ status: Clust
 }
 export { publish as publishKubeconfig }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-const adviceOf = (error: unknown): readonly string[] => (error instanceof ClusterError ? error.advice : [])
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)
+const adviceOf = (error: unknown): readonly string[] =>
+  error instanceof ClusterError ? error.advice : []

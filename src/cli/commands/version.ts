@@ -8,7 +8,9 @@ export const version: Command = {
   options: [],
   examples: [['navarch version', '']],
   run({ terminal }) {
-    terminal.print(`navarch ${NAVARCH_VERSION} (Kubernetes ${KUBERNETES_VERSION}, Node ${process.version}, ${process.platform}/${process.arch})`)
+    terminal.print(
+      `navarch ${NAVARCH_VERSION} (Kubernetes ${KUBERNETES_VERSION}, Node ${process.version}, ${process.platform}/${process.arch})`,
+    )
     return Promise.resolve(0)
   },
 }

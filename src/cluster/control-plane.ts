@@ -1,0 +1,146 @@
+/** The control plane: API server, controllers and scheduler over a store. */
+import { definitions, typeTable } from '#api'
+import {
+  accessControl,
+  builtInAdmission,
+  connectHandlers,
+  createApiServer,
+  ensureBootstrap,
+  ensureRbac,
+  followAggregation,
+  type ApiServer,
+  type NodeApis,
+  type Pki,
+} from '#apiserver'
+import type { Env } from '#base'
+import {
+  createClient,
+  createEventRecorder,
+  createInformers,
+  type Client,
+  type Informers,
+  type NodeApi,
+} from '#client'
+import { startControllers } from '#controllers'
+import type { RequestUser } from '#machinery'
+import { startScheduler, type RunningScheduler } from '#scheduler'
+import type { Storage } from '#storage'
+import { nthAddress } from './addresses.ts'
+
+export interface ControlPlaneOptions {
+  readonly env: Env
+  readonly storage: Storage
+  readonly pki: Pki
+  readonly serviceCidr: string
+  readonly podCidr: string
+  /** Freeze what caches share, so that a test sees who changes it. */
+  readonly freeze?: boolean
+  readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
+}
+
+export interface ControlPlane {
+  readonly server: ApiServer
+  /** With the rights of `system:masters`. */
+  readonly client: Client
+  readonly informers: Informers
+  readonly scheduler: RunningScheduler
+  clientFor(user: RequestUser): Client
+  /** How the API server reaches the kubelets of this process. */
+  readonly nodes: Map<string, NodeApi>
+  stop(): Promise<void>
+}
+
+const AUTHENTICATED = 'system:authenticated'
+const MASTERS: RequestUser = { name: 'system:navarch', groups: ['system:masters', AUTHENTICATED] }
+const CONTROLLERS: RequestUser = {
+  name: 'system:kube-controller-manager',
+  groups: ['system:masters', AUTHENTICATED],
+}
+const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENTICATED] }
+
+/** A server that answers; nothing else runs yet. */
+export function makeServer(
+  { env, storage, pki, serviceCidr, freeze, readyChecks }: ControlPlaneOptions,
+  nodeApi: NodeApis,
+): ApiServer {
+  return createApiServer({
+    env,
+    definitions,
+    types: typeTable,
+    storage,
+    serviceRange: serviceCidr,
+    ...(freeze === undefined ? {} : { freeze }),
+    ...(readyChecks === undefined ? {} : { readyChecks }),
+    extend(inside) {
+      const access = accessControl(inside, {
+        env,
+        serviceAccountKeys: [pki.serviceAccountKey],
+        clientAuthorities: [pki.authority.certificate],
+        frontProxyAuthorities: [pki.frontProxyAuthority.certificate],
+      })
+      return {
+        authenticator: access.authenticator,
+        authorizer: access.authorizer,
+        admission: builtInAdmission(inside, {
+          env,
+          authorizer: access.authorizer,
+          last: [access.escalationCheck],
+        }),
+        virtualResources: access.virtualResources,
+        issueToken: access.issueToken,
+        pages: access.pages,
+        connect: connectHandlers({ env, read: inside.read, nodeApi }),
+      }
+    },
+  })
+}
+
+/** Bootstrap objects, controllers and scheduler upon a server that is ready. Resolves when they run. */
+export async function startControlPlane(
+  options: ControlPlaneOptions,
+  apiServer: { readonly address: string; readonly port: number },
+  given?: { server: ApiServer; nodes: Map<string, NodeApi> },
+): Promise<ControlPlane> {
+  const { env, pki, serviceCidr, podCidr } = options
+  const nodes = given?.nodes ?? new Map<string, NodeApi>()
+  const server = given?.server ?? makeServer(options, (name) => nodes.get(name))
+  await server.ready
+  const masters = server.transport(MASTERS)
+  await Promise.all([
+    ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) }),
+    ensureRbac(masters),
+  ])
+
+  const stop = new AbortController()
+  const { signal } = stop
+  const client = createClient(masters)
+  const informers = createInformers(client, env, signal)
+  const clientFor = (user: RequestUser): Client => createClient(server.transport(user))
+  startControllers(
+    { client: clientFor(CONTROLLERS), informers, env, signal },
+    { rootCertificate: pki.authority.certificate, podCidr },
+  )
+  void followAggregation({ read: server.inside.read, transport: masters, env, signal })
+  const schedulerClient = clientFor(SCHEDULER)
+  const scheduler = startScheduler(
+    {
+      client: schedulerClient,
+      informers,
+      events: createEventRecorder(schedulerClient, env, { component: 'default-scheduler' }),
+      env,
+    },
+    signal,
+  )
+  return {
+    server,
+    client,
+    informers,
+    scheduler,
+    clientFor,
+    nodes,
+    async stop() {
+      stop.abort(new Error('the control plane is stopping'))
+      await server.close()
+    },
+  }
+}

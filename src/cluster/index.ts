@@ -1,0 +1,5 @@
+export * from './options.ts'
+export { createCluster, type Cluster, type CreateClusterOptions } from './library.ts'
+export { purge, serve, type RunningCluster } from './serve.ts'
+export type { BuildRequest, ClusterImages } from './images.ts'
+export { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'

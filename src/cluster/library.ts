@@ -1,0 +1,85 @@
+/** A cluster inside a test's own process: real API server, controllers and scheduler; nodes and containers are simulated. */
+import { ensurePki, type ApiServer } from '#apiserver'
+import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
+import type { Client, NodeApi, Transport } from '#client'
+import { simulatedRuntime } from '#kubelet'
+import type { RequestUser } from '#machinery'
+import { createMemoryStorage, type Storage } from '#storage'
+import { startControlPlane } from './control-plane.ts'
+import { startNode, type RunningNode } from './node.ts'
+
+export interface CreateClusterOptions {
+  /** Simulated nodes. Default 1. */
+  readonly nodes?: number
+  /** Default: real time. With `virtualEnv()` time moves only when told. */
+  readonly env?: Env
+  /** Default: in memory. */
+  readonly storage?: Storage
+}
+
+export interface Cluster {
+  /** With the rights of an administrator. */
+  readonly client: Client
+  /** For other identities: they meet authorization and admission. */
+  transport(user: RequestUser): Transport
+  readonly server: ApiServer
+  /** Nodes are registered and Ready. */
+  readonly ready: Promise<void>
+  stop(): Promise<void>
+}
+
+const POD_CIDR = '10.244.0.0/16'
+const SERVICE_CIDR = '10.96.0.0/12'
+
+/** No ports, no files, no processes: as many at a time as memory has room for. */
+export async function createCluster(options: CreateClusterOptions = {}): Promise<Cluster> {
+  const env: Env = options.env ?? { ...realEnv(), log: silentLogger, fs: virtualEnv().fs }
+  const storage = options.storage ?? createMemoryStorage({ clock: env.clock })
+  const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
+  const nodeApis = new Map<string, NodeApi>()
+  const control = await startControlPlane(
+    { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR },
+    { address: '127.0.0.1', port: 6443 },
+  )
+  const nodes: RunningNode[] = await Promise.all(
+    Array.from({ length: options.nodes ?? 1 }, async (_, i) => {
+      const nodeName = `node-${i + 1}`
+      const runtime = simulatedRuntime(env, { network: `10.244.${i}` })
+      const node = await startNode(
+        {
+          dataDir: `/${nodeName}`,
+          runDir: `/${nodeName}`,
+          nodeName,
+          nodeIp: `10.0.0.${i + 1}`,
+          podCidr: POD_CIDR,
+          serviceCidr: SERVICE_CIDR,
+          clusterDomain: 'cluster.local',
+        },
+        env,
+        { kind: 'simulated', runtime, containerd: undefined, network: undefined, why: [] },
+        {
+          kubelet: control.clientFor({
+            name: `system:node:${nodeName}`,
+            groups: ['system:nodes', 'system:authenticated'],
+          }),
+          admin: control.client,
+          informers: control.informers,
+        },
+      )
+      control.nodes.set(nodeName, node.kubelet.nodeApi)
+      nodeApis.set(nodeName, node.kubelet.nodeApi)
+      return node
+    }),
+  )
+  return {
+    client: control.client,
+    server: control.server,
+    transport: (user) => control.server.transport(user),
+    ready: Promise.all(nodes.map(({ ready }) => ready)).then(() => undefined),
+    async stop() {
+      await Promise.all(nodes.map((node) => node.stop()))
+      await control.stop()
+      await storage.close()
+    },
+  }
+}

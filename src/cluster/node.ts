@@ -1,0 +1,257 @@
+/** A node of this process: container runtime, pod network, kubelet, service proxy and DNS. */
+import { endpointSlices, services } from '#api'
+import type { Env } from '#base'
+import type { Client, Informers } from '#client'
+import {
+  checkHost,
+  criRuntime,
+  simulatedRuntime,
+  startContainerd,
+  startKubelet,
+  type Containerd,
+  type Kubelet,
+  type Runtime,
+} from '#kubelet'
+import {
+  followInformer,
+  publishDns,
+  setUpPodNetwork,
+  startDns,
+  startServiceProxy,
+  type PodNetwork,
+  type ServiceProxy,
+} from '#network'
+import { firstSubnet, nthAddress } from './addresses.ts'
+import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
+
+/** Pods of one node: 254 addresses. */
+const NODE_MASK = 24
+/** A pod that is stopping is not told so before the proxies have let go of it, but never later than this. */
+const DRAIN_LIMIT_MS = 10_000
+
+/** What of the node can start before the API is there. */
+export interface Machinery {
+  readonly kind: RuntimeKind
+  readonly runtime: Runtime
+  readonly containerd: Containerd | undefined
+  readonly network: PodNetwork | undefined
+  /** Why there are no real containers, when there are none. */
+  readonly why: readonly string[]
+}
+
+export async function startMachinery(
+  options: ServeOptions,
+  env: Env,
+  progress: (p: Progress) => void,
+): Promise<Machinery> {
+  const problems =
+    options.runtime === 'simulated'
+      ? []
+      : (await checkHost(env)).filter(({ severity }) => severity === 'error')
+  const why = problems.map(({ message, fix }) => `${message}. ${fix}`)
+  if (options.runtime === 'containerd' && why.length > 0)
+    throw new ClusterError('This machine cannot run containers', ...why)
+  if (options.runtime === 'simulated' || why.length > 0) {
+    return {
+      kind: 'simulated',
+      runtime: simulatedRuntime(env),
+      containerd: undefined,
+      network: undefined,
+      why,
+    }
+  }
+  progress({ phase: 'runtime', state: 'begun' })
+  const names = namesFor(options)
+  const podCidr = firstSubnet(options.podCidr, NODE_MASK)
+  const cniConfDir = `${options.dataDir}/cni`
+  const [containerd, network] = await Promise.all([
+    startContainerd({
+      env,
+      dataDir: options.dataDir,
+      runDir: options.runDir,
+      cniConfDir,
+      logFile: `${options.dataDir}/log/containerd.log`,
+      registryMirrors: parseMirrors(options.registryMirrors),
+    }),
+    setUpPodNetwork({
+      env,
+      podCidr,
+      clusterCidr: options.podCidr,
+      serviceCidr: options.serviceCidr,
+      cniConfDir,
+      leaseDir: `${options.runDir}/cni`,
+      bridge: names.bridge,
+      table: names.podTable,
+    }),
+  ])
+  const runtime = criRuntime({ socketPath: containerd.socket }, env)
+  progress({
+    phase: 'runtime',
+    state: 'done',
+    detail: `containerd ${containerd.version}, ${containerd.runtimes[0]}${containerd.adopted ? ', found running' : ''}`,
+  })
+  return { kind: 'containerd', runtime, containerd, network, why }
+}
+
+/** Names in the kernel, apart for each cluster of a machine: the usual data folder has the plain ones. */
+export function namesFor({ runDir }: Pick<ServeOptions, 'runDir'>): {
+  readonly bridge: string
+  readonly podTable: string
+  readonly serviceTable: string
+  readonly cgroup: string
+} {
+  const tail = /-([0-9a-f]{8})$/.exec(runDir)?.[1] ?? '0'
+  return {
+    bridge: `nav-${tail}`,
+    podTable: `navarch-pods-${tail}`,
+    serviceTable: `navarch-services-${tail}`,
+    cgroup: `/navarch-${tail}`,
+  }
+}
+
+/** `docker.io=http://127.0.0.1:5000`; without a name it is for every registry. */
+export function parseMirrors(
+  texts: readonly string[],
+): Readonly<Record<string, readonly string[]>> {
+  const mirrors: Record<string, string[]> = {}
+  for (const text of texts) {
+    const [, name = '*', url = ''] = /^(?:([^=/]+)=)?(https?:\/\/.+)$/.exec(text) ?? []
+    if (url === '')
+      throw new ClusterError(
+        `--registry-mirror must be like docker.io=http://127.0.0.1:5000, not ${JSON.stringify(text)}`,
+      )
+    ;(mirrors[name] ??= []).push(url)
+  }
+  return mirrors
+}
+
+export interface RunningNode {
+  readonly kubelet: Kubelet
+  readonly proxy: ServiceProxy | undefined
+  /** Registered, Ready, and Services reach their pods. */
+  readonly ready: Promise<void>
+  stop(): Promise<void>
+}
+
+export interface NodeOptions extends Pick<
+  ServeOptions,
+  'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'serviceCidr' | 'clusterDomain'
+> {
+  readonly nodeIp: string
+}
+
+export async function startNode(
+  options: NodeOptions,
+  env: Env,
+  { runtime, network }: Machinery,
+  clients: { readonly kubelet: Client; readonly admin: Client; readonly informers: Informers },
+): Promise<RunningNode> {
+  const stop = new AbortController()
+  const { signal } = stop
+  const { nodeName, nodeIp } = options
+  const names = namesFor(options)
+  const dnsIp = nthAddress(options.serviceCidr, 10)
+  const podCidr = firstSubnet(options.podCidr, NODE_MASK)
+  const follow = {
+    services: followInformer(clients.informers.informer(services)),
+    endpointSlices: followInformer(clients.informers.informer(endpointSlices)),
+  }
+
+  const proxy =
+    network === undefined
+      ? undefined
+      : startServiceProxy(
+          {
+            env,
+            ...follow,
+            node: { nodeName },
+            clusterCidr: options.podCidr,
+            serviceCidr: options.serviceCidr,
+            table: names.serviceTable,
+          },
+          signal,
+        )
+  const dns =
+    network === undefined
+      ? undefined
+      : startDns(
+          {
+            env,
+            ...follow,
+            address: network.gateway,
+            clusterIP: dnsIp,
+            clusterDomain: options.clusterDomain,
+            clusterCidr: options.podCidr,
+            serviceCidr: options.serviceCidr,
+          },
+          signal,
+        )
+  const kubelet = await startKubelet(
+    {
+      client: clients.kubelet,
+      runtime,
+      env,
+      config: {
+        nodeName,
+        rootDir: `${options.dataDir}/kubelet`,
+        logRoot: `${options.dataDir}/pods`,
+        clusterDns: network === undefined ? [] : [dnsIp],
+        clusterDomain: options.clusterDomain,
+        nodeIps: [nodeIp],
+        podCidrs: [podCidr],
+        cgroupRoot: names.cgroup,
+        reserved: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '1Gi' },
+        drained:
+          proxy === undefined
+            ? undefined
+            : async (pod, aborted) => {
+                const ips = (pod.status?.podIPs ?? []).map(({ ip }) => ip)
+                const limit = new AbortController()
+                const cancel = env.clock.schedule(DRAIN_LIMIT_MS, () =>
+                  limit.abort(new Error('the proxies did not let go in time')),
+                )
+                try {
+                  await (await proxy).drained({ ips }, AbortSignal.any([aborted, limit.signal]))
+                } catch (error) {
+                  if (aborted.aborted) throw error
+                } finally {
+                  cancel()
+                }
+              },
+      },
+    },
+    signal,
+  )
+  const ready = (async () => {
+    await kubelet.ready
+    const running = await dns
+    if (running !== undefined) {
+      await publishDns(
+        {
+          client: clients.admin,
+          env,
+          clusterIP: dnsIp,
+          nodeName,
+          address: running.address,
+          port: running.port,
+        },
+        signal,
+      )
+    }
+    await proxy
+  })()
+  ready.catch(() => undefined)
+  return {
+    kubelet,
+    proxy: await proxy,
+    ready,
+    async stop() {
+      stop.abort(new Error('the node is stopping'))
+      await Promise.all([
+        kubelet.stopped,
+        (async () => (await proxy)?.stop())(),
+        (async () => (await dns)?.stop())(),
+      ])
+    },
+  }
+}
