@@ -206,8 +206,8 @@ export async function serve(
       stopped,
       stop({ containers }) {
         ending ??= (async () => {
-          if (containers === 'stop')
-            undo.unshift(async () => machine.containerd?.destroyContainers?.())
+          if (containers === 'stop' && machine.containerd !== undefined)
+            undo.splice(1, 0, () => stopContainers(machine.runtime, machine.containerd))
           for (const step of undo.toReversed())
             await step().catch((error: unknown) => env.log.warn('Not ended in order', { error }))
           finish()
