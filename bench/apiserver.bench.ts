@@ -41,7 +41,10 @@ const pod = (name: string): object => ({
         env: [
           { name: 'A', value: 'one' },
           { name: 'B', value: 'two' },
-          { name: 'NODE', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } } },
+          {
+            name: 'NODE',
+            valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } },
+          },
         ],
         resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { memory: '128Mi' } },
         readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 5 },
@@ -84,7 +87,12 @@ const cpuMicros = async (run: () => Promise<void>): Promise<number> => {
 const PODS = '/api/v1/namespaces/shop/pods'
 const CLIENTS = 64
 
-async function creates(name: string, storage: Storage, count: number, budget?: number): Promise<void> {
+async function creates(
+  name: string,
+  storage: Storage,
+  count: number,
+  budget?: number,
+): Promise<void> {
   const server = await make(storage)
   let next = 0
   const client = async (until: number): Promise<void> => {
@@ -99,8 +107,18 @@ async function creates(name: string, storage: Storage, count: number, budget?: n
   const started = performance.now()
   const cpu = await cpuMicros(async () => void (await many(next + count)))
   const seconds = (performance.now() - started) / 1000
-  report({ name: `create a pod, ${name}: CPU`, value: cpu / count, unit: 'µs', ...(budget === undefined ? {} : { budget: { atMost: budget } }) })
-  report({ name: `create pods, ${name}, ${CLIENTS} clients`, value: count / seconds, unit: 'a second', budget: { atLeast: 5000 } })
+  report({
+    name: `create a pod, ${name}: CPU`,
+    value: cpu / count,
+    unit: 'µs',
+    ...(budget === undefined ? {} : { budget: { atMost: budget } }),
+  })
+  report({
+    name: `create pods, ${name}, ${CLIENTS} clients`,
+    value: count / seconds,
+    unit: 'a second',
+    budget: { atLeast: 5000 },
+  })
   await server.close()
 }
 
@@ -142,7 +160,10 @@ const patches = await cpuMicros(async () => {
 })
 report({ name: 'patch a pod: CPU', value: patches / (COUNT / 4), unit: 'µs' })
 
-async function list(path: string, accept: string): Promise<{ ms: number; bytes: number; stall: number }> {
+async function list(
+  path: string,
+  accept: string,
+): Promise<{ ms: number; bytes: number; stall: number }> {
   let bytes = 0
   let stall = 0
   let last = performance.now()
@@ -170,7 +191,12 @@ for (const [name, accept] of [
   await list(PODS, accept)
   const { ms, stall } = await list(PODS, accept)
   report({ name: `list 10,000 pods in ${name}`, value: ms, unit: 'ms', budget: { atMost: 200 } })
-  report({ name: `list 10,000 pods in ${name}: longest stall`, value: stall, unit: 'ms', budget: { atMost: 50 } })
+  report({
+    name: `list 10,000 pods in ${name}: longest stall`,
+    value: stall,
+    unit: 'ms',
+    budget: { atMost: 50 },
+  })
 }
 
 const WATCHERS = 1000
@@ -201,7 +227,11 @@ const watchCpu = await cpuMicros(async () => {
     while (seen < wanted) await new Promise((resolve) => setImmediate(resolve))
   }
 })
-report({ name: 'one change to 1,000 watchers: CPU each', value: watchCpu / EVENTS / WATCHERS, unit: 'µs' })
+report({
+  name: 'one change to 1,000 watchers: CPU each',
+  value: watchCpu / EVENTS / WATCHERS,
+  unit: 'µs',
+})
 ending.abort()
 await Promise.all(arrived)
 await server.close()
