@@ -26,14 +26,16 @@ export const podLog =
     const pod = podOf(target)
     const options = logOptions(exchange.query, target.name, (asked) => containerOf(pod, asked))
     const node = pod.spec?.nodeName
+    const left = new AbortController()
+    const signal = AbortSignal.any([exchange.signal, left.signal])
     // Nothing was ever written by a pod that is nowhere yet.
     const lines = node
       ? await open(exchange, pod, options, () =>
-          reach(node, nodeApi).logs(targetOf(pod), options, exchange.signal),
+          reach(node, nodeApi).logs(targetOf(pod), options, signal),
         )
       : nothing()
     if (exchange.upgrade !== undefined && wantsWebSocket(exchange))
-      return overWebSocket(exchange, lines)
+      return overWebSocket(exchange, lines, left)
     return {
       status: 200,
       headers: { 'content-type': 'text/plain', 'cache-control': 'no-cache, private' },
@@ -155,6 +157,7 @@ const isStream = (name: string | undefined): name is (typeof STREAMS)[number] =>
 async function overWebSocket(
   exchange: Exchange,
   lines: AsyncIterable<Uint8Array>,
+  left: AbortController,
 ): Promise<typeof UPGRADED> {
   const protocol = chooseProtocol(exchange, PROTOCOLS)
   if (protocol === undefined)
@@ -163,18 +166,14 @@ async function overWebSocket(
     )
   const base64 = protocol.startsWith('base64')
   const connection = await acceptWebSocket(exchange, protocol, () => undefined)
-  const iterator = lines[Symbol.asyncIterator]()
   // Whoever reads a log that is followed waits for its next line: the client's leave must end that.
-  connection.gone.addEventListener('abort', () => void iterator.return?.().catch(() => undefined))
+  connection.gone.addEventListener('abort', () => left.abort())
   try {
-    for (let next = await iterator.next(); !next.done; next = await iterator.next()) {
+    for await (const chunk of lines) {
       if (connection.gone.aborted) break
       if (base64)
-        await connection.send(
-          Buffer.from(Buffer.from(next.value).toString('base64'), 'latin1'),
-          'text',
-        )
-      else await connection.send(next.value)
+        await connection.send(Buffer.from(Buffer.from(chunk).toString('base64'), 'latin1'), 'text')
+      else await connection.send(chunk)
     }
     connection.close()
   } catch {
