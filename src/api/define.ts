@@ -241,7 +241,8 @@ function statusStrategy(facts: ResourceFact, keepsMetadata: boolean): StatusStra
     create: reset,
     update(object, old, { subresource }) {
       const before = old as unknown as JsonObject
-      if (subresource === 'status') {
+      // Approving a certificate request is writing a part of its status too.
+      if (subresource === 'status' || subresource === 'approval') {
         keepAllBut(object, before, keepsMetadata)
       } else if (before['status'] === undefined) {
         delete object['status']

@@ -1,6 +1,13 @@
 /** What tests of the definitions share. */
-import { StatusError, type FieldError, type JsonObject, type KubeObject } from '#machinery'
+import {
+  decodeTyped,
+  StatusError,
+  type FieldError,
+  type JsonObject,
+  type KubeObject,
+} from '#machinery'
 import { findDefinition } from './catalog.ts'
+import { typeTable } from './facts.ts'
 
 export const NOW = new Date('2026-01-02T03:04:05Z')
 export const contextOf = (subresource = '') => ({
@@ -17,12 +24,13 @@ export function trying(group: string, version: string, resource: string) {
   if (definition === undefined) throw new Error(`No ${resource} in ${group}/${version}`)
 
   const defaulted = (object: JsonObject): JsonObject => {
-    const own = structuredClone({
+    const given = {
       apiVersion: group === '' ? version : `${group}/${version}`,
       kind: definition.facts.kind,
       ...object,
       metadata: { name: 'x', ...(object['metadata'] as JsonObject | undefined) },
-    }) as JsonObject
+    }
+    const own = decodeTyped(typeTable, definition.facts.type, given, { unknown: 'ignore' }).object
     definition.defaults(own)
     return own
   }

@@ -30,6 +30,10 @@ const isPlainCpu = ({ type, resource }: MetricSpec): boolean =>
   resource?.name === 'cpu' &&
   resource.target.averageUtilization !== undefined
 
+/** Whether a measure says more than the one number of v1. */
+const hasMore = ({ type, resource }: MetricStatus): boolean =>
+  type !== 'Resource' || resource?.name !== 'cpu' || resource.current.averageValue !== undefined
+
 export function toV1(stored: V2): V1 {
   const metrics = stored.spec.metrics ?? []
   const cpu = metrics.find(isPlainCpu)
@@ -43,7 +47,7 @@ export function toV1(stored: V2): V1 {
     if (isThere) annotations[key] = JSON.stringify(value)
   }
   carry(METRICS, others.map(metricToV1), others.length > 0)
-  carry(CURRENT, current.map(statusToV1), current.length > 0)
+  carry(CURRENT, current.map(statusToV1), current.some(hasMore))
   carry(CONDITIONS, stored.status?.conditions, (stored.status?.conditions?.length ?? 0) > 0)
   carry(BEHAVIOR, stored.spec.behavior, stored.spec.behavior !== undefined)
   const { minReplicas, maxReplicas, scaleTargetRef } = stored.spec
@@ -104,7 +108,11 @@ export function toV2(object: V1): V2 {
           },
         ]),
   ]
-  const { currentCPUUtilizationPercentage: _, ...status } = object.status ?? {}
+  const { currentCPUUtilizationPercentage: cpuNow, ...status } = object.status ?? {}
+  if (current.length === 0 && cpuNow !== undefined) {
+    const measure = { name: 'cpu', current: { averageUtilization: cpuNow } }
+    current.push({ type: 'Resource', resource: measure })
+  }
   const { annotations: _a, ...metadata } = object.metadata
   return {
     apiVersion: 'autoscaling/v2',

@@ -82,7 +82,9 @@ function mirrorClusterIPs(spec: Spec, old: ServiceSpec | undefined): void {
   const untouched = (spec.clusterIPs ?? []).join() === (old.clusterIPs ?? []).join()
   if ((spec.clusterIP ?? '') === '') {
     if (untouched) delete spec.clusterIPs
-  } else if (untouched) spec.clusterIPs = [spec.clusterIP ?? '']
+  } else if (untouched || (spec.clusterIPs ?? []).length === 0) {
+    spec.clusterIPs = [spec.clusterIP ?? '']
+  }
 }
 
 /** What was given out stays with the service when an update does not mention it. */

@@ -164,8 +164,8 @@ test('a volume has one source', () => {
 test('requests fit under limits, and are not negative', () => {
   const resources = { requests: { memory: '64Mi', cpu: '-1' }, limits: { memory: '32Mi' } }
   assert.deepEqual(wrongIn({ resources }), [
-    'spec.containers[0].resources.requests: Invalid value: "64Mi": must be less than or equal to memory limit of 32Mi',
     'spec.containers[0].resources.requests[cpu]: Invalid value: "-1": must be greater than or equal to 0',
+    'spec.containers[0].resources.requests: Invalid value: "64Mi": must be less than or equal to memory limit of 32Mi',
   ])
   assert.deepEqual(wrongIn({ resources: { limits: { gold: '1' } } }).slice(0, 1), [
     'spec.containers[0].resources.limits[gold]: Invalid value: "gold": must be a standard resource for containers',

@@ -43,8 +43,11 @@ export function validateVolumes(
 function validateVolumeSource(volume: Volume, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   let sources = 0
-  for (const kind of Object.keys(volume)) {
-    if (kind === 'name') continue
+  const kinds = Object.keys(volume).filter((key) => key !== 'name')
+  // Upstream looks for an empty directory first: the others are what is too much.
+  for (const kind of kinds.toSorted(
+    (a, b) => Number(b === 'emptyDir') - Number(a === 'emptyDir'),
+  )) {
     if (sources > 0) {
       errors.push(forbiddenField(path.child(kind), 'may not specify more than 1 volume type'))
     } else errors.push(...validateSource(volume, kind, path.child(kind)))

@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { JsonObject } from '#machinery'
+import { trying } from '../testing.ts'
+
+type Part = Record<string, unknown>
+
+const services = trying('', 'v1', 'services')
+const service = (spec: Part = {}, over: Part = {}): JsonObject => ({
+  spec: { selector: { app: 'web' }, ports: [{ port: 80 }], ...spec },
+  ...over,
+})
+
+test('a service is inside the cluster, and its ports lead where they say', () => {
+  assert.deepEqual(services.defaulted(service())['spec'], {
+    selector: { app: 'web' },
+    ports: [{ port: 80, protocol: 'TCP', targetPort: 80 }],
+    sessionAffinity: 'None',
+    type: 'ClusterIP',
+    internalTrafficPolicy: 'Cluster',
+  })
+  const balanced = services.defaulted(service({ type: 'LoadBalancer' }))['spec'] as Part
+  assert.equal(balanced['externalTrafficPolicy'], 'Cluster')
+  assert.equal(balanced['allocateLoadBalancerNodePorts'], true)
+  assert.deepEqual(services.defaulted(service())['status'], { loadBalancer: {} })
+})
+
+test('ports of a service have numbers, and names when there are several', () => {
+  assert.deepEqual(services.errors(service({ ports: [] })), ['spec.ports: Required value'])
+  assert.deepEqual(services.errors(service({ ports: [], clusterIP: 'None' })), [])
+  assert.deepEqual(services.errors(service({ ports: [{ port: 80 }, { port: 80, name: 'b' }] })), [
+    'spec.ports[0].name: Required value',
+    'spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80}',
+  ])
+  assert.deepEqual(services.errors(service({ ports: [{ port: 0 }] })).slice(0, 1), [
+    'spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive',
+  ])
+})
+
+test('each type of service has fields of its own', () => {
+  assert.deepEqual(services.errors({ spec: { type: 'ExternalName' } }), [
+    'spec.externalName: Required value',
+  ])
+  assert.deepEqual(services.errors(service({ ports: [{ port: 80, nodePort: 30000 }] })), [
+    "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+  ])
+  const headless = services.created(service({ type: 'NodePort', clusterIP: 'None' }))
+  assert.deepEqual(
+    services.definition.validate(headless).map(({ field, detail }) => `${field}: ${detail}`),
+    [`spec.clusterIPs[0]: Invalid value: "None": may not be set to 'None' for NodePort services`],
+  )
+  assert.deepEqual(services.errors(service({ type: 'Other' })).slice(0, 1), [
+    'spec.type: Unsupported value: "Other": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
+  ])
+})
+
+test('a service keeps the addresses and ports that it was given', () => {
+  const given = { clusterIP: '10.0.0.9', clusterIPs: ['10.0.0.9'], ipFamilies: ['IPv4'] }
+  const old = service({ ...given, type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] })
+  const now = services.updated(service({ type: 'NodePort' }), old)['spec'] as Part
+  assert.equal(now['clusterIP'], '10.0.0.9')
+  assert.deepEqual(now['ports'], [{ port: 80, protocol: 'TCP', targetPort: 80, nodePort: 30123 }])
+  const inside = services.updated(service({ ports: [{ port: 80, nodePort: 30123 }] }), old)[
+    'spec'
+  ] as Part
+  assert.deepEqual(inside['ports'], [{ port: 80, protocol: 'TCP', targetPort: 80 }])
+  assert.deepEqual(services.updateErrors(service({ clusterIP: '10.0.0.8' }), service(given)), [
+    'spec.clusterIPs[0]: Invalid value: ["10.0.0.8"]: may not change once set',
+  ])
+})
+
+test('the table of services says where they are', () => {
+  const row = services.row(
+    service(
+      { type: 'LoadBalancer', clusterIPs: ['10.0.0.9'], ports: [{ port: 80, nodePort: 30123 }] },
+      { status: { loadBalancer: { ingress: [{ ip: '1.2.3.4' }] } } },
+    ),
+  )
+  assert.deepEqual(
+    [row['Type'], row['Cluster-IP'], row['External-IP'], row['Port(s)'], row['Selector']],
+    ['LoadBalancer', '10.0.0.9', '1.2.3.4', '80:30123/TCP', 'app=web'],
+  )
+  assert.equal(services.row(service({ type: 'LoadBalancer' }))['External-IP'], '<pending>')
+  assert.equal(services.row(service({ clusterIP: 'None' }))['Cluster-IP'], 'None')
+})
+
+const configMaps = trying('', 'v1', 'configmaps')
+const secrets = trying('', 'v1', 'secrets')
+
+test('keys of a config map are names of files', () => {
+  assert.deepEqual(configMaps.errors({ data: { 'a b': 'x' } }), [
+    "data[a b]: Invalid value: \"a b\": a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+  ])
+  assert.deepEqual(configMaps.errors({ data: { big: 'x'.repeat(1024 * 1024 + 1) } }), [
+    '[]: Too long: may not be more than 1048576 bytes',
+  ])
+})
+
+test('a sealed config map stays as it is', () => {
+  const old = { immutable: true, data: { a: '1' } }
+  assert.deepEqual(configMaps.updateErrors({ data: { a: '2' } }, old), [
+    'immutable: Forbidden: field is immutable when `immutable` is set',
+    'data: Forbidden: field is immutable when `immutable` is set',
+  ])
+  assert.deepEqual(configMaps.updateErrors(old, old), [])
+})
+
+test('text given for a secret ends up as bytes', () => {
+  const secret = secrets.defaulted({ stringData: { a: 'hällo' }, data: { b: 'Yg==' } })
+  assert.deepEqual(secret['data'], { b: 'Yg==', a: Buffer.from('hällo').toString('base64') })
+  assert.equal(secret['stringData'], undefined)
+  assert.equal(secret['type'], 'Opaque')
+})
+
+test('secrets of known types have their keys', () => {
+  assert.deepEqual(secrets.errors({ type: 'kubernetes.io/tls', data: { 'tls.crt': '' } }), [
+    'data[tls.key]: Required value',
+  ])
+  assert.deepEqual(
+    secrets.errors({
+      type: 'kubernetes.io/dockerconfigjson',
+      stringData: { '.dockerconfigjson': '{' },
+    }).length,
+    1,
+  )
+  assert.deepEqual(secrets.updateErrors({ type: 'a' }, { type: 'b' }), [
+    'type: Invalid value: "a": field is immutable',
+  ])
+})
+
+test('a namespace is active, labelled with its name, and waits for its finalizer', () => {
+  const namespaces = trying('', 'v1', 'namespaces')
+  const created = namespaces.created({ status: { phase: 'Terminating' } })
+  assert.deepEqual(created['spec'], { finalizers: ['kubernetes'] })
+  assert.deepEqual(created['status'], { phase: 'Active' })
+  assert.deepEqual((created['metadata'] as Part)['labels'], { 'kubernetes.io/metadata.name': 'x' })
+  const finalized = namespaces.updated(
+    { spec: {}, status: { phase: 'Active' } },
+    { spec: { finalizers: ['kubernetes'] }, status: { phase: 'Terminating' } },
+    'finalize',
+  )
+  assert.deepEqual(finalized['spec'], {})
+  assert.deepEqual(finalized['status'], { phase: 'Terminating' })
+})
+
+const nodes = trying('', 'v1', 'nodes')
+
+test('a node brings its status along when it registers', () => {
+  const status = { capacity: { cpu: '2' } }
+  const created = nodes.created({ status }) as { status: Part }
+  assert.deepEqual(created.status['capacity'], { cpu: '2' })
+  assert.deepEqual(created.status['allocatable'], { cpu: '2' })
+})
+
+test('the table of nodes says whether they are ready, and for what', () => {
+  const row = nodes.row({
+    metadata: {
+      labels: { 'node-role.kubernetes.io/control-plane': '', 'kubernetes.io/role': 'edge' },
+    },
+    spec: { unschedulable: true },
+    status: {
+      conditions: [{ type: 'Ready', status: 'True' }],
+      nodeInfo: { kubeletVersion: 'v1.36.0' },
+      addresses: [{ type: 'InternalIP', address: '10.1.1.1' }],
+    },
+  })
+  assert.deepEqual(
+    [row['Status'], row['Roles'], row['Version'], row['Internal-IP'], row['External-IP']],
+    ['Ready,SchedulingDisabled', 'control-plane,edge', 'v1.36.0', '10.1.1.1', '<none>'],
+  )
+})
+
+test('taints are unique by key and effect', () => {
+  const taint = { key: 'a', effect: 'NoSchedule' }
+  assert.deepEqual(nodes.errors({ spec: { taints: [taint, taint] } }), [
+    'spec.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair',
+  ])
+})
+
+const claims = trying('', 'v1', 'persistentvolumeclaims')
+const claim = (spec: Part = {}, over: Part = {}): JsonObject => ({
+  spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, ...spec },
+  ...over,
+})
+
+test('a claim says how much and how', () => {
+  assert.deepEqual(claims.errors(claim()), [])
+  assert.deepEqual(claims.errors({ spec: {} }), [
+    'spec.accessModes: Required value: at least 1 access mode is required',
+    'spec.resources[storage]: Required value',
+  ])
+  assert.deepEqual(claims.created(claim())['status'], { phase: 'Pending' })
+})
+
+test('a claim stays what it was, and may grow once it is bound', () => {
+  const bound = { status: { phase: 'Bound', capacity: { storage: '1Gi' } } }
+  const larger = { resources: { requests: { storage: '2Gi' } } }
+  assert.deepEqual(claims.updateErrors(claim(larger, bound), claim({}, bound)), [])
+  assert.deepEqual(claims.updateErrors(claim({ volumeName: 'v' }), claim()), [])
+  assert.match(
+    claims.updateErrors(claim({ accessModes: ['ReadWriteMany'] }), claim())[0] ?? '',
+    /^spec: Forbidden: spec is immutable after creation except resources\.requests and volumeAttributesClassName for bound claims/,
+  )
+  assert.deepEqual(
+    claims.updateErrors(
+      claim({}, bound),
+      claim(larger, { status: { ...bound.status, capacity: { storage: '2Gi' } } }),
+    ),
+    ['spec.resources.requests.storage: Forbidden: field can not be less than status.capacity'],
+  )
+})
+
+test('a volume has a size, a way in and one source', () => {
+  const volumes = trying('', 'v1', 'persistentvolumes')
+  assert.deepEqual(volumes.errors({ spec: {} }), [
+    'spec.accessModes: Required value',
+    'spec.capacity: Required value',
+    'spec: Required value: must specify a volume type',
+  ])
+  const spec = {
+    accessModes: ['ReadWriteOnce'],
+    capacity: { storage: '1Gi' },
+    hostPath: { path: '/data' },
+    claimRef: { namespace: 'shop', name: 'data' },
+  }
+  assert.deepEqual(volumes.errors({ spec }), [])
+  const row = volumes.row({ spec, status: { phase: 'Bound' } })
+  assert.deepEqual(
+    [row['Capacity'], row['Access Modes'], row['Reclaim Policy'], row['Claim']],
+    ['1Gi', 'RWO', 'Retain', 'shop/data'],
+  )
+  assert.deepEqual(
+    volumes.updateErrors({ spec: { ...spec, hostPath: { path: '/other' } } }, { spec }),
+    [
+      'spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation',
+    ],
+  )
+})
+
+test('endpoints are packed by their ports', () => {
+  const endpoints = trying('', 'v1', 'endpoints')
+  const port = { port: 80 }
+  const created = endpoints.created({
+    subsets: [
+      { addresses: [{ ip: '10.0.0.2' }], ports: [port] },
+      { addresses: [{ ip: '10.0.0.1' }], notReadyAddresses: [{ ip: '10.0.0.3' }], ports: [port] },
+    ],
+  })
+  assert.deepEqual(created['subsets'], [
+    {
+      addresses: [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }],
+      notReadyAddresses: [{ ip: '10.0.0.3' }],
+      ports: [{ port: 80, protocol: 'TCP' }],
+    },
+  ])
+  assert.deepEqual(endpoints.errors({ subsets: [{ addresses: [{ ip: '127.0.0.1' }] }] }), [
+    'subsets[0].addresses[0].ip: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+  ])
+})
+
+test('an event is the same one in both groups', () => {
+  const events = trying('events.k8s.io', 'v1', 'events')
+  const event = events.defaulted({
+    metadata: { namespace: 'shop' },
+    regarding: { kind: 'Pod', namespace: 'shop', name: 'web' },
+    note: 'Started',
+    reason: 'Started',
+    reportingController: 'kubelet',
+    reportingInstance: 'n1',
+    action: 'Start',
+    type: 'Normal',
+    eventTime: '2026-01-02T03:04:00.000000Z',
+  })
+  assert.deepEqual(events.definition.validate(event), [])
+  const stored = events.definition.convert?.toStorage(structuredClone(event)) as Part
+  assert.equal(stored['apiVersion'], 'v1')
+  assert.equal(stored['message'], 'Started')
+  assert.deepEqual(stored['involvedObject'], { kind: 'Pod', namespace: 'shop', name: 'web' })
+  assert.equal(events.definition.storagePrefix, trying('', 'v1', 'events').definition.storagePrefix)
+  const row = events.row(event)
+  assert.deepEqual(
+    [row['Last Seen'], row['Object'], row['Message'], row['Count']],
+    ['5s', 'pod/web', 'Started', '1'],
+  )
+})
+
+test('limits of containers are completed from the most and the least', () => {
+  const ranges = trying('', 'v1', 'limitranges')
+  const { spec } = ranges.defaulted({
+    spec: { limits: [{ type: 'Container', max: { cpu: '2' }, min: { memory: '1Mi' } }] },
+  }) as { spec: { limits: Part[] } }
+  assert.deepEqual(spec.limits[0], {
+    type: 'Container',
+    max: { cpu: '2' },
+    min: { memory: '1Mi' },
+    default: { cpu: '2' },
+    defaultRequest: { cpu: '2', memory: '1Mi' },
+  })
+  assert.deepEqual(
+    ranges.errors({ spec: { limits: [{ type: 'Pod', max: { cpu: '1' }, min: { cpu: '2' } }] } }),
+    ['spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1'],
+  )
+})
+
+test('a quota tells what is used of what', () => {
+  const quotas = trying('', 'v1', 'resourcequotas')
+  const row = quotas.row({
+    status: { hard: { pods: '10', 'limits.cpu': '4' }, used: { pods: '3', 'limits.cpu': '1' } },
+  })
+  assert.deepEqual([row['Request'], row['Limit']], ['pods: 3/10', 'limits.cpu: 1/4'])
+})

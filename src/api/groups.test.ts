@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { contextOf, refusal, trying } from './testing.ts'
+
+type Part = Record<string, unknown>
+
+test('an ingress leads somewhere, by a path of a known kind', () => {
+  const ingresses = trying('networking.k8s.io', 'v1', 'ingresses')
+  const backend = { service: { name: 'web', port: { number: 80 } } }
+  const rule = (path: Part) => ({ spec: { rules: [{ host: 'a.b', http: { paths: [path] } }] } })
+  assert.deepEqual(ingresses.errors(rule({ path: '/', pathType: 'Prefix', backend })), [])
+  assert.deepEqual(ingresses.errors({ spec: {} }), [
+    'spec: Invalid value: []: either `defaultBackend` or `rules` must be specified',
+  ])
+  assert.deepEqual(ingresses.errors(rule({ path: 'x', pathType: 'Exact', backend: {} })), [
+    'spec.rules[0].http.paths[0].path: Invalid value: "x": must be an absolute path',
+    'spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required',
+  ])
+  assert.deepEqual(ingresses.errors(rule({ path: '/', backend })), [
+    'spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified',
+  ])
+  const both = {
+    metadata: { annotations: { 'kubernetes.io/ingress.class': 'a' } },
+    spec: { ingressClassName: 'a', defaultBackend: backend },
+  }
+  assert.match(
+    refusal(() => ingresses.created(both)),
+    /can not be set when the class field is also set/,
+  )
+})
+
+test('a network policy is about what comes in, unless it says more', () => {
+  const policies = trying('networking.k8s.io', 'v1', 'networkpolicies')
+  const typesOf = (spec: Part) => (policies.defaulted({ spec })['spec'] as Part)['policyTypes']
+  assert.deepEqual(typesOf({}), ['Ingress'])
+  assert.deepEqual(typesOf({ egress: [{}] }), ['Ingress', 'Egress'])
+  const from = [{}, { ipBlock: { cidr: '10.0.0.0/8', except: ['11.0.0.0/16', '10.1.0.0/16'] } }]
+  assert.deepEqual(policies.errors({ spec: { ingress: [{ from }] } }), [
+    'spec.ingress[0].from[0]: Required value: must specify a peer',
+    'spec.ingress[0].from[1].ipBlock.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset of `cidr`',
+  ])
+})
+
+test('a binding keeps its role', () => {
+  const bindings = trying('rbac.authorization.k8s.io', 'v1', 'rolebindings')
+  const binding = (name: string) => ({
+    roleRef: { kind: 'Role', name },
+    subjects: [
+      { kind: 'User', name: 'jane' },
+      { kind: 'ServiceAccount', name: 'robot', namespace: 'shop' },
+    ],
+  })
+  const made = bindings.defaulted(binding('a'))
+  const group = 'rbac.authorization.k8s.io'
+  assert.deepEqual(made['roleRef'], { apiGroup: group, kind: 'Role', name: 'a' })
+  assert.deepEqual(
+    (made['subjects'] as Part[]).map((each) => each['apiGroup']),
+    [group, undefined],
+  )
+  assert.deepEqual(bindings.errors(binding('a')), [])
+  assert.deepEqual(bindings.updateErrors(binding('b'), binding('a')), [
+    `roleRef: Invalid value: {"apiGroup":"${group}","kind":"Role","name":"b"}: cannot change roleRef`,
+  ])
+  const row = bindings.row(binding('a'))
+  assert.deepEqual(
+    [row['Role'], row['Users'], row['ServiceAccounts']],
+    ['Role/a', 'jane', 'shop/robot'],
+  )
+})
+
+test('a rule names verbs, and resources or paths', () => {
+  const roles = trying('rbac.authorization.k8s.io', 'v1', 'roles')
+  assert.deepEqual(roles.errors({ rules: [{ apiGroups: [''], resources: ['pods'] }] }), [
+    'rules[0].verbs: Required value: verbs must contain at least one value',
+  ])
+  assert.deepEqual(roles.errors({ rules: [{ verbs: ['get'], nonResourceURLs: ['/x'] }] }), [
+    'rules[0].nonResourceURLs: Invalid value: ["/x"]: namespaced rules cannot apply to non-resource URLs',
+  ])
+})
+
+test('the older autoscaler is the newer one with less to say', () => {
+  const old = trying('autoscaling', 'v1', 'horizontalpodautoscalers')
+  const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' }
+  const object = old.defaulted({
+    spec: { scaleTargetRef, maxReplicas: 5, targetCPUUtilizationPercentage: 70 },
+  })
+  const stored = old.definition.convert?.toStorage(structuredClone(object)) as { spec: Part }
+  assert.deepEqual(stored.spec, {
+    scaleTargetRef,
+    minReplicas: 1,
+    maxReplicas: 5,
+    metrics: [
+      {
+        type: 'Resource',
+        resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 70 } },
+      },
+    ],
+  })
+  const row = old.row(object)
+  assert.deepEqual([row['Reference'], row['Targets']], ['Deployment/web', 'cpu: <unknown>/70%'])
+  const now = trying('autoscaling', 'v2', 'horizontalpodautoscalers')
+  assert.deepEqual(now.errors({ spec: { scaleTargetRef, maxReplicas: 0, minReplicas: 2 } }), [
+    'spec.maxReplicas: Invalid value: 0: must be greater than 0',
+    'spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`',
+  ])
+})
+
+test('metrics that v1 has no field for travel with it', () => {
+  const old = trying('autoscaling', 'v1', 'horizontalpodautoscalers')
+  const stored = {
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'x' },
+    spec: {
+      scaleTargetRef: { kind: 'Deployment', name: 'web' },
+      maxReplicas: 3,
+      metrics: [
+        {
+          type: 'Pods',
+          pods: { metric: { name: 'hits' }, target: { type: 'AverageValue', averageValue: '5' } },
+        },
+      ],
+    },
+    status: { currentReplicas: 1, desiredReplicas: 1 },
+  }
+  const shown = old.definition.convert?.fromStorage(stored as never) as { metadata: Part }
+  assert.deepEqual(shown.metadata['annotations'], {
+    'autoscaling.alpha.kubernetes.io/metrics':
+      '[{"type":"Pods","pods":{"metricName":"hits","targetAverageValue":"5"}}]',
+  })
+  assert.deepEqual(old.definition.convert?.toStorage(shown as never), stored)
+})
+
+test('a lease, a budget and a priority keep their bounds', () => {
+  assert.deepEqual(
+    trying('coordination.k8s.io', 'v1', 'leases').errors({ spec: { leaseDurationSeconds: 0 } }),
+    ['spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0'],
+  )
+  assert.match(
+    trying('policy', 'v1', 'poddisruptionbudgets').errors({
+      spec: { minAvailable: 1, maxUnavailable: 1 },
+    })[0] ?? '',
+    /minAvailable and maxUnavailable cannot be both set/,
+  )
+  const priorities = trying('scheduling.k8s.io', 'v1', 'priorityclasses')
+  assert.deepEqual(priorities.errors({ value: 2_000_000_000 }), [
+    'value: Forbidden: maximum allowed value of a user defined priority is 1000000000',
+  ])
+  assert.deepEqual(priorities.updateErrors({ value: 2 }, { value: 1 }), [
+    'value: Forbidden: may not be changed in an update.',
+  ])
+})
+
+test('an endpoint slice holds addresses of one kind', () => {
+  const slices = trying('discovery.k8s.io', 'v1', 'endpointslices')
+  const slice = {
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['10.0.0.1'] }],
+    ports: [{ port: 80 }],
+  }
+  assert.deepEqual(slices.errors(slice), [])
+  assert.deepEqual(slices.defaulted(slice)['ports'], [{ port: 80, name: '', protocol: 'TCP' }])
+  assert.deepEqual(slices.errors({ ...slice, endpoints: [{ addresses: ['fd00::1'] }, {}] }), [
+    'endpoints[0].addresses[0]: Invalid value: "fd00::1": must be a valid IPv4 address',
+    'endpoints[1].addresses: Required value: must contain at least 1 address',
+  ])
+  assert.deepEqual(slices.updateErrors({ ...slice, addressType: 'IPv6' }, slice), [
+    'addressType: Invalid value: "IPv6": field is immutable',
+  ])
+})
+
+test('a storage class is made once', () => {
+  const classes = trying('storage.k8s.io', 'v1', 'storageclasses')
+  const made = { provisioner: 'a.b/c' }
+  assert.deepEqual(classes.updateErrors({ ...made, reclaimPolicy: 'Retain' }, made), [
+    'reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.',
+  ])
+  const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' }
+  assert.equal(classes.row({ ...made, metadata: { annotations } })['Name'], 'x (default)')
+})
+
+test('a certificate request is signed with the name of who asks', () => {
+  const requests = trying('certificates.k8s.io', 'v1', 'certificatesigningrequests')
+  const request = Buffer.from('-----BEGIN CERTIFICATE REQUEST-----\n').toString('base64')
+  const spec = { request, signerName: 'example.com/web', usages: ['client auth'], username: 'root' }
+  const made = requests.created({ spec }) as { spec: Part }
+  assert.equal(made.spec['username'], 'jane')
+  assert.deepEqual(made.spec['groups'], ['system:authenticated'])
+  assert.deepEqual(requests.errors({ spec }), [])
+  const approved = { conditions: [{ type: 'Approved', status: 'True' }] }
+  const bySigner = requests.updated(
+    { spec, status: { ...approved, certificate: 'Y2VydA==' } },
+    { spec },
+    'status',
+  ) as { status: Part }
+  assert.deepEqual(bySigner.status, { certificate: 'Y2VydA==' })
+  const byApprover = requests.updated({ spec, status: approved }, { spec }, 'approval')
+  assert.equal(requests.row(byApprover)['Condition'], 'Approved')
+  assert.equal(contextOf().user.name, 'jane')
+})
+
+test('a definition of a kind is named after what it defines', () => {
+  const definitions = trying('apiextensions.k8s.io', 'v1', 'customresourcedefinitions')
+  const version = {
+    name: 'v1',
+    served: true,
+    storage: true,
+    schema: { openAPIV3Schema: { type: 'object' } },
+  }
+  const spec = {
+    group: 'example.com',
+    scope: 'Namespaced',
+    names: { plural: 'things', kind: 'Thing' },
+    versions: [version],
+  }
+  const metadata = { name: 'things.example.com' }
+  const made = definitions.defaulted({ metadata, spec }) as { spec: Part }
+  assert.deepEqual(made.spec['names'], {
+    plural: 'things',
+    kind: 'Thing',
+    singular: 'thing',
+    listKind: 'ThingList',
+  })
+  assert.deepEqual(made.spec['conversion'], { strategy: 'None' })
+  assert.deepEqual(definitions.errors({ metadata, spec }), [])
+  assert.deepEqual(
+    definitions.errors({ spec })[0],
+    'metadata.name: Invalid value: "x": must be spec.names.plural+"."+spec.group',
+  )
+  assert.deepEqual(
+    definitions.errors({ metadata, spec: { ...spec, versions: [{ ...version, schema: {} }] } }),
+    ['spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required'],
+  )
+})
+
+test('an older claim of devices is the newer one written flat', () => {
+  const claims = trying('resource.k8s.io', 'v1beta1', 'resourceclaims')
+  const made = claims.defaulted({
+    spec: { devices: { requests: [{ name: 'gpu', deviceClassName: 'gpu.example.com' }] } },
+  })
+  const requests = [
+    { name: 'gpu', deviceClassName: 'gpu.example.com', allocationMode: 'ExactCount', count: 1 },
+  ]
+  assert.deepEqual((made['spec'] as { devices: Part }).devices['requests'], requests)
+  const stored = claims.definition.convert?.toStorage(structuredClone(made)) as { spec: Part }
+  const { name: _, ...exactly } = requests[0] ?? {}
+  assert.deepEqual(stored.spec, { devices: { requests: [{ name: 'gpu', exactly }] } })
+})
