@@ -39,7 +39,7 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
   const nodeApis = new Map<string, NodeApi>()
   const control = await startControlPlane(
     { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR },
-    { address: '127.0.0.1', port: 6443 },
+    { address: '10.0.0.1', port: 6443 },
   )
   const nodes: RunningNode[] = await Promise.all(
     Array.from({ length: options.nodes ?? 1 }, async (_, i) => {

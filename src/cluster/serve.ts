@@ -56,7 +56,8 @@ export async function serve(
     undo.push(async () => (await machinery.catch(() => undefined))?.containerd?.release())
 
     progress({ phase: 'certificates', state: 'begun' })
-    const nodeIp = hostAddress(env)
+    // A machine without a network still has the pods' bridge.
+    const nodeIp = hostAddress(env) ?? nthAddress(options.podCidr, 1)
     const pki = await ensurePki(env, join(dataDir, 'pki'), {
       names: [nodeName],
       ips: [
@@ -281,14 +282,14 @@ async function listenOn(
 }
 
 /** The address other machines know this one by: the first that is neither loopback nor a bridge of containers. */
-function hostAddress({ net }: Pick<Env, 'net'>): string {
+function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
   const candidates = net
     .addresses()
     .filter(
       ({ family, internal, device }) =>
         family === 'IPv4' && !internal && !/^(docker|br-|nav|cni|veth|virbr)/.test(device),
     )
-  return candidates[0]?.address ?? '127.0.0.1'
+  return candidates[0]?.address
 }
 
 async function residentBytes({ fs }: Pick<Env, 'fs'>, pid: number): Promise<number> {
