@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { JsonObject } from '#machinery'
+import { send, testServer } from './server.testing.ts'
+
+test('discovery lists groups, versions and resources, with and without a slash at the end', async () => {
+  const { server } = await testServer()
+  const read = async (path: string) => (await send(server, `GET ${path}`)).json
+  assert.deepEqual((await read('/api'))['versions'], ['v1'])
+  for (const path of ['/apis', '/apis/']) {
+    const groups = (await read(path))['groups'] as { name: string }[]
+    assert.ok(groups.some(({ name }) => name === 'apps'))
+    assert.ok(groups.every(({ name }) => name !== ''))
+  }
+  const group = (await read('/apis/autoscaling')) as { preferredVersion?: { version: string } }
+  assert.equal(group.preferredVersion?.version, 'v2')
+  const core = (await read('/api/v1')) as { resources?: { name: string; verbs: string[] }[] }
+  const pods = core.resources?.find(({ name }) => name === 'pods')
+  assert.ok(pods?.verbs.includes('watch'))
+  assert.ok(core.resources?.some(({ name }) => name === 'pods/eviction'))
+  assert.equal((await send(server, 'GET /apis/nothing')).status, 404)
+})
+
+test('aggregated discovery is one document, with a tag for those who have it', async () => {
+  const { server } = await testServer()
+  const type = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
+  const accept = `${type},application/json`
+  const first = await send(server, 'GET /apis', undefined, { accept })
+  assert.equal(first.headers['content-type'], type)
+  assert.equal(first.json['kind'], 'APIGroupDiscoveryList')
+  const items = first.json['items'] as { metadata: { name: string }; versions: JsonObject[] }[]
+  const apps = items.find(({ metadata }) => metadata.name === 'apps')
+  const resources = apps?.versions[0]?.['resources'] as { resource: string; scope: string }[]
+  assert.ok(
+    resources.some(({ resource, scope }) => resource === 'deployments' && scope === 'Namespaced'),
+  )
+  const etag = String(first.headers['etag'])
+  const again = await send(server, 'GET /apis', undefined, { accept, 'if-none-match': etag })
+  assert.equal(again.status, 304)
+  const plain = await send(server, 'GET /apis', undefined, { accept: 'application/json' })
+  assert.equal(plain.json['kind'], 'APIGroupList')
+})
+
+test('discovery follows resources that come and go', async () => {
+  const { server } = await testServer()
+  const pods = server.inside.definitionOf('', 'pods')
+  assert.ok(pods)
+  const facts = { ...pods.facts, group: 'example.com', resource: 'things', kind: 'Thing' }
+  const things = { ...pods, facts, storagePrefix: '/registry/example.com/things/' }
+  server.addResource(things)
+  const url = '/apis/example.com/v1/namespaces/shop/things'
+  const body = {
+    metadata: { name: 'a' },
+    spec: { containers: [{ name: 'main', image: 'web:1' }] },
+  }
+  assert.equal((await send(server, `POST ${url}`, body)).status, 201)
+  assert.equal((await send(server, 'GET /apis/example.com/v1')).status, 200)
+  server.removeResource(things)
+  assert.equal((await send(server, `GET ${url}`)).status, 404)
+  assert.equal((await send(server, 'GET /apis/example.com/v1')).status, 404)
+})
+
+test('version says 1.36', async () => {
+  const { server } = await testServer()
+  const { json } = await send(server, 'GET /version')
+  assert.equal(json['major'], '1')
+  assert.equal(json['minor'], '36')
+})
+
+test('health is told in a word, check by check, and one check alone', async () => {
+  let fails = false
+  const { server } = await testServer({
+    readyChecks: {
+      extra() {
+        if (fails) throw new Error('it is not there')
+      },
+    },
+  })
+  assert.equal((await send(server, 'GET /readyz')).text, 'ok')
+  assert.match(
+    (await send(server, 'GET /readyz?verbose')).text,
+    /\[\+\]extra ok\n.*readyz check passed\n$/s,
+  )
+  fails = true
+  const failed = await send(server, 'GET /readyz')
+  assert.equal(failed.status, 500)
+  assert.match(failed.text, /\[-\]extra failed: it is not there\n.*readyz check failed/s)
+  assert.equal((await send(server, 'GET /readyz?exclude=extra')).status, 200)
+  assert.equal((await send(server, 'GET /readyz/extra')).status, 500)
+  assert.equal((await send(server, 'GET /livez')).text, 'ok')
+})
+
+test('metrics count requests and objects', async () => {
+  const { server } = await testServer()
+  await send(server, 'POST /api/v1/namespaces', { metadata: { name: 'a' } })
+  const { text } = await send(server, 'GET /metrics')
+  assert.match(text, /apiserver_request_total\{code="201",[^}]*verb="CREATE"[^}]*\} 1\n/)
+  assert.match(text, /apiserver_storage_objects\{resource="namespaces"\} 1\n/)
+  assert.match(text, /apiserver_request_duration_seconds_bucket\{[^}]*le="\+Inf"\} 1\n/)
+})
