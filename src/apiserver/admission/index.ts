@@ -84,5 +84,3 @@ export function builtInAdmission(
 }
 
 export type { PodSecurityOptions }
-export type { AdmissionLookups } from './words.ts'
-export { inScope, usageOf } from './quota-usage.ts'

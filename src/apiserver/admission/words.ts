@@ -12,18 +12,6 @@ export type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<
 export const objectOf = <T>(request: AdmissionRequest): Mutable<T> =>
   request.object as unknown as Mutable<T>
 
-/** A part of an object that is about to be filled in: made when it is absent. */
-export function part<K extends string>(
-  owner: { [key in K]?: unknown },
-  key: K,
-): Record<string, unknown> {
-  const found = owner[key]
-  if (typeof found === 'object' && found !== null) return found as Record<string, unknown>
-  const made: Record<string, unknown> = {}
-  owner[key] = made
-  return made
-}
-
 export const resourceOf = ({ definition: { facts } }: AdmissionRequest): GroupResource => ({
   group: facts.group,
   resource: facts.resource,

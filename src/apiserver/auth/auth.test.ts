@@ -9,21 +9,16 @@ import type { Authorizer } from '../access.ts'
 import { ensurePki, keyPem, newKey } from '../certificates/index.ts'
 import type { Exchange } from '../exchange.ts'
 import {
-  bearerAuthenticator,
-  bootstrapTokens,
   certificateAuthenticator,
-  discoveryPages,
   frontProxyAuthenticator,
-  nodeAuthorizer,
-  reviews,
-  serviceAccountTokens,
-  signLegacyToken,
-  staticTokens,
-  tokenIssuer,
-  tokenSigner,
   unionAuthenticator,
-  unionOfTokens,
-} from './index.ts'
+} from './authenticators.ts'
+import { discoveryPages } from './discovery.ts'
+import { nodeAuthorizer } from './node-authorizer.ts'
+import { reviews } from './reviews.ts'
+import { serviceAccountTokens, signLegacyToken, tokenSigner } from './service-account-tokens.ts'
+import { tokenIssuer } from './token-request.ts'
+import { bearerAuthenticator, bootstrapTokens, staticTokens, unionOfTokens } from './tokens.ts'
 import { testReader } from './reader.testing.ts'
 
 const exchangeWith = (parts: Partial<Exchange>): Exchange => ({

@@ -94,7 +94,7 @@ export const reviews = ({
 
 const userOf = (exchange: Exchange): RequestUser => exchange.user ?? anonymous
 
-export const userInfo = ({ name, uid, groups, extra }: RequestUser): JsonObject => ({
+const userInfo = ({ name, uid, groups, extra }: RequestUser): JsonObject => ({
   username: name,
   ...(uid ? { uid } : {}),
   ...(groups.length > 0 ? { groups } : {}),

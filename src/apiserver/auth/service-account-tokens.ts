@@ -10,7 +10,7 @@ import { serviceAccountGroups, serviceAccountName, unauthorized } from './users.
 
 export const DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local'
 /** The issuer of tokens that live in Secrets. */
-export const LEGACY_ISSUER = 'kubernetes/serviceaccount'
+const LEGACY_ISSUER = 'kubernetes/serviceaccount'
 
 /** Clients' clocks may be a little apart. */
 const LEEWAY_SECONDS = 60

@@ -13,7 +13,6 @@ import {
 import { nodes, pods, secrets, type TokenRequestSpec } from '#api'
 import type { Extensions, Reader } from '../server.ts'
 import { DEFAULT_ISSUER, type TokenClaims, type TokenSigner } from './service-account-tokens.ts'
-import { nodeOf } from './users.ts'
 
 const MIN_SECONDS = 10 * 60
 const MAX_SECONDS = 2 ** 32
@@ -150,17 +149,4 @@ function bindTo(
   if (apiVersion === 'v1' && kind === 'Node')
     return { node: checked('nodes', read.get(nodes, '', name)) }
   throw badRequest(`cannot bind token to object of type ${apiVersion ?? ''}, Kind=${kind ?? ''}`)
-}
-
-/** NodeRestriction's part of it: a node may ask only for tokens that are bound to pods it runs. */
-export const boundToPodOfNode = (
-  read: Pick<Reader, 'get'>,
-  user: Parameters<typeof nodeOf>[0],
-  namespace: string,
-  reference: TokenRequestSpec['boundObjectRef'],
-): boolean => {
-  const node = nodeOf(user)
-  if (node === undefined || reference?.kind !== 'Pod') return false
-  const pod = read.get(pods, namespace, reference.name ?? '')
-  return pod !== undefined && pod.spec?.nodeName === node && pod.metadata.uid === reference.uid
 }

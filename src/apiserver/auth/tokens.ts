@@ -22,7 +22,7 @@ export interface TokenAuthenticator {
 const WEBSOCKET_PREFIX = 'base64url.bearer.authorization.k8s.io.'
 
 /** The token of a request: in its Authorization header, or among the subprotocols of a WebSocket that a browser opens. */
-export function bearerToken(exchange: Exchange): string | undefined {
+function bearerToken(exchange: Exchange): string | undefined {
   const match = /^bearer +(\S+) *$/i.exec(exchange.headers['authorization'] ?? '')
   if (match) return match[1]
   if (!/^websocket$/i.test(exchange.headers['upgrade'] ?? '')) return undefined

@@ -2,10 +2,10 @@
 import { StatusError, type RequestUser } from '#machinery'
 
 export const AUTHENTICATED = 'system:authenticated'
-export const UNAUTHENTICATED = 'system:unauthenticated'
+const UNAUTHENTICATED = 'system:unauthenticated'
 export const MASTERS = 'system:masters'
-export const NODES = 'system:nodes'
-export const SERVICE_ACCOUNTS = 'system:serviceaccounts'
+const NODES = 'system:nodes'
+const SERVICE_ACCOUNTS = 'system:serviceaccounts'
 
 export const anonymous: RequestUser = { name: 'system:anonymous', groups: [UNAUTHENTICATED] }
 

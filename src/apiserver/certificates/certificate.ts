@@ -37,7 +37,7 @@ export interface Subject {
 const OID = {
   commonName: '2.5.4.3',
   organization: '2.5.4.10',
-  /** A user's uid in a client certificate (KEP-4193 era, 1.33). */
+  /** A user's uid in a client certificate, since 1.33. */
   uid: '1.3.6.1.4.1.57683.2',
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
   subjectKeyId: '2.5.29.14',
@@ -88,14 +88,14 @@ export function pem(label: string, der: Uint8Array): string {
 }
 
 /** The first block with this label; undefined when there is none. */
-export function pemBytes(label: string, text: string): Uint8Array | undefined {
+function pemBytes(label: string, text: string): Uint8Array | undefined {
   const body = new RegExp(
     `-----BEGIN ${label}-----([A-Za-z0-9+/=\\s]+)-----END ${label}-----`,
   ).exec(text)?.[1]
   return body === undefined ? undefined : Buffer.from(body, 'base64')
 }
 
-export const encodeName = ({ commonName, organizations = [] }: Subject): Uint8Array =>
+const encodeName = ({ commonName, organizations = [] }: Subject): Uint8Array =>
   sequence(
     ...organizations.map((name) => attribute(OID.organization, name)),
     ...(commonName === '' ? [] : [attribute(OID.commonName, commonName)]),
@@ -109,7 +109,7 @@ export interface ParsedName {
   readonly uid?: string
 }
 
-export function readName(encoded: Uint8Array): ParsedName {
+function readName(encoded: Uint8Array): ParsedName {
   let commonName = ''
   let uid: string | undefined
   const organizations: string[] = []

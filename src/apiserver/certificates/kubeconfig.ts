@@ -26,7 +26,7 @@ export interface KubeconfigDocument {
 
 const base64 = (text: string): string => Buffer.from(text, 'utf8').toString('base64')
 
-export const kubeconfig = (options: KubeconfigOptions): KubeconfigDocument => ({
+const kubeconfig = (options: KubeconfigOptions): KubeconfigDocument => ({
   apiVersion: 'v1',
   kind: 'Config',
   clusters: [

@@ -33,7 +33,7 @@ export const wantsWebSocket = ({ headers }: Exchange): boolean =>
   /\bupgrade\b/i.test(headers['connection'] ?? '') && /^websocket$/i.test(headers['upgrade'] ?? '')
 
 /** The subprotocols the client offers, in its order; those that carry a token are not for us. */
-export const offeredProtocols = ({ headers }: Exchange): readonly string[] =>
+const offeredProtocols = ({ headers }: Exchange): readonly string[] =>
   (headers['sec-websocket-protocol'] ?? '')
     .split(',')
     .map((name) => name.trim())

@@ -27,7 +27,7 @@ export type Mending<T extends KubeObject> =
   | undefined
 
 /** Adds rules and labels that are missing; what people added stays. A role with its annotation off is left alone. */
-export function mendRole<T extends Role | ClusterRole>(
+function mendRole<T extends Role | ClusterRole>(
   wanted: Draft<T>,
   found: T | undefined,
 ): Mending<T> {
@@ -57,7 +57,7 @@ const aggregationOf = (role: object): unknown =>
   'aggregationRule' in role ? role.aggregationRule : undefined
 
 /** Adds missing subjects. A binding of another role is made anew, because its role cannot be changed. */
-export function mendBinding<T extends RoleBinding | ClusterRoleBinding>(
+function mendBinding<T extends RoleBinding | ClusterRoleBinding>(
   wanted: Draft<T>,
   found: T | undefined,
 ): Mending<T> {

@@ -14,8 +14,9 @@ import type { Transport } from '#client'
 import type { Attributes } from '../../access.ts'
 import type { AdmissionRequest } from '../../admission.ts'
 import { unionAuthorizer, mastersAuthorizer } from '../authorizers.ts'
+import { silentLogger } from '#base'
 import { testReader, type TestReader } from '../reader.testing.ts'
-import { staleRoles } from './aggregation.ts'
+import { followAggregation, staleRoles } from './aggregation.ts'
 import { rbacAuthorizer } from './authorizer.ts'
 import {
   bootstrapClusterRoleBindings,
@@ -158,6 +159,44 @@ test('the aggregated roles come with the rules that aggregation would give them'
     ['view'],
   )
 })
+
+test('a role that gets a label is in the aggregated ones at once, through each other', async () => {
+  const read = bootstrapped()
+  let writes = 0
+  const stop = new AbortController()
+  const following = followAggregation({
+    read,
+    transport: {
+      async request({ body }) {
+        writes++
+        return read.put(clusterRoles, body)
+      },
+      watch: () => Promise.reject(new Error('not asked for')),
+    },
+    env: { clock: { sleep: async () => undefined }, log: silentLogger },
+    signal: stop.signal,
+  })
+  const rule: PolicyRule = { apiGroups: ['x'], resources: ['crontabs'], verbs: ['get'] }
+  await settled()
+  assert.equal(writes, 0)
+  read.put(clusterRoles, {
+    metadata: {
+      name: 'crontabs',
+      labels: { 'rbac.authorization.k8s.io/aggregate-to-view': 'true' },
+    },
+    rules: [rule],
+  })
+  await settled()
+  for (const name of ['view', 'edit', 'admin'])
+    assert.deepEqual(missingRules(read.get(clusterRoles, '', name)!.rules!, [rule]), [], name)
+  read.remove(clusterRoles, '', 'crontabs')
+  await settled()
+  assert.equal(missingRules(read.get(clusterRoles, '', 'admin')!.rules!, [rule]).length, 1)
+  stop.abort()
+  await following
+})
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 test('names of bootstrap roles are unique, and every binding has its role', () => {
   const names = bootstrapClusterRoles.map(({ metadata }) => metadata.name)
