@@ -7,7 +7,6 @@ export {
   type PodNetwork,
   type PodNetworkOptions,
 } from './cni.ts'
-export type { HostPort } from './proxy/ledger.ts'
 export {
   DEFAULT_SERVICE_TABLE,
   removeServiceRules,

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { EndpointSlice, Service } from '#api'
+import type { EndpointSlice, Pod, Service } from '#api'
 import { realEnv } from '#base'
 import { type PodNetwork, setUpPodNetwork } from './cni.ts'
 import type { Change, Follow } from './follow.ts'
@@ -57,7 +57,11 @@ if (kind === 'udp') {
 function insideTests(): void {
   const folder = `/tmp/nvt-network-${env.random.uuid()}`
   const stop = new AbortController()
-  const sources = { services: source<Service>(), slices: source<EndpointSlice>() }
+  const sources = {
+    services: source<Service>(),
+    slices: source<EndpointSlice>(),
+    pods: source<Pod>(),
+  }
   const pids = new Map<string, number>()
   let network: PodNetwork
   let proxy: ServiceProxy
@@ -173,6 +177,7 @@ function insideTests(): void {
         env,
         services: sources.services.follow,
         endpointSlices: sources.slices.follow,
+        pods: sources.pods.follow,
         node: { nodeName: 'n1' },
         clusterCidr: '10.244.0.0/16',
         serviceCidr: '10.96.0.0/16',
@@ -319,15 +324,20 @@ function insideTests(): void {
 
   test('a host port leads to its pod, from everywhere', async () => {
     await apply({}, ready(A))
-    const ports = [{ hostPort: 9_090, containerPort: 8080, protocol: 'tcp' } as const]
-    await proxy.setHostPorts('uid-c', { ip: C, ports })
+    const pod: Pod = {
+      metadata: { name: 'c', namespace: 'shop' } as Pod['metadata'],
+      spec: {
+        containers: [{ name: 'main', ports: [{ containerPort: 8080, hostPort: 9_090 }] }],
+      } as unknown as NonNullable<Pod['spec']>,
+      status: { podIP: C },
+    }
+    sources.pods.tell({ type: 'set', object: pod })
+    await proxy.settled()
     assert.equal(await ask('host', '127.0.0.1', 9_090), `c ${network.gateway}`)
-    assert.equal(
-      await ask('out', '192.0.2.1', 9_090),
-      `c ${network.gateway}`.replace(network.gateway, '192.0.2.2'),
-    )
+    assert.equal(await ask('out', '192.0.2.1', 9_090), 'c 192.0.2.2')
     assert.equal(await ask('c', network.gateway, 9_090), `c ${network.gateway}`)
-    await proxy.setHostPorts('uid-c', undefined)
+    sources.pods.tell({ type: 'gone', object: pod })
+    await proxy.settled()
     assert.equal(await ask('out', '192.0.2.1', 9_090), 'ECONNREFUSED')
   })
 
@@ -350,6 +360,20 @@ function insideTests(): void {
     await ending
     assert.deepEqual(await answers('c', '10.96.0.5', 80, 20), ['b'])
     await assert.rejects(proxy.drained({ ips: [B] }, AbortSignal.timeout(20)), /aborted|timeout/i)
+  })
+
+  test('a client that knocked at a dead pod gets another one with its next attempt', async () => {
+    await startPod('d', '10.244.0.5', network.gateway, network.bridge)
+    await apply({}, ready('10.244.0.5'))
+    assert.equal(await ask('host', '10.96.0.5', 80), `d ${network.gateway}`)
+    await sh('ip link delete vd')
+    const socket = env.net.connect({ host: '10.96.0.5', port: 80 })
+    while (!/SYN_SENT/.test(await sh('conntrack -L -p tcp 2>/dev/null'))) await env.clock.sleep(5)
+    await apply({}, ready(B))
+    const connected = await socket
+    let text = ''
+    for await (const chunk of connected) text += String(chunk)
+    assert.equal(text.split(' ')[0], 'b')
   })
 
   test('pods cannot reach what the host serves to itself only', async () => {
@@ -377,6 +401,7 @@ function insideTests(): void {
         env,
         services: sources.services.follow,
         endpointSlices: sources.slices.follow,
+        pods: sources.pods.follow,
         node: { nodeName: 'n1' },
         clusterCidr: '10.244.0.0/16',
         serviceCidr: '10.96.0.0/16',

@@ -284,6 +284,8 @@ function insideTests(): void {
     }
     assert.match((await run('nslookup', '10.96.0.5')).text, /web\.shop\.svc\.cluster\.local/)
     assert.notEqual((await run('nslookup', 'gone.shop.svc.cluster.local')).exitCode, 0)
+    publish([])
+    await proxy.drained({ ips: [web.ip] }, AbortSignal.timeout(5_000))
     for (const { sandbox } of [pod, web]) {
       await cri.stopPodSandbox(sandbox)
       await cri.removePodSandbox(sandbox)

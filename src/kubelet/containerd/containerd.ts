@@ -160,7 +160,11 @@ export async function destroyContainerd({
   const places = folders({ dataDir, runDir })
   const found = await findRunning(env, places)
   if (found !== undefined) await end(env, { pid: found.pid, child: undefined })
-  await removeRemains(env, { socket: places.socket, roots: [places.state, places.root] })
+  await removeRemains(env, {
+    socket: places.socket,
+    state: places.state,
+    roots: [places.state, places.root],
+  })
   for (const folder of [places.folder, places.root, places.certsDir]) await env.fs.remove(folder)
 }
 

@@ -11,7 +11,16 @@ interface Process {
 /** Ends every shim of the socket with all its descendants, and unmounts everything below the roots. */
 export async function removeRemains(
   env: Pick<Env, 'fs' | 'process' | 'clock'>,
-  { socket, roots }: { readonly socket: string; readonly roots: readonly string[] },
+  {
+    socket,
+    state,
+    roots,
+  }: {
+    readonly socket: string
+    /** containerd's state folder. */
+    readonly state: string
+    readonly roots: readonly string[]
+  },
 ): Promise<void> {
   const doomed = descendants(await readProcesses(env), (process) => isShimOf(process, socket))
   if (doomed.length > 0) {
@@ -22,6 +31,7 @@ export async function removeRemains(
     // A control group is a folder of files that cannot be removed: rmdir, deepest first.
     if (groups.length > 0) await env.process.run(['rmdir', ...groups])
   }
+  await removeShimSockets(env, state)
   const mountinfo = await env.fs.readText('/proc/self/mountinfo')
   const mounts = mountsBelow(mountinfo, roots)
   for (let from = 0; from < mounts.length; from += UNMOUNT_BATCH)
@@ -78,6 +88,18 @@ async function readProcesses({ fs }: Pick<Env, 'fs'>): Promise<readonly Process[
     }),
   )
   return read.flat()
+}
+
+/** Sockets that shims have outside of our folders: their bundles tell. */
+async function removeShimSockets({ fs }: Pick<Env, 'fs'>, state: string): Promise<void> {
+  const tasks = `${state}/io.containerd.runtime.v2.task`
+  for (const namespace of await fs.list(tasks).catch(() => [])) {
+    for (const id of await fs.list(`${tasks}/${namespace}`).catch(() => [])) {
+      const address = await fs.readText(`${tasks}/${namespace}/${id}/address`).catch(() => '')
+      const path = /^unix:\/\/(\/run\/containerd\/s\/[0-9a-f]+)$/.exec(address.trim())?.[1]
+      if (path !== undefined) await fs.remove(path)
+    }
+  }
 }
 
 /** Folders of the control groups that the processes are alone in: those that containerd's name marks as a container's. */

@@ -1,6 +1,6 @@
 /**
- * UDP has no end of a connection: the kernel keeps sending a flow to the backend it once chose, or to none. So flows
- * that no longer match their Service are forgotten.
+ * The kernel keeps sending a flow to the backend it once chose, or to none. UDP flows have no end, and a TCP connection
+ * that was never answered holds its client's port for two minutes. So what no longer matches its Service is forgotten.
  */
 import { parseIPv4 } from '../ip.ts'
 import type { Backend, Frontend, ServiceRules } from './desired.ts'
@@ -16,6 +16,26 @@ const backendsOf = (frontend: Frontend | undefined): readonly Backend[] =>
       )
 
 const idOf = ({ address, port }: Frontend): string => `${address ?? ''}:${port}`
+
+/**
+ * Connections that a backend which went has not answered yet: the client's next attempt finds another one, whereas the
+ * kernel would send it to the same dead address, also when the client uses the port for something new.
+ */
+export function unansweredConnections(
+  before: Pick<ServiceRules, 'frontends'>,
+  after: Pick<ServiceRules, 'frontends'>,
+): ReadonlySet<string> {
+  const ips = ({ frontends }: Pick<ServiceRules, 'frontends'>): ReadonlySet<string> =>
+    new Set(
+      frontends
+        .filter(({ protocol }) => protocol === 'tcp')
+        .flatMap((frontend) => backendsOf(frontend).map(({ ip }) => ip)),
+    )
+  return ips(before).difference(ips(after))
+}
+
+export const forgetUnanswered = (ip: string): ConntrackCommand =>
+  `-D -f ipv4 -p tcp --state SYN_SENT --dst-nat ${ip}`.split(' ')
 
 const udpOnly = ({ frontends }: Pick<ServiceRules, 'frontends'>): ReadonlyMap<string, Frontend> =>
   new Map(

@@ -36,7 +36,8 @@ export interface HostPort {
   readonly protocol: 'tcp' | 'udp' | 'sctp'
 }
 
-interface HostPorts {
+/** The host ports of one pod. */
+export interface HostPorts {
   readonly ip: string
   readonly ports: readonly HostPort[]
 }

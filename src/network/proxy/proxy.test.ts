@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { EndpointSlice, Service } from '#api'
-import { staleFlows, staleFlowsAtStart } from './conntrack.ts'
+import type { EndpointSlice, Pod, Service } from '#api'
+import { staleFlows, staleFlowsAtStart, unansweredConnections } from './conntrack.ts'
 import { type Backend, desiredRules, type Frontend, noRules, type ServiceRules } from './desired.ts'
+import { hostPortsOf } from './host-ports.ts'
 import { Ledger } from './ledger.ts'
 import { placeBackends } from './rule-set.ts'
 
@@ -433,4 +434,38 @@ test('at start, only flows that no longer match their Service are forgotten', ()
       '-D -f ipv4 -p udp --orig-src 10.244.0.7 --orig-dst 10.96.0.10 --orig-port-src 1001 --orig-port-dst 53',
     ],
   )
+})
+
+test('connections that a backend which went has not answered are forgotten, others kept', () => {
+  const three = balanced(3)
+  assert.deepEqual([...unansweredConnections(three, balanced(2))], [ip(3)])
+  assert.deepEqual([...unansweredConnections(balanced(2), three)], [])
+  assert.deepEqual([...unansweredConnections(udp('10.244.0.1'), udp())], [])
+})
+
+test('a pod has host ports once it has an address, until it has ended, and not on the host network', () => {
+  const pod = (spec: object, status: object): Pod =>
+    ({
+      metadata: { name: 'p', namespace: 'shop' },
+      spec: {
+        containers: [
+          {
+            ports: [
+              { containerPort: 80, hostPort: 8080, protocol: 'UDP', hostIP: '192.0.2.1' },
+              { containerPort: 81 },
+              { containerPort: 82, hostPort: 8082, hostIP: 'fd00::1' },
+            ],
+          },
+        ],
+        ...spec,
+      },
+      status,
+    }) as unknown as Pod
+  assert.deepEqual(hostPortsOf(pod({}, { podIP: ip(2) })), {
+    ip: ip(2),
+    ports: [{ hostPort: 8080, containerPort: 80, protocol: 'udp', hostIP: '192.0.2.1' }],
+  })
+  assert.equal(hostPortsOf(pod({}, {})), undefined)
+  assert.equal(hostPortsOf(pod({}, { podIP: ip(2), phase: 'Failed' })), undefined)
+  assert.equal(hostPortsOf(pod({ hostNetwork: true }, { podIP: '192.0.2.1' })), undefined)
 })

@@ -215,6 +215,7 @@ export function chainCommands(
   const key = packetKey(kind.node)
   const endpoint = `dnat ip to ${key} . ct mark map @${mapName('sticky_endpoints', kind)}`
   const remember = `update @affinity { ${CLIENT_KEY} timeout ${seconds}s : ct mark }`
+  const choose = `dnat ip to ${key} . ct mark map @${mapName('endpoints', kind)}`
   const pick = `ct mark set numgen random mod ${what} offset ${SLOT_BASE}`
   const hide = `ip saddr != ${clusterCidr} fib saddr type != local meta mark set meta mark or ${MASQUERADE_MARK}`
   // What the policy keeps on its node also keeps its client's address.
@@ -223,7 +224,14 @@ export function chainCommands(
     what === 'stay'
       ? [remember, endpoint]
       : seconds === undefined
-        ? [...start, pick, `dnat ip to ${key} . ct mark map @${mapName('endpoints', kind)}`]
+        ? [
+            ...start,
+            pick,
+            choose,
+            // A packet may read the count before a change and the slot after it. The first slot is always there.
+            `ct mark set ${hex(SLOT_BASE)}`,
+            choose,
+          ]
         : [
             ...start,
             'ct mark set 0',

@@ -1,17 +1,27 @@
 /** Carries Services into the kernel: looks by informers, decides by `desiredRules`, acts by one `nft` at a time. */
-import type { EndpointSlice, Service } from '#api'
+import type { EndpointSlice, Pod, Service } from '#api'
 import type { Env } from '#base'
+import { keyOf } from '#machinery'
 import type { Follow } from '../follow.ts'
 import { mustParseCidr } from '../ip.ts'
 import { followServices, type ServiceIndex } from '../service-index.ts'
-import { type ConntrackCommand, staleFlows, staleFlowsAtStart } from './conntrack.ts'
+import {
+  type ConntrackCommand,
+  forgetUnanswered,
+  staleFlows,
+  staleFlowsAtStart,
+  unansweredConnections,
+} from './conntrack.ts'
 import { desiredRules, type NodeView, noRules, type ServiceRules } from './desired.ts'
-import { type HostPort, Ledger, type Plan } from './ledger.ts'
+import { hostPortsOf } from './host-ports.ts'
+import { type HostPorts, Ledger, type Plan } from './ledger.ts'
 
 export interface ServiceProxyOptions {
   readonly env: Pick<Env, 'clock' | 'process' | 'log'>
   readonly services: Follow<Service>
   readonly endpointSlices: Follow<EndpointSlice>
+  /** The pods of this node: their host ports are served too. */
+  readonly pods?: Follow<Pod>
   readonly node: NodeView
   /** The range of all pods of the cluster. */
   readonly clusterCidr: string
@@ -26,11 +36,8 @@ export interface ServiceProxy {
    * else when the slices that say so have reached the kernel. Rejects when the signal aborts.
    */
   drained(pod: { readonly ips: readonly string[] }, signal: AbortSignal): Promise<void>
-  /** Sets the host ports of a pod; `undefined` takes them away. Resolves when the kernel has it. */
-  setHostPorts(
-    podUid: string,
-    ports: { readonly ip: string; readonly ports: readonly HostPort[] } | undefined,
-  ): Promise<void>
+  /** Resolves when the kernel has all that is known so far. */
+  settled(): Promise<void>
   /** The highest resourceVersion among the Services and slices that the kernel follows; `0` before the first. */
   appliedRevision(): string
   /** Lets the rules be, so that Services work until the next start; with `cleanup` the kernel forgets them. */
@@ -61,7 +68,8 @@ export async function startServiceProxy(
   let index: ServiceIndex | undefined
   /** Services to look at again. */
   const dirty = new Set<string>()
-  const hostPortWishes = new Map<string, Parameters<ServiceProxy['setHostPorts']>[1]>()
+  const hostPortWishes = new Map<string, HostPorts | undefined>()
+  const withHostPorts = new Set<string>()
   /** Set when the kernel may hold something else than the ledger says. */
   let broken = true
   let started = false
@@ -89,7 +97,7 @@ export async function startServiceProxy(
         await env.process.run(['conntrack', ...command], { env: path })
       } catch (error) {
         conntrackMissing = true
-        log.warn('UDP clients may keep sending to pods that are gone: conntrack is not installed', {
+        log.warn('clients may keep sending to pods that are gone: conntrack is not installed', {
           error,
         })
         return
@@ -152,10 +160,7 @@ export async function startServiceProxy(
       }
       failures = 0
       broken = false
-      const commands = plans
-        .flatMap(({ changes }) => changes)
-        .flatMap(({ before, after }) => (started ? staleFlows(before, after) : []))
-      await forgetFlows(commands)
+      if (started) await forgetFlows(flowsToForget(plans.flatMap(({ changes }) => changes)))
       appliedRevision = revision
       tellWaiting()
     }
@@ -180,7 +185,8 @@ export async function startServiceProxy(
         else tellWaiting()
       })
   }
-  const settled = (): boolean => working === undefined && dirty.size === 0 && !broken
+  const isSettled = (): boolean =>
+    working === undefined && dirty.size === 0 && hostPortWishes.size === 0 && !broken
 
   const note = (key: string, resourceVersion: string | undefined): void => {
     if (resourceVersion !== undefined && /^\d+$/.test(resourceVersion)) {
@@ -190,7 +196,20 @@ export async function startServiceProxy(
     dirty.add(key)
     kick()
   }
-  index = await followServices(options, note, ended)
+  const [followed] = await Promise.all([
+    followServices(options, note, ended),
+    options.pods?.(({ type, object }) => {
+      const key = keyOf(object)
+      const ports = type === 'gone' ? undefined : hostPortsOf(object)
+      // Hardly any pod has some: the others cost nothing.
+      if (ports === undefined && !withHostPorts.has(key)) return
+      if (ports === undefined) withHostPorts.delete(key)
+      else withHostPorts.add(key)
+      hostPortWishes.set(key, ports)
+      kick()
+    }, ended),
+  ])
+  index = followed
   dirty.clear()
   for (const key of byAge(index)) dirty.add(key)
   await flush()
@@ -214,7 +233,7 @@ export async function startServiceProxy(
       const done = (): boolean => !ips.some(ledger.isReady) && !ips.some(expected)
       // Readiness that is on its way to the kernel counts as being there.
       const expected = (ip: string): boolean => [...dirty].some((key) => wish(key).readyIps.has(ip))
-      if (settled() && done()) return Promise.resolve()
+      if (isSettled() && done()) return Promise.resolve()
       return new Promise((resolve, reject) => {
         const finish = (): boolean => {
           if (!done()) return false
@@ -232,11 +251,11 @@ export async function startServiceProxy(
         kick()
       })
     },
-    setHostPorts(podUid, ports) {
-      hostPortWishes.set(podUid, ports)
+    settled() {
+      if (isSettled()) return Promise.resolve()
       return new Promise((resolve) => {
         waiting.add(() => {
-          if (hostPortWishes.has(podUid)) return false
+          if (dirty.size > 0 || hostPortWishes.size > 0 || broken) return false
           resolve()
           return true
         })
@@ -250,6 +269,14 @@ export async function startServiceProxy(
       if (cleanup) await removeServiceRules({ env, table })
     },
   }
+}
+
+function flowsToForget(changes: Plan['changes']): readonly ConntrackCommand[] {
+  const gone = changes.flatMap(({ before, after }) => [...unansweredConnections(before, after)])
+  return [
+    ...changes.flatMap(({ before, after }) => staleFlows(before, after)),
+    ...[...new Set(gone)].map(forgetUnanswered),
+  ]
 }
 
 /** Takes the rules of a proxy out of the kernel, whether or not it runs. */
