@@ -106,10 +106,8 @@ export async function startControlPlane(
   const server = given?.server ?? makeServer(options, (name) => nodes.get(name))
   await server.ready
   const masters = server.transport(MASTERS)
-  await Promise.all([
-    ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) }),
-    ensureRbac(masters),
-  ])
+  await ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) })
+  await ensureRbac(masters)
 
   const stop = new AbortController()
   const { signal } = stop

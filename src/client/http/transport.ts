@@ -32,7 +32,7 @@ export function httpTransport(options: HttpTransportOptions): HttpTransport {
       ...(options.key === undefined ? {} : { key: options.key }),
       settings: { initialWindowSize: 16 * 1024 * 1024 },
     })
-    made.setLocalWindowSize?.(64 * 1024 * 1024)
+    made.once('connect', () => made.setLocalWindowSize(64 * 1024 * 1024))
     const forget = (): void => {
       if (session === made) session = undefined
     }
