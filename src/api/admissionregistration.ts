@@ -212,13 +212,13 @@ function validateConditions(
   return errors
 }
 
-export const validatingWebhookConfigurations = defineResource(validatingWebhooksRef, {
+const validatingWebhookConfigurations = defineResource(validatingWebhooksRef, {
   defaults: ({ webhooks }) => webhooks?.forEach(defaultWebhook),
   validate: ({ webhooks = [] }) => validateWebhooks(webhooks),
   cells: { Webhooks: ({ webhooks = [] }) => webhooks.length },
 })
 
-export const mutatingWebhookConfigurations = defineResource(mutatingWebhooksRef, {
+const mutatingWebhookConfigurations = defineResource(mutatingWebhooksRef, {
   defaults({ webhooks }) {
     for (const webhook of webhooks ?? []) {
       defaultWebhook(webhook)
@@ -336,7 +336,7 @@ const paramKindCell = ({ spec }: { readonly spec: { readonly paramKind?: ParamKi
     ? UNSET
     : `${spec.paramKind.apiVersion ?? ''}/${spec.paramKind.kind ?? ''}`
 
-export const validatingAdmissionPolicies = defineResource(validatingPoliciesRef, {
+const validatingAdmissionPolicies = defineResource(validatingPoliciesRef, {
   statusKeepsMetadata: true,
   defaults({ spec }) {
     spec.failurePolicy ??= 'Fail'
@@ -349,7 +349,7 @@ export const validatingAdmissionPolicies = defineResource(validatingPoliciesRef,
   },
 })
 
-export const mutatingAdmissionPolicies = defineResource(mutatingPoliciesRef, {
+const mutatingAdmissionPolicies = defineResource(mutatingPoliciesRef, {
   defaults({ spec }) {
     spec.failurePolicy ??= 'Fail'
     defaultMatch(spec.matchConstraints)
@@ -465,13 +465,13 @@ const bindingCells = {
   },
 }
 
-export const validatingAdmissionPolicyBindings = defineResource(validatingBindingsRef, {
+const validatingAdmissionPolicyBindings = defineResource(validatingBindingsRef, {
   defaults: ({ spec }) => defaultMatch(spec.matchResources),
   validate: (binding) => [...validateBinding(binding), ...validateActions(binding)],
   cells: bindingCells,
 })
 
-export const mutatingAdmissionPolicyBindings = defineResource(mutatingBindingsRef, {
+const mutatingAdmissionPolicyBindings = defineResource(mutatingBindingsRef, {
   defaults: ({ spec }) => defaultMatch(spec.matchResources),
   validate: validateBinding,
   cells: bindingCells,

@@ -104,7 +104,7 @@ function validateStrategy({ strategy }: DeploymentSpec, at: FieldPath): readonly
   return [...errors, ...atMostAll(maxUnavailable, rolling.child('maxUnavailable'))]
 }
 
-export const deployments = defineResource(deploymentsRef, {
+const deployments = defineResource(deploymentsRef, {
   defaults: defaultDeployment,
   validate: validateDeployment,
   validateUpdate: (now, old) => immutable(now.spec.selector, old.spec.selector, selectorPath),
@@ -125,7 +125,7 @@ export const deployments = defineResource(deploymentsRef, {
   },
 })
 
-export const replicaSets = defineResource(replicaSetsRef, {
+const replicaSets = defineResource(replicaSetsRef, {
   defaults({ spec }) {
     defaultPodTemplate(spec.template)
     spec.replicas ??= 1
@@ -198,7 +198,7 @@ function validateDaemonStrategy(
   return errors
 }
 
-export const daemonSets = defineResource(daemonSetsRef, {
+const daemonSets = defineResource(daemonSetsRef, {
   defaults({ spec }) {
     defaultPodTemplate(spec.template)
     const strategy = (spec.updateStrategy ??= {})
@@ -321,7 +321,7 @@ function validateStatefulSetUpdate(now: StatefulSet, old: StatefulSet): readonly
   ]
 }
 
-export const statefulSets = defineResource(statefulSetsRef, {
+const statefulSets = defineResource(statefulSetsRef, {
   defaults: defaultStatefulSet,
   validate: validateStatefulSet,
   validateUpdate: (now, old, { subresource }) =>
@@ -334,7 +334,7 @@ export const statefulSets = defineResource(statefulSetsRef, {
   },
 })
 
-export const controllerRevisions = defineResource(controllerRevisionsRef, {
+const controllerRevisions = defineResource(controllerRevisionsRef, {
   validate: ({ revision, data }) => [
     ...nonNegative(revision, FieldPath.of('revision')),
     ...(data === undefined ? [required(FieldPath.of('data'), 'data is mandatory')] : []),

@@ -179,7 +179,7 @@ function conditionText({ status }: CertificateSigningRequest): string {
   return words.join(',')
 }
 
-export const certificateSigningRequests = defineResource(requestsRef, {
+const certificateSigningRequests = defineResource(requestsRef, {
   statusKeepsMetadata: true,
   validate,
   validateUpdate: (now, old, { subresource }) => {

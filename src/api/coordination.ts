@@ -22,7 +22,7 @@ import {
 import { check, dnsLabel, dnsSubdomain, immutable, portNumber, validateLabels } from './rules.ts'
 import type { EndpointSlice, PriorityClass } from './types.gen.ts'
 
-export const leases = defineResource(leasesRef, {
+const leases = defineResource(leasesRef, {
   validate: ({ spec }) => {
     const path = FieldPath.of('spec')
     const { leaseDurationSeconds: seconds, leaseTransitions } = spec
@@ -117,7 +117,7 @@ function validateAddress(address: string, type: string, at: FieldPath): readonly
 
 const MAX_SHOWN = 3
 
-export const endpointSlices = defineResource(endpointSlicesRef, {
+const endpointSlices = defineResource(endpointSlicesRef, {
   defaults({ ports }) {
     for (const port of ports ?? []) {
       port.name ??= ''
@@ -179,7 +179,7 @@ function validatePriority({
     : []
 }
 
-export const priorityClasses = defineResource(priorityClassesRef, {
+const priorityClasses = defineResource(priorityClassesRef, {
   defaults(priorityClass) {
     priorityClass.preemptionPolicy ??= 'PreemptLowerPriority'
   },
@@ -205,7 +205,7 @@ export const priorityClasses = defineResource(priorityClassesRef, {
   },
 })
 
-export const runtimeClasses = defineResource(runtimeClassesRef, {
+const runtimeClasses = defineResource(runtimeClassesRef, {
   validate: ({ handler, overhead, scheduling }) => [
     ...check(FieldPath.of('handler'), handler, dnsLabel),
     ...Object.entries(overhead?.podFixed ?? {}).flatMap(([name, quantity]) => {

@@ -122,7 +122,7 @@ function stateOf({ metadata, status }: ResourceClaim): string {
   return states.join(',')
 }
 
-export const resourceClaims = defineResource(resourceClaimsRef, {
+const resourceClaims = defineResource(resourceClaimsRef, {
   statusKeepsMetadata: true,
   defaults: ({ spec }) => defaultClaim(spec),
   validate: ({ spec }) => validateClaimSpec(spec, specPath),
@@ -130,13 +130,13 @@ export const resourceClaims = defineResource(resourceClaimsRef, {
   cells: { State: stateOf },
 })
 
-export const resourceClaimTemplates = defineResource(claimTemplatesRef, {
+const resourceClaimTemplates = defineResource(claimTemplatesRef, {
   defaults: ({ spec }) => defaultClaim(spec.spec),
   validate: ({ spec }) => validateClaimSpec(spec.spec, specPath.child('spec')),
   validateUpdate: (now, old) => immutable(now.spec, old.spec, specPath),
 })
 
-export const deviceClasses = defineResource(deviceClassesRef, {})
+const deviceClasses = defineResource(deviceClassesRef, {})
 
 function validateSlice({ spec }: ResourceSlice): readonly FieldError[] {
   const errors: FieldError[] = []
@@ -195,7 +195,7 @@ function stampTaints({ spec }: Mutable<ResourceSlice>, now: Date): void {
   }
 }
 
-export const resourceSlices = defineResource(resourceSlicesRef, {
+const resourceSlices = defineResource(resourceSlicesRef, {
   validate: validateSlice,
   validateUpdate: (now, old) => [
     ...immutable(now.spec.nodeName, old.spec.nodeName, specPath.child('nodeName')),

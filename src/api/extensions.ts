@@ -227,7 +227,7 @@ function validateDefinitionUpdate(
   return errors
 }
 
-export const customResourceDefinitions = defineResource(definitionsRef, {
+const customResourceDefinitions = defineResource(definitionsRef, {
   statusKeepsMetadata: true,
   defaults: defaultDefinition,
   validate: validateDefinition,
@@ -329,7 +329,7 @@ function validateApiService({ metadata, spec }: APIService): readonly FieldError
   return errors
 }
 
-export const apiServices = defineResource(apiServicesRef, {
+const apiServices = defineResource(apiServicesRef, {
   defaults({ spec }) {
     if (spec.service) spec.service.port ??= 443
   },

@@ -111,7 +111,7 @@ function validateSchema({ metadata, spec }: FlowSchema): readonly FieldError[] {
   return errors
 }
 
-export const flowSchemas = defineResource(flowSchemasRef, {
+const flowSchemas = defineResource(flowSchemasRef, {
   statusKeepsMetadata: true,
   defaults({ spec }) {
     spec.matchingPrecedence ||= 1000
@@ -216,7 +216,7 @@ const queuingCell =
     return value === undefined ? NONE : String(value)
   }
 
-export const priorityLevelConfigurations = defineResource(levelsRef, {
+const priorityLevelConfigurations = defineResource(levelsRef, {
   statusKeepsMetadata: true,
   defaults({ spec }) {
     if (spec.exempt) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import {
   apiVersionOf,
   equal,
@@ -143,6 +144,46 @@ test('what is stored in another version comes back as it was', () => {
     assert.deepEqual(again, defaulted, name)
   }
 })
+
+test('an object with anything missing is refused or taken, never stumbled over', () => {
+  const full = samples.filter(({ name }) => name.endsWith('(full)'))
+  fc.assert(
+    fc.property(fc.constantFrom(...full), fc.array(fc.nat()), ({ definition, object }, cuts) => {
+      const { facts } = definition
+      const damaged = decode(facts.type, cuts.reduce(cutAt, copy(object)))
+      definition.defaults(damaged)
+      const again = copy(damaged)
+      definition.defaults(again)
+      assert.equal(JSON.stringify(again), JSON.stringify(damaged))
+      const old = copy(damaged) as unknown as KubeObject
+      refusedOrDone(() => definition.prepareForCreate(copy(damaged), context('')))
+      definition.prepareForUpdate(damaged, old, context(''))
+      definition.validate(damaged)
+      definition.validateUpdate(damaged, old, context(''))
+      definition.warnings(damaged, old)
+      definition.fields(old)
+      for (const column of definition.columns) column.value(old as never, now)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+/** Without the n-th of all fields, however deep; names stay. */
+function cutAt(object: JsonObject, n: number): JsonObject {
+  const places: { readonly parent: JsonObject; readonly key: string }[] = []
+  const collect = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return
+    if (Array.isArray(value)) return value.forEach(collect)
+    for (const [key, child] of Object.entries(value)) {
+      if (key !== 'metadata') places.push({ parent: value as JsonObject, key })
+      collect(child)
+    }
+  }
+  collect(object)
+  const place = places[n % Math.max(1, places.length)]
+  if (place) delete place.parent[place.key]
+  return object
+}
 
 test('storage prefixes are unique, but for one kind in several versions or groups', () => {
   const owners = new Map<string, string>()

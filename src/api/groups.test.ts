@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { contextOf, refusal, trying } from './testing.ts'
+import { contextOf, refusal, trying } from './definitions.testing.ts'
 
 type Part = Record<string, unknown>
 

@@ -136,7 +136,7 @@ function validateBackend(
 
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class'
 
-export const ingresses = defineResource(ingressesRef, {
+const ingresses = defineResource(ingressesRef, {
   prepareForCreate({ metadata, spec }) {
     // Two ways to say one thing: old objects may have both, new ones may not.
     const old = metadata.annotations?.[CLASS_ANNOTATION]
@@ -209,7 +209,7 @@ function validateClass({ spec }: IngressClass): readonly FieldError[] {
   return errors
 }
 
-export const ingressClasses = defineResource(ingressClassesRef, {
+const ingressClasses = defineResource(ingressClassesRef, {
   defaults({ spec }) {
     if (spec.parameters) spec.parameters.scope ??= 'Cluster'
   },
@@ -313,7 +313,7 @@ const bitsOf = (range: string): number => Number(range.slice(range.indexOf('/') 
 const isStrictlyInside = (inner: string, outer: string): boolean =>
   inRange(inner.slice(0, inner.indexOf('/')), outer) && bitsOf(inner) > bitsOf(outer)
 
-export const networkPolicies = defineResource(networkPoliciesRef, {
+const networkPolicies = defineResource(networkPoliciesRef, {
   defaults({ spec }) {
     for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
       for (const port of rule.ports ?? []) port.protocol ??= 'TCP'
@@ -349,7 +349,7 @@ function validateServiceCIDR({ spec }: ServiceCIDR): readonly FieldError[] {
   return errors
 }
 
-export const serviceCIDRs = defineResource(serviceCIDRsRef, {
+const serviceCIDRs = defineResource(serviceCIDRsRef, {
   validate: validateServiceCIDR,
   validateUpdate: (now, old) => {
     const before = old.spec.cidrs ?? []
@@ -365,7 +365,7 @@ export const serviceCIDRs = defineResource(serviceCIDRsRef, {
   cells: { CIDRs: ({ spec }) => (spec.cidrs ?? []).join(',') },
 })
 
-export const ipAddresses = defineResource(ipAddressesRef, {
+const ipAddresses = defineResource(ipAddressesRef, {
   validate: ({ metadata, spec }) => {
     const errors: FieldError[] = []
     const name = metadata.name ?? ''

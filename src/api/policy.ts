@@ -22,7 +22,7 @@ function validate({ spec }: PodDisruptionBudget): readonly FieldError[] {
   return [...errors, ...validateLabelSelector(selector, path.child('selector'))]
 }
 
-export const podDisruptionBudgets = defineResource(budgetsRef, {
+const podDisruptionBudgets = defineResource(budgetsRef, {
   validate,
   cells: {
     'Min Available': ({ spec }) => String(spec.minAvailable ?? NOT_APPLICABLE),

@@ -76,12 +76,12 @@ function validateRules(
   )
 }
 
-export const roles = defineResource(rolesRef, {
+const roles = defineResource(rolesRef, {
   validate: ({ rules }) => validateRules(rules, true),
   cells: {},
 })
 
-export const clusterRoles = defineResource(clusterRolesRef, {
+const clusterRoles = defineResource(clusterRolesRef, {
   validate: ({ rules, aggregationRule }: ClusterRole) => {
     const errors = [...validateRules(rules, false)]
     if (aggregationRule === undefined) return errors
@@ -170,14 +170,14 @@ const cells = {
   ServiceAccounts: named('ServiceAccount'),
 }
 
-export const roleBindings = defineResource(roleBindingsRef, {
+const roleBindings = defineResource(roleBindingsRef, {
   defaults: defaultBinding,
   validate: (binding) => validateBinding(binding, true),
   validateUpdate: sameRole,
   cells,
 })
 
-export const clusterRoleBindings = defineResource(clusterRoleBindingsRef, {
+const clusterRoleBindings = defineResource(clusterRoleBindingsRef, {
   defaults: defaultBinding,
   validate: (binding) => validateBinding(binding, false),
   validateUpdate: sameRole,

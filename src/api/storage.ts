@@ -78,7 +78,7 @@ function validateClass({
   return errors
 }
 
-export const storageClasses = defineResource(storageClassesRef, {
+const storageClasses = defineResource(storageClassesRef, {
   defaults(storageClass) {
     storageClass.reclaimPolicy ??= 'Delete'
     storageClass.volumeBindingMode ??= 'Immediate'
@@ -133,7 +133,7 @@ function validateDriver({ spec }: CSIDriver): readonly FieldError[] {
   return errors
 }
 
-export const csiDrivers = defineResource(csiDriversRef, {
+const csiDrivers = defineResource(csiDriversRef, {
   defaults({ spec }) {
     spec.attachRequired ??= true
     spec.podInfoOnMount ??= false
@@ -195,7 +195,7 @@ function validateCsiNode({ spec }: CSINode): readonly FieldError[] {
   return errors
 }
 
-export const csiNodes = defineResource(csiNodesRef, {
+const csiNodes = defineResource(csiNodesRef, {
   validate: validateCsiNode,
   validateUpdate: (now, old) => {
     const before = new Map(old.spec.drivers.map((driver) => [driver.name, driver]))
@@ -212,7 +212,7 @@ export const csiNodes = defineResource(csiNodesRef, {
   cells: { Drivers: ({ spec }) => spec.drivers?.length ?? 0 },
 })
 
-export const csiStorageCapacities = defineResource(csiStorageCapacitiesRef, {
+const csiStorageCapacities = defineResource(csiStorageCapacitiesRef, {
   validate: ({ storageClassName, capacity, maximumVolumeSize, nodeTopology }) => [
     ...(storageClassName === ''
       ? []
@@ -234,7 +234,7 @@ export const csiStorageCapacities = defineResource(csiStorageCapacitiesRef, {
   },
 })
 
-export const volumeAttachments = defineResource(volumeAttachmentsRef, {
+const volumeAttachments = defineResource(volumeAttachmentsRef, {
   statusKeepsMetadata: true,
   validate: ({ spec }) => {
     const { inlineVolumeSpec, persistentVolumeName = '' } = spec.source
@@ -265,7 +265,7 @@ export const volumeAttachments = defineResource(volumeAttachmentsRef, {
   },
 })
 
-export const volumeAttributesClasses = defineResource(volumeAttributesClassesRef, {
+const volumeAttributesClasses = defineResource(volumeAttributesClassesRef, {
   validate: ({ driverName, parameters }) => [
     ...(driverName === ''
       ? [required(FieldPath.of('driverName'))]

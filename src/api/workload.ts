@@ -1,5 +1,5 @@
 /** Rules that workloads share: a selector, and a template whose pods it finds. */
-import { invalidValue, required, type FieldError, type FieldPath } from '#machinery'
+import { invalidValue, type FieldError, type FieldPath } from '#machinery'
 import { validatePodTemplate } from './core/pod/validate.ts'
 import { validateAlwaysRunning } from './core/replication-controller.ts'
 import {
@@ -84,6 +84,3 @@ export const atMostAll = (
 /** 0 and `0%`. */
 export const isNothing = (value: number | string | undefined): boolean =>
   value === undefined || value === 0 || (typeof value === 'string' && /^0+%$/.test(value))
-
-export const requiredText = (value: string | undefined, path: FieldPath): readonly FieldError[] =>
-  value === undefined || value === '' ? [required(path)] : []

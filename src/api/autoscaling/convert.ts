@@ -34,7 +34,7 @@ const isPlainCpu = ({ type, resource }: MetricSpec): boolean =>
 const hasMore = ({ type, resource }: MetricStatus): boolean =>
   type !== 'Resource' || resource?.name !== 'cpu' || resource.current.averageValue !== undefined
 
-export function toV1(stored: V2): V1 {
+function toV1(stored: V2): V1 {
   const metrics = stored.spec.metrics ?? []
   const cpu = metrics.find(isPlainCpu)
   const others = metrics.filter((metric) => metric !== cpu)

@@ -270,7 +270,7 @@ const cells = {
   Replicas: ({ status }: HorizontalPodAutoscaler) => status?.currentReplicas ?? 0,
 }
 
-export const horizontalPodAutoscalers = defineResource(v2Ref, {
+const horizontalPodAutoscalers = defineResource(v2Ref, {
   defaults({ spec }) {
     spec.minReplicas ??= 1
     if ((spec.metrics ?? []).length === 0) {
@@ -287,7 +287,7 @@ export const horizontalPodAutoscalers = defineResource(v2Ref, {
   cells,
 })
 
-export const oldHorizontalPodAutoscalers = defineResource(v1Ref, {
+const oldHorizontalPodAutoscalers = defineResource(v1Ref, {
   convert: conversion,
   defaults({ spec }) {
     spec.minReplicas ??= 1

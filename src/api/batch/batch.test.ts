@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '#machinery'
-import { trying } from '../testing.ts'
+import { trying } from '../definitions.testing.ts'
 import { isTimeZone, scheduleError } from './schedule.ts'
 
 type Part = Record<string, unknown>

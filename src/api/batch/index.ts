@@ -76,7 +76,7 @@ function validateTimeZone(timeZone: string): readonly FieldError[] {
 const truth = (value: boolean | undefined): string =>
   value === undefined ? UNSET : value ? 'True' : 'False'
 
-export const cronJobs = defineResource(cronJobsRef, {
+const cronJobs = defineResource(cronJobsRef, {
   defaults({ spec }) {
     spec.concurrencyPolicy ??= 'Allow'
     spec.suspend ??= false

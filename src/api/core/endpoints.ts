@@ -38,7 +38,7 @@ const byText = (a: unknown, b: unknown): number =>
   text(a) < text(b) ? -1 : text(a) > text(b) ? 1 : 0
 
 /** One subset for every set of ports, each address in it once, in a fixed order. */
-export function repackSubsets(subsets: readonly EndpointSubset[]): readonly EndpointSubset[] {
+function repackSubsets(subsets: readonly EndpointSubset[]): readonly EndpointSubset[] {
   // Which ports an address serves, and whether it is ready there.
   const addresses = new Map<
     string,

@@ -156,13 +156,13 @@ function rename(object: JsonObject, apiVersion: string, from: 0 | 1): JsonObject
 }
 
 /** events.k8s.io/v1 to v1, the form in which events are kept. */
-export const toCoreEvent = (event: JsonObject): JsonObject => ({
+const toCoreEvent = (event: JsonObject): JsonObject => ({
   involvedObject: {},
   source: {},
   ...rename(event, 'v1', 0),
 })
 /** The kept form to events.k8s.io/v1. */
-export const fromCoreEvent = (event: JsonObject): JsonObject => rename(event, 'events.k8s.io/v1', 1)
+const fromCoreEvent = (event: JsonObject): JsonObject => rename(event, 'events.k8s.io/v1', 1)
 
 const asCore = (event: EventsV1Event): Event =>
   toCoreEvent(event as unknown as JsonObject) as unknown as Event

@@ -20,7 +20,7 @@ import type { Node, Taint } from '../types.gen.ts'
 const ROLE = 'node-role.kubernetes.io/'
 const spec = FieldPath.of('spec')
 
-export function validateTaints(taints: readonly Taint[], path: FieldPath): readonly FieldError[] {
+function validateTaints(taints: readonly Taint[], path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   const seen = new Set<string>()
   const effects = ['NoExecute', 'NoSchedule', 'PreferNoSchedule']

@@ -35,9 +35,9 @@ const path = FieldPath.of('spec')
 const isHeadless = ({ clusterIP, clusterIPs }: ServiceSpec): boolean =>
   clusterIP === HEADLESS || clusterIPs?.[0] === HEADLESS
 /** Whether the type gives the service an address inside the cluster. */
-export const needsClusterIP = ({ type }: ServiceSpec): boolean => type !== 'ExternalName'
+const needsClusterIP = ({ type }: ServiceSpec): boolean => type !== 'ExternalName'
 /** Whether the type opens a port on every node. */
-export const needsNodePort = ({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean =>
+const needsNodePort = ({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean =>
   type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false)
 const needsHealthPort = ({ type, externalTrafficPolicy }: ServiceSpec): boolean =>
   type === 'LoadBalancer' && externalTrafficPolicy === 'Local'
@@ -146,7 +146,7 @@ function dropUnneeded(spec: Spec, old: ServiceSpec): void {
   }
 }
 
-export function validateService({ spec }: Service): readonly FieldError[] {
+function validateService({ spec }: Service): readonly FieldError[] {
   const errors: FieldError[] = []
   const { type, ports = [], externalName = '' } = spec
   if (ports.length === 0 && !isHeadless(spec) && type !== 'ExternalName') {

@@ -32,7 +32,7 @@ const lastEnd = ({ lastState }: ContainerStatus): string | undefined =>
   lastState?.terminated?.finishedAt
 
 /** What `kubectl get pods` says of a pod. */
-export function summarize(pod: Pod): Summary {
+function summarize(pod: Pod): Summary {
   const { spec, status, metadata } = pod
   const sidecars = new Set(
     (spec.initContainers ?? [])

@@ -41,7 +41,7 @@ export function defaultPodTemplate(template: Mutable<PodTemplateSpec> | undefine
   if (template?.spec !== undefined) defaultPodSpec(template.spec)
 }
 
-export function defaultPodSpec(spec: Mutable<PodSpec>): void {
+function defaultPodSpec(spec: Mutable<PodSpec>): void {
   spec.dnsPolicy ??= 'ClusterFirst'
   spec.restartPolicy ??= 'Always'
   spec.securityContext ??= {}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '#machinery'
-import { NOW, refusal, trying } from '../../testing.ts'
+import { NOW, refusal, trying } from '../../definitions.testing.ts'
 import { pullsAlways } from './image.ts'
 
 const pods = trying('', 'v1', 'pods')

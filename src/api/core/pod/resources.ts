@@ -16,7 +16,7 @@ import { check, qualifiedName } from '../../rules.ts'
 type Quantities = Readonly<Record<string, string>> | undefined
 
 const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage'])
-export const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
+const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
 const isNative = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
 /** Devices and huge pages are counted, and cannot be promised twice. */
 const mayOvercommit = (name: string): boolean => isNative(name) && !isHugePages(name)

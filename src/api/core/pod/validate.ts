@@ -60,7 +60,7 @@ function validateAnnotations(
   )
 }
 
-export function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] {
+function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   errors.push(...validateVolumes(spec.volumes ?? [], path.child('volumes')))
   errors.push(...validateAllContainers(spec, path))
