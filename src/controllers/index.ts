@@ -3,11 +3,14 @@ import { deploymentController } from './deployment/index.ts'
 import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
+import { garbageCollector } from './garbage-collector/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
+import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { podGcController } from './pod-gc/index.ts'
 import { replicaSetController } from './replicaset/index.ts'
 import { rootCaController } from './root-ca/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
+import { taintEvictionController } from './taint-eviction/index.ts'
 
 export interface ControllerSettings {
   /** PEM of the cluster's authority, published in every namespace. */
@@ -28,6 +31,10 @@ export const controllersOf = ({
   endpointsController,
   nodeIpamController(podCidr),
   podGcController,
+  nodeLifecycleController,
+  taintEvictionController,
+  // Last: it keeps only the metadata of what nobody else follows.
+  garbageCollector,
 ]
 
 /** They run until the signal aborts. */

@@ -1,0 +1,93 @@
+import { nodes, pods, type Node, type Pod, type Taint, type Toleration } from '#api'
+import { keyOf } from '#machinery'
+import {
+  defineController,
+  event,
+  isTerminating,
+  nothing,
+  patch,
+  remove,
+  watching,
+  type Decision,
+} from '../framework/index.ts'
+
+export interface Observed {
+  readonly pod: Pod
+  readonly taints: readonly Taint[]
+}
+
+const tolerates = (toleration: Toleration, taint: Taint): boolean =>
+  (toleration.effect === undefined || toleration.effect === taint.effect) &&
+  (toleration.key === undefined || toleration.key === taint.key) &&
+  (toleration.operator === 'Exists' ||
+    ((toleration.operator ?? 'Equal') === 'Equal' &&
+      (toleration.value ?? '') === (taint.value ?? '')))
+
+/** A pod leaves when a taint is not tolerated, or no longer; the shortest tolerated time counts. */
+export function decide({ pod, taints }: Observed, now: Date): Decision {
+  if (taints.length === 0 || isTerminating(pod)) return nothing
+  let leaveAt = Infinity
+  for (const taint of taints) {
+    const matching = (pod.spec.tolerations ?? []).filter((toleration) =>
+      tolerates(toleration, taint),
+    )
+    if (matching.length === 0) leaveAt = 0
+    const seconds = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity)
+    const since = Date.parse(taint.timeAdded ?? '') || now.getTime()
+    if (matching.length > 0)
+      leaveAt = Math.min(leaveAt, since + Math.max(0, Math.min(...seconds)) * 1000)
+  }
+  if (leaveAt === Infinity) return nothing
+  const left = leaveAt - now.getTime()
+  if (left > 0) return { actions: [], requeueAfterMs: left }
+  const condition = {
+    type: 'DisruptionTarget',
+    status: 'True',
+    reason: 'DeletionByTaintManager',
+    message: 'Taint manager: deleting due to NoExecute taint',
+    lastTransitionTime: `${now.toISOString().slice(0, 19)}Z`,
+  }
+  return {
+    actions: [
+      event(pod, 'Normal', 'TaintManagerEviction', 'Marking for deletion Pod ' + keyOf(pod)),
+      patch(
+        pods,
+        pod,
+        { status: { conditions: [condition] } },
+        { patchType: 'strategic', subresource: 'status' },
+      ),
+      remove(pods, pod),
+    ],
+  }
+}
+
+const noExecute = (node: Node | undefined): readonly Taint[] =>
+  (node?.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute')
+
+/** Removes pods from nodes whose NoExecute taints they do not tolerate. */
+export const taintEvictionController = defineController<Observed>({
+  name: 'taint-eviction-controller',
+  component: 'taint-eviction-controller',
+  for: pods,
+  watches: [
+    watching<Node>(nodes, (node, old, cache) =>
+      JSON.stringify(noExecute(node)) === JSON.stringify(noExecute(old))
+        ? []
+        : cache.by(pods, 'node', node.metadata.name).map(keyOf),
+    ),
+  ],
+  indexes: [
+    {
+      ref: pods,
+      name: 'node',
+      values: (pod: Pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []),
+    },
+  ],
+  observe(cache, key) {
+    const pod = cache.get(pods, key)
+    return pod?.spec.nodeName
+      ? { pod, taints: noExecute(cache.get(nodes, pod.spec.nodeName)) }
+      : undefined
+  },
+  decide,
+})
