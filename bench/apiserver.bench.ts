@@ -124,7 +124,7 @@ async function creates(
 
 await creates('memory store', createMemoryStorage(env), 8000, 110)
 const folder = mkdtempSync(join(tmpdir(), 'navarch-bench-'))
-const sqlite = await openSqliteStorage({ ...env, path: join(folder, 'store.db') } as never)
+const sqlite = openSqliteStorage({ clock: env.clock, log: env.log, path: join(folder, 'store.db') })
 await creates('durable', sqlite, 8000, 110)
 await sqlite.close()
 rmSync(folder, { recursive: true })

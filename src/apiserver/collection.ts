@@ -61,8 +61,8 @@ export class Collection {
 
   /** Another version of what is here is served too. */
   join(definition: ResourceDefinition): void {
-    if (this.#isStoredForm || definition.convert !== undefined) return
-    this.#isStoredForm = true
+    if (definition.convert !== undefined && this.#isStoredForm) return
+    this.#isStoredForm = definition.convert === undefined
     this.#fields = fieldsOf(definition)
   }
 

@@ -5,6 +5,7 @@ import type { RequestUser } from '#machinery'
 import { parseRange } from './addresses.ts'
 import { Codec } from './codec.ts'
 import type { Collection } from './collection.ts'
+import { componentStatuses } from './component-statuses.ts'
 import { resourceHandler, type Dispatcher } from './dispatch.ts'
 import { EventSweeper } from './event-sweeper.ts'
 import { chain, type Handler } from './exchange.ts'
@@ -76,6 +77,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     log: () => undefined,
     etcd: async () => void (await storage.get('/registry/health')),
   }
+  const components = { 'etcd-0': checks.etcd, ...options.readyChecks }
   const allReady = (): Promise<unknown> =>
     Promise.all([...registry.collections()].map((collection) => collection.ready))
   const pages = pagesHandler({
@@ -120,7 +122,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     definitions: () => [...registry].map(({ definition }) => definition),
     definitionOf: (group, resource, version) => registry.find(group, resource, version)?.definition,
   }
-  extensions = options.extend(inside)
+  const given = options.extend(inside)
+  extensions = {
+    ...given,
+    virtualReads: {
+      componentstatuses: (_exchange, { name }) => componentStatuses(components, name),
+      ...given.virtualReads,
+    },
+  }
 
   const listening = new Set<Listening>()
   return {

@@ -137,9 +137,12 @@ const writing = (call: Call, collection: Collection): WriteTarget => ({
 
 async function mainResource(call: Call, collection: Collection): Promise<Reply> {
   const { exchange, info, definition, namespace, writer, codec } = call
-  const { verbs } = definition.facts
+  const { verbs, namespaced } = definition.facts
   const { verb, name } = info
   if (!verbs.includes(verb)) throw methodNotAllowed()
+  // Across namespaces one can only look.
+  if (namespaced && namespace === '' && verb !== 'list' && verb !== 'watch')
+    throw methodNotAllowed()
   switch (verb) {
     case 'get': {
       const entry = await getEntry(

@@ -27,6 +27,8 @@ const MAX_STREAMS = 4096
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** How long running requests get to finish when the server closes. */
 const CLOSE_GRACE_MS = 2000
+/** Connections without a request are closed after this. */
+const IDLE_MS = 120_000
 
 /** What is known of the other side of a connection, found out once. */
 interface Peer {
@@ -54,7 +56,7 @@ export async function listen(
     // Sessions resume only with a server that was started with the same key: a ticket carries the client's identity.
     sessionIdContext: createHash('sha256').update(text(tls.key)).digest('hex').slice(0, 32),
     // A session may hold as much as its streams' windows let clients send.
-    maxSessionMemory: 512,
+    maxSessionMemory: 128,
     settings: {
       maxConcurrentStreams: MAX_STREAMS,
       initialWindowSize: WINDOW_BYTES,
@@ -208,6 +210,8 @@ export async function listen(
   )
   server.on('sessionError', () => undefined)
   server.setTimeout(0)
+  // Clients keep HTTP/1.1 connections for later, longer than Node would.
+  Object.assign(server, { keepAliveTimeout: IDLE_MS, headersTimeout: IDLE_MS, requestTimeout: 0 })
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -155,9 +155,17 @@ async function applyObject(
     ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
     ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
   ]
-  // What no schema knows cannot be owned, so it is refused however lenient the client is.
-  if (problems.length > 0 && isBuiltIn(definition) && options.fieldValidation !== 'Ignore')
-    reportProblems(exchange, expected, problems, options.fieldValidation)
+  if (options.fieldValidation === 'Strict') reportProblems(exchange, expected, problems, 'Strict')
+  // What no schema knows cannot be owned: it is refused however lenient the client is.
+  if (unknown.length > 0) {
+    const { name: objectName, namespace } = metadata as { name: string; namespace?: string }
+    const { apiVersion } = patch
+    const at = `${namespace ?? ''}/${objectName}; ${expected.group === '' ? '/' : ''}${textOf(apiVersion)}, Kind=${expected.kind}`
+    throw badRequest(
+      `failed to create typed patch object (${at}): ${unknown.map((path) => `.${path}: field not declared in schema`).join('\n')}`,
+    )
+  }
+  reportProblems(exchange, expected, problems, options.fieldValidation)
   const apply = (old: KubeObject | undefined): JsonObject =>
     codec.apply(definition, old, patch, {
       manager: managerOf(exchange, options.fieldManager),

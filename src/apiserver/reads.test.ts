@@ -34,7 +34,10 @@ const list = async (
   query: Readonly<Record<string, string>> = {},
   path = MAPS,
 ): Promise<List> => {
-  const { status, json } = await send(server, `GET ${path}?${new URLSearchParams(query)}`)
+  const { status, json } = await send(
+    server,
+    `GET ${path}?${new URLSearchParams(query).toString()}`,
+  )
   if (status !== 200) throw StatusError.from(json as never)
   return json as unknown as List
 }

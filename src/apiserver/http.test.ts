@@ -1,0 +1,283 @@
+/** Over real sockets: what only they can show. */
+import assert from 'node:assert/strict'
+import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
+import { request as requestHttps } from 'node:https'
+import { after, before, test } from 'node:test'
+import { connect as connectTls } from 'node:tls'
+import { gunzipSync } from 'node:zlib'
+import { realEnv, virtualEnv } from '#base'
+import type { JsonObject } from '#machinery'
+import { ensurePki, type Pki } from './certificates/index.ts'
+import type { Exchange, Handler } from './exchange.ts'
+import { MAX_BODY_BYTES, listen } from './http.ts'
+import { ADMIN, testServer, type TestServer } from './server.testing.ts'
+import type { Listening } from './server.ts'
+
+const env = realEnv()
+let pki: Pki
+let stranger: Pki
+let t: TestServer
+let open: Listening
+let last: Exchange | undefined
+
+const tls = () => ({
+  certificate: pki.server.certificate,
+  key: pki.server.key,
+  clientAuthorities: [pki.authority.certificate],
+})
+
+before(async () => {
+  pki = await ensurePki({ ...virtualEnv(), clock: env.clock, random: env.random }, '/pki')
+  stranger = await ensurePki({ ...virtualEnv(), clock: env.clock, random: env.random }, '/pki')
+  t = await testServer({
+    env,
+    extensions: {
+      authenticator: {
+        async authenticate(exchange) {
+          last = exchange
+          return { user: ADMIN }
+        },
+      },
+      pages: {
+        async '/echo'(exchange) {
+          const socket = await exchange.upgrade?.({ Connection: 'Upgrade', Upgrade: 'echo' })
+          socket?.pipe(socket)
+          return { status: 101, headers: {}, upgraded: true }
+        },
+      },
+    },
+  })
+  open = await t.server.listen({ host: '127.0.0.1', port: 0, tls: tls() })
+})
+after(async () => {
+  await t.server.close()
+})
+
+interface Got {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: Buffer
+}
+
+const http1 = (
+  method: string,
+  path: string,
+  {
+    body,
+    headers = {},
+    credential,
+  }: { body?: Buffer; headers?: object; credential?: { certificate: string; key: string } } = {},
+): Promise<Got> =>
+  new Promise((resolve, reject) => {
+    const request = requestHttps(
+      {
+        host: '127.0.0.1',
+        port: open.port,
+        method,
+        path,
+        ca: pki.authority.certificate,
+        agent: false,
+        headers: { 'content-type': 'application/json', ...headers },
+        ...(credential === undefined ? {} : { cert: credential.certificate, key: credential.key }),
+      },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks),
+          }),
+        )
+        response.on('error', reject)
+      },
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+
+const http2Session = (port = open.port): ClientHttp2Session =>
+  connectHttp2(`https://127.0.0.1:${port}`, { ca: pki.authority.certificate })
+
+const http2 = (
+  session: ClientHttp2Session,
+  method: string,
+  path: string,
+  body?: Buffer,
+): Promise<Got> =>
+  new Promise((resolve, reject) => {
+    const stream = session.request({
+      ':method': method,
+      ':path': path,
+      'content-type': 'application/json',
+    })
+    let headers: Readonly<Record<string, unknown>> = {}
+    const chunks: Buffer[] = []
+    stream.on('response', (got) => (headers = got))
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    stream.on('end', () =>
+      resolve({ status: Number(headers[':status']), headers, body: Buffer.concat(chunks) }),
+    )
+    stream.on('error', reject)
+    stream.end(body)
+  })
+
+const MAPS = '/api/v1/namespaces/shop/configmaps'
+const map = (name: string, value = 'x'): Buffer =>
+  Buffer.from(JSON.stringify({ metadata: { name }, data: { value } }))
+const json = ({ body }: Got): JsonObject => JSON.parse(body.toString()) as JsonObject
+
+test('one port speaks both protocols', async () => {
+  const one = await http1('GET', '/version')
+  assert.equal(json(one)['minor'], '36')
+  const session = http2Session()
+  const two = await http2(session, 'GET', '/version')
+  assert.equal(json(two)['minor'], '36')
+  assert.equal(two.headers['connection'], undefined)
+  session.close()
+})
+
+test('bodies arrive, answers have a length, HEAD has none', async () => {
+  const session = http2Session()
+  const made = await http2(session, 'POST', MAPS, map('one'))
+  assert.equal(made.status, 201)
+  assert.equal(Number(made.headers['content-length']), made.body.length)
+  const head = await http1('HEAD', `${MAPS}/one`)
+  assert.equal(head.status, 200)
+  assert.equal(head.body.length, 0)
+  session.close()
+})
+
+test('a body beyond 3 MiB is 413, whether it says so or not', async () => {
+  const large = Buffer.alloc(MAX_BODY_BYTES + 1, 0x20)
+  const said = await http1('POST', MAPS, { body: large })
+  assert.equal(said.status, 413)
+  assert.equal(json(said)['reason'], 'RequestEntityTooLarge')
+  const session = http2Session()
+  const streamed = await http2(session, 'POST', MAPS, large)
+  assert.equal(streamed.status, 413)
+  session.close()
+})
+
+test('large answers are compressed for those who ask', async () => {
+  for (let i = 0; i < 4; i++)
+    await http1('POST', MAPS, { body: map(`large-${i}`, 'y'.repeat(100_000)) })
+  const plain = await http1('GET', MAPS)
+  assert.equal(plain.headers['content-encoding'], undefined)
+  const zipped = await http1('GET', MAPS, { headers: { 'accept-encoding': 'gzip' } })
+  assert.equal(zipped.headers['content-encoding'], 'gzip')
+  assert.ok(zipped.body.length < plain.body.length / 10)
+  assert.equal(gunzipSync(zipped.body).toString(), plain.body.toString())
+})
+
+test('a certificate of ours is handed on, another one is noticed', async () => {
+  await http1('GET', '/version', { credential: pki.admin })
+  assert.ok(last?.clientCertificate instanceof Uint8Array)
+  await http1('GET', '/version', { credential: stranger.admin })
+  assert.equal(last?.clientCertificate, undefined)
+  assert.equal(last?.untrustedCertificate, true)
+  await http1('GET', '/version')
+  assert.equal(last?.untrustedCertificate, undefined)
+})
+
+test('a watch answers before anything has happened, and ends when the client goes', async () => {
+  const session = http2Session()
+  const stream = session.request({
+    ':path': `${MAPS}?watch=1&resourceVersion=${t.server.inside.read.revision()}`,
+  })
+  const [headers] = (await once(stream, 'response')) as [Record<string, unknown>]
+  assert.equal(headers[':status'], 200)
+  const event = once(stream, 'data')
+  await http1('POST', MAPS, { body: map('seen') })
+  const [chunk] = (await event) as [Buffer]
+  assert.match(chunk.toString(), /^\{"type":"ADDED","object":\{"kind":"ConfigMap".*\}\n$/)
+  const gone = last?.signal
+  stream.close()
+  await once(stream, 'close')
+  while (gone?.aborted !== true) await new Promise((resolve) => setImmediate(resolve))
+  session.close()
+})
+
+test('a thousand watches fit on one connection', async () => {
+  const session = http2Session()
+  const path = `${MAPS}?watch=1&resourceVersion=${t.server.inside.read.revision()}`
+  const streams = Array.from({ length: 1000 }, () => session.request({ ':path': path }))
+  await Promise.all(streams.map((stream) => once(stream, 'response')))
+  const all = Promise.all(streams.map((stream) => once(stream, 'data')))
+  await http1('POST', MAPS, { body: map('to-all') })
+  await all
+  session.destroy()
+})
+
+test('an upgrade hands over the socket', async () => {
+  const socket = connectTls({ host: '127.0.0.1', port: open.port, ca: pki.authority.certificate })
+  await once(socket, 'secureConnect')
+  socket.write('GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+  const [head] = (await once(socket, 'data')) as [Buffer]
+  assert.match(
+    head.toString(),
+    /^HTTP\/1\.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n$/,
+  )
+  socket.write('hello')
+  const [echo] = (await once(socket, 'data')) as [Buffer]
+  assert.equal(echo.toString(), 'hello')
+  socket.destroy()
+})
+
+test('an upgrade that is refused is answered like any request', async () => {
+  const socket = connectTls({ host: '127.0.0.1', port: open.port, ca: pki.authority.certificate })
+  await once(socket, 'secureConnect')
+  socket.write('GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+  let text = ''
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  await once(socket, 'close')
+  assert.match(text, /^HTTP\/1\.1 404 Not Found\r\n/)
+  assert.match(text, /"reason":"NotFound"/)
+})
+
+test('closing ends watches in order and takes no new connections', async () => {
+  const own = await testServer({ env })
+  const listening = await own.server.listen({ host: '127.0.0.1', port: 0, tls: tls() })
+  const session = http2Session(listening.port)
+  const stream = session.request({ ':path': `${MAPS}?watch=1` })
+  await once(stream, 'response')
+  const ended = once(stream, 'end')
+  stream.resume()
+  await own.server.close()
+  await ended
+  assert.equal(stream.rstCode, 0)
+  session.destroy()
+})
+
+test('an answer that is not read holds nothing up and is not made', async () => {
+  let made = 0
+  const endless: Handler = async () => ({
+    status: 200,
+    headers: {},
+    body: (async function* () {
+      for (;;) {
+        made++
+        yield Buffer.alloc(64 * 1024)
+      }
+    })(),
+  })
+  const own = await listen(endless, { host: '127.0.0.1', port: 0, tls: tls() }, env)
+  const session = http2Session(own.port)
+  const stream = session.request({ ':path': '/' })
+  await once(stream, 'response')
+  stream.pause()
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+  const soon = made
+  for (let i = 0; i < 200; i++) await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(made <= soon + 64, `${made} chunks were made for nobody`)
+  session.destroy()
+  await own.close()
+})
+
+function once(source: NodeJS.EventEmitter, event: string): Promise<unknown[]> {
+  return new Promise((resolve, reject) => {
+    source.once(event, (...values: unknown[]) => resolve(values))
+    source.once('error', reject)
+  })
+}
