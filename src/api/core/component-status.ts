@@ -7,7 +7,6 @@ const healthOf = ({ conditions = [] }: ComponentStatus) =>
   conditions.find(({ type }) => type === 'Healthy')
 
 export const componentStatuses = defineResource(statusesRef, {
-  warnings: () => ['v1 ComponentStatus is deprecated in v1.19+'],
   cells: {
     Status: (component) => {
       const health = healthOf(component)

@@ -122,6 +122,5 @@ export const endpoints = defineResource(endpointsRef, {
   ],
   prepareForCreate: repack,
   prepareForUpdate: repack,
-  warnings: () => ['v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice'],
   cells: { Endpoints: addressesText },
 })
