@@ -4,6 +4,7 @@ import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
 import { garbageCollector } from './garbage-collector/index.ts'
+import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { podGcController } from './pod-gc/index.ts'
@@ -23,6 +24,7 @@ export const controllersOf = ({
   rootCertificate,
   podCidr,
 }: ControllerSettings): readonly Controller[] => [
+  namespaceController,
   serviceAccountController,
   rootCaController(rootCertificate),
   replicaSetController,
