@@ -333,7 +333,11 @@ export class KubeletCore {
       },
       own: (id, agent) => this.#owners.set(id, agent),
       disown: (id) => this.#owners.delete(id),
-      release: (agent) => this.#release(agent),
+      release: async (agent) => {
+        const released = this.#release(agent)
+        this.#track(released)
+        await released
+      },
     }
   }
 

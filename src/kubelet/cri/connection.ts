@@ -40,6 +40,8 @@ export interface Connection {
 export function connect(socketPath: string): Connection {
   const clients = new Map<string, grpc.Client>()
   const definitions = load()
+  /** Cancelled when the connection closes: a closed channel never answers. */
+  const open = new Set<{ cancel(): void }>()
   const clientOf = (service: string): grpc.Client => {
     let client = clients.get(service)
     if (client === undefined) {
@@ -73,11 +75,13 @@ export function connect(socketPath: string): Connection {
           deadlineMs === undefined ? {} : { deadline: deadlineAfter(deadlineMs) },
           (error, value) => {
             signal?.removeEventListener('abort', cancel)
+            open.delete(call)
             if (error === null) resolve(value as never)
             else reject(signal?.aborted ? asError(signal.reason) : runtimeError(error, method))
           },
         )
         const cancel = () => call.cancel()
+        open.add(call)
         signal?.addEventListener('abort', cancel, { once: true })
       }),
     async *stream<Result>(service: string, method: string, request: Message, signal: AbortSignal) {
@@ -89,6 +93,7 @@ export function connect(socketPath: string): Connection {
         request,
       )
       const cancel = () => call.cancel()
+      open.add(call)
       signal.addEventListener('abort', cancel, { once: true })
       try {
         for await (const message of call) yield message as Result
@@ -96,10 +101,12 @@ export function connect(socketPath: string): Connection {
         if (!signal.aborted) throw runtimeError(error as grpc.ServiceError, method)
       } finally {
         signal.removeEventListener('abort', cancel)
+        open.delete(call)
         call.cancel()
       }
     },
     close: () => {
+      for (const call of open) call.cancel()
       for (const client of clients.values()) client.close()
     },
   }

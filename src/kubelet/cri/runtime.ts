@@ -1,4 +1,5 @@
 /** A container runtime behind a unix socket: containerd or CRI-O, by the Container Runtime Interface v1. */
+import { Writable } from 'node:stream'
 import type { Env } from '#base'
 import {
   type LogFiles,
@@ -173,7 +174,11 @@ export function criRuntime(
         throw error
       }
     },
-    async exec(containerId, { command, tty }, streams, signal) {
+    async exec(containerId, { command, tty }, asked, signal) {
+      // A session has at least one stream: who wants none gets one that nobody reads.
+      const { stdin, stdout, stderr } = asked
+      const streams =
+        (stdin ?? stdout ?? stderr) === undefined ? { ...asked, stdout: sink() } : asked
       const { url } = await runtime<{ url: string }>('Exec', {
         containerId,
         cmd: command,
@@ -233,6 +238,8 @@ export function criRuntime(
     },
   }
 }
+
+const sink = (): Writable => new Writable({ write: (_chunk, _encoding, done) => done() })
 
 async function pull(
   connection: Connection,

@@ -45,6 +45,7 @@ interface Watch {
 export class Prober implements ProbeResults {
   readonly #options: ProberOptions
   readonly #watches = new Map<string, Watch>()
+  #stopped = false
 
   constructor(options: ProberOptions) {
     this.#options = options
@@ -52,6 +53,7 @@ export class Prober implements ProbeResults {
 
   /** Probes what runs, and forgets what does not. While a pod ends, only readiness is asked for. */
   update(pod: Pod, runtime: PodRuntime, { terminating }: { readonly terminating: boolean }): void {
+    if (this.#stopped) return
     const wanted = new Set<string>()
     for (const [container, kind] of allContainers(pod)) {
       if (kind === 'ephemeral' || (kind === 'init' && !isSidecar(container, kind))) continue
@@ -79,7 +81,9 @@ export class Prober implements ProbeResults {
     for (const [key, watch] of this.#watches) if (!wanted.has(key)) this.#end(key, watch)
   }
 
+  /** For good. */
   stop(): void {
+    this.#stopped = true
     for (const [key, watch] of this.#watches) this.#end(key, watch)
   }
 
