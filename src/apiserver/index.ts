@@ -16,7 +16,13 @@ export type {
   ServerInside,
   VirtualResource,
 } from './server.ts'
-export { accessControl, ensureRbac, followAggregation, type AccessControl } from './auth/index.ts'
+export {
+  accessControl,
+  ensureAuthenticationConfig,
+  ensureRbac,
+  followAggregation,
+  type AccessControl,
+} from './auth/index.ts'
 export { builtInAdmission } from './admission/index.ts'
 export { ensurePki, kubeconfigText, type Pki } from './certificates/index.ts'
 export { connectHandlers, type NodeApis } from './streaming/index.ts'

@@ -5,6 +5,7 @@ import {
   builtInAdmission,
   connectHandlers,
   createApiServer,
+  ensureAuthenticationConfig,
   ensureBootstrap,
   ensureRbac,
   followAggregation,
@@ -108,6 +109,10 @@ export async function startControlPlane(
   const masters = server.transport(MASTERS)
   await ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) })
   await ensureRbac(masters)
+  await ensureAuthenticationConfig(masters, {
+    clientAuthority: pki.authority.certificate,
+    frontProxyAuthority: pki.frontProxyAuthority.certificate,
+  })
 
   const stop = new AbortController()
   const { signal } = stop

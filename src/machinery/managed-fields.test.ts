@@ -88,7 +88,7 @@ test('a create is owned by its manager, in the form that kubectl shows', () => {
 
 test('an update takes the fields it changes from their owner', () => {
   const live = accepted({}, web(), 'one')
-  const changed = structuredClone(live) as ReturnType<typeof web> & { spec: { replicas: number } }
+  const changed = structuredClone(live) as { metadata: object; spec: { replicas: number } }
   changed.spec.replicas = 5
   const entries = trackUpdate(live, changed, context('scaler'))
   assert.deepEqual(
