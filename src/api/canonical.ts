@@ -5,7 +5,7 @@
  */
 import type { FieldFact, JsonObject, SchemaFact } from '#machinery'
 import { typeTable } from './facts.ts'
-import { canonicalQuantity } from './quantity-text.ts'
+import { canonicalAmount, canonicalQuantity } from './quantity-text.ts'
 
 type Fix = (value: unknown) => unknown
 
@@ -136,7 +136,7 @@ function fixSchema(schema: SchemaFact): Fix {
     }
   }
   if (schema.values) {
-    const fix = schema.values.type === 'string' ? textOrEmpty : fixSchema(schema.values)
+    const fix = fixValues(schema.values)
     if (fix === same) return same
     return (value) => {
       if (!isObject(value)) return value
@@ -151,6 +151,10 @@ function fixSchema(schema: SchemaFact): Fix {
   return same
 }
 
+function fixValues(schema: SchemaFact): Fix {
+  if (schema.ref === QUANTITY) return canonicalAmount
+  return schema.type === 'string' ? textOrEmpty : fixSchema(schema)
+}
 const textOrEmpty: Fix = (value) => value ?? ''
 
 function fixReference(ref: string): Fix {

@@ -10,7 +10,7 @@ import {
 } from '#machinery'
 import { decodeBase64 } from './base64.ts'
 import { NONE } from './columns.ts'
-import { defineResource, keepMetadata } from './define.ts'
+import { defineResource } from './define.ts'
 import { typeTable } from './facts.ts'
 import { equal } from './equal.ts'
 import type { Mutable } from './mutable.ts'
@@ -139,12 +139,13 @@ function prepareForUpdate(
       ...before.status,
       ...(conditions.length > 0 ? { conditions } : {}),
     }
-    keepMetadata(request as never, before as never)
   } else if (subresource === 'status') {
     // The signer cannot approve its own work.
-    const others = (request.status?.conditions ?? []).filter((each) => !isDecision(each))
+    const asked = request.status?.conditions ?? []
     const decisions = (before.status?.conditions ?? []).filter(isDecision)
-    const conditions = [...decisions, ...others]
+    const conditions = equal(asked.filter(isDecision), decisions)
+      ? asked
+      : [...decisions, ...asked.filter((each) => !isDecision(each))]
     request.status = { ...request.status }
     if (conditions.length > 0) request.status.conditions = conditions
     else delete request.status.conditions
@@ -180,7 +181,6 @@ function conditionText({ status }: CertificateSigningRequest): string {
 }
 
 const certificateSigningRequests = defineResource(requestsRef, {
-  statusKeepsMetadata: true,
   validate,
   validateUpdate: (now, old, { subresource }) => {
     const was = old.status?.certificate ?? ''

@@ -65,6 +65,7 @@ const WITH_GENERATION = new Set([
   'statefulsets.apps',
   'cronjobs.batch',
   'jobs.batch',
+  'horizontalpodautoscalers.autoscaling',
   'poddisruptionbudgets.policy',
   'ingresses.networking.k8s.io',
   'ingressclasses.networking.k8s.io',

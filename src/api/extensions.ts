@@ -227,8 +227,8 @@ function validateDefinitionUpdate(
   return errors
 }
 
+// What removes the objects of a kind ends by taking its finalizer away through the status endpoint.
 const customResourceDefinitions = defineResource(definitionsRef, {
-  statusKeepsMetadata: true,
   defaults: defaultDefinition,
   validate: validateDefinition,
   validateUpdate: (now, old, { subresource }) =>

@@ -97,6 +97,14 @@ test('probes, ports, volumes and limits are completed', () => {
   ])
 })
 
+test('amounts are rounded up to thousandths', () => {
+  const limits = { cpu: '100u', memory: '0.5' }
+  const { spec } = pods.defaulted(pod({ containers: [container({ resources: { limits } })] })) as {
+    spec: { containers: { resources: Part }[] }
+  }
+  assert.deepEqual(spec.containers[0]?.resources['limits'], { cpu: '1m', memory: '500m' })
+})
+
 test('a template is not given what only a pod has', () => {
   const deployments = trying('apps', 'v1', 'deployments')
   const { spec } = deployments.defaulted({
