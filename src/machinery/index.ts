@@ -10,6 +10,16 @@ export {
   type OwnershipContext,
 } from './managed-fields.ts'
 export * from './object.ts'
+export {
+  openApiName,
+  openApiV2,
+  openApiV3,
+  openApiV3Discovery,
+  openApiV3Index,
+  type OpenApiOptions,
+} from './openapi.ts'
+export type { QueryParameters } from './openapi-paths.ts'
+export type { Describe, ExtraSchemas } from './openapi-schema.ts'
 export { applyJsonPatch, equal } from './patch-json.ts'
 export { applyMergePatch } from './patch-merge.ts'
 export { applyStrategicPatch } from './patch-strategic.ts'
