@@ -5,7 +5,8 @@ import { Backoff, IMAGE_BACKOFF } from './backoff.ts'
 import type { AnyContainer } from './pod/containers.ts'
 import type { ImageUser } from './pod/security.ts'
 import type { Waiting } from './pod/status.ts'
-import type { Image, RegistryAuth, Runtime } from './runtime.ts'
+import type { Image, RegistryAuth, Runtime, RuntimeVersion } from './runtime.ts'
+import { VolumeError } from './volumes/payload.ts'
 
 export interface ReadyImage extends ImageUser {
   /** As the runtime names it. */
@@ -293,4 +294,27 @@ export function duration(ms: number): string {
   return minutes < 60
     ? `${minutes}m${rest}s`
     : `${Math.floor(minutes / 60)}h${minutes % 60}m${rest}s`
+}
+
+/** For a volume that is an image: runtimes have these since containerd 2.1. */
+export async function pullForVolume(
+  runtime: Runtime,
+  version: RuntimeVersion,
+  image: string,
+  policy: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const [major = 0, minor = 0] = version.version.replace(/^v/, '').split('.').map(Number)
+  if (version.name === 'containerd' && (major < 2 || (major === 2 && minor < 1))) {
+    throw new VolumeError(
+      `image volumes need containerd 2.1 or newer, and this node has ${version.version}`,
+    )
+  }
+  const name = normalized(image)
+  const present = await runtime.imageStatus(name)
+  if (present !== undefined && policy !== 'Always') return present.id
+  if (policy === 'Never') {
+    throw new VolumeError(`image "${image}" is not present with pull policy of Never`)
+  }
+  return runtime.pullImage(name, undefined, undefined, signal)
 }

@@ -5,6 +5,7 @@ import { type Node, type Pod, type Service, pods, runtimeClasses, services } fro
 import {
   type Client,
   type Informer,
+  type Informers,
   type NodeApi,
   createEventRecorder,
   createInformers,
@@ -12,7 +13,7 @@ import {
 import { isStatus, keyOf } from '#machinery'
 import { admit } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
-import { Images } from './images.ts'
+import { Images, pullForVolume } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
 import { NodeAgent } from './node/node-agent.ts'
 import { DEFAULT_THRESHOLDS, allocatableOf } from './node/status.ts'
@@ -40,6 +41,8 @@ export interface KubeletOptions {
   readonly config: KubeletSettings
   /** Read from Linux when absent; made up for a simulated runtime. */
   readonly machine?: Machine
+  /** Caches that are kept anyway in this process: the services are read from there. */
+  readonly informers?: Informers
 }
 
 export interface Kubelet {
@@ -55,14 +58,14 @@ export interface Kubelet {
 
 /** Everything goes on until the signal aborts; containers outlive it. */
 export async function startKubelet(
-  { client, runtime, env: outerEnv, config: settings, machine: given }: KubeletOptions,
+  { client, runtime, env: outerEnv, config: settings, machine: given, informers }: KubeletOptions,
   signal: AbortSignal,
 ): Promise<Kubelet> {
   const env: Env = { ...outerEnv, log: outerEnv.log.for('kubelet') }
   const config = withDefaults(settings)
   const machine = given ?? (runtime.simulated ? simulatedMachine() : await readMachine(env))
   if (!runtime.simulated) await env.fs.makeFolder(config.rootDir, { mode: 0o750 })
-  const core = new KubeletCore(client, runtime, env, config, machine, signal)
+  const core = new KubeletCore({ client, runtime, env, config, machine, informers }, signal)
   const ready = core.start()
   ready.catch((error: unknown) => {
     if (!signal.aborted) env.log.error('The kubelet cannot start', { error: error as Error })
@@ -124,15 +127,25 @@ export class KubeletCore {
   #initial: ReadonlyMap<string, PodRuntime> = new Map()
   #pods: Informer<Pod> | undefined
 
+  readonly #shared: Informers | undefined
+
   constructor(
-    client: Client,
-    runtime: Runtime,
-    env: Env,
-    config: KubeletConfig,
-    machine: Machine,
+    {
+      client,
+      runtime,
+      env,
+      config,
+      machine,
+      informers,
+    }: Pick<KubeletOptions, 'client' | 'runtime' | 'env'> & {
+      readonly config: KubeletConfig
+      readonly machine: Machine
+      readonly informers: Informers | undefined
+    },
     signal: AbortSignal,
   ) {
     this.#client = client
+    this.#shared = informers
     this.runtime = runtime
     this.env = env
     this.config = config
@@ -170,7 +183,7 @@ export class KubeletCore {
     const informers = createInformers(this.#client, env, signal)
     const selection = { fieldSelector: `spec.nodeName=${config.nodeName}` }
     const podInformer = informers.informer(pods, selection)
-    const serviceInformer = informers.informer(services)
+    const serviceInformer = (this.#shared ?? informers).informer(services)
     this.#pods = podInformer
     this.#context = this.#makeContext(runtimeVersion, events, serviceInformer)
     // The runtime is read while the node registers and the pods arrive.
@@ -302,6 +315,8 @@ export class KubeletCore {
         host: runtime.simulated ? noVolumeHost : linuxVolumeHost(env),
         sources: volumeSources(client, sources, tokens),
         env,
+        imageVolume: (image, policy, stop) =>
+          pullForVolume(runtime, runtimeVersion, image, policy, stop),
         facts: downward,
         nodeMemoryBytes: machine.memoryBytes,
         nodeLabels: () => this.nodeAgent?.node?.metadata.labels ?? {},

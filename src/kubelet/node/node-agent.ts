@@ -37,6 +37,7 @@ export interface NodeAgentOptions {
 const LEASE_NAMESPACE = 'kube-node-lease'
 const LEASE_SECONDS = 40
 const RENEW_MS = 10_000
+const FIRST_LEASE_MS = 1000
 /** A status that did not change is sent again after this. */
 const REPORT_MS = 300_000
 const RETRY_MS = 200
@@ -74,7 +75,7 @@ export class NodeAgent {
       signal.throwIfAborted()
       try {
         await this.#createNode()
-        await Promise.all([this.#report({ force: true }), this.#renew()])
+        await this.#report({ force: true })
         break
       } catch (error) {
         signal.throwIfAborted()
@@ -85,6 +86,10 @@ export class NodeAgent {
     if (this.#node !== undefined) {
       events.event(this.#about(this.#node), 'Normal', 'Starting', 'Starting kubelet.')
     }
+    // The namespace of leases may come a moment later.
+    await this.#renew().catch((error: unknown) =>
+      env.log.debug('Cannot renew the lease yet', { error: error as Error }),
+    )
     void this.refreshImages()
   }
 
@@ -93,7 +98,7 @@ export class NodeAgent {
     const { env } = this.#options
     while (!signal.aborted) {
       try {
-        await env.clock.sleep(RENEW_MS, signal)
+        await env.clock.sleep(this.#lease === undefined ? FIRST_LEASE_MS : RENEW_MS, signal)
       } catch {
         return
       }

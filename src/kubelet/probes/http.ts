@@ -74,13 +74,16 @@ export async function get(
   const socket =
     target.scheme === 'https' ? secure({ socket: plain, rejectUnauthorized: false }) : plain
   const abort = () => {
-    socket.destroy(new Error('context deadline exceeded (Client.Timeout exceeded)'))
+    socket.destroy()
     plain.destroy()
   }
   signal.addEventListener('abort', abort, { once: true })
   try {
     socket.write(requestText(target))
     return await readAnswer(socket)
+  } catch (error) {
+    if (!signal.aborted) throw error
+    throw new Error('context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
   } finally {
     signal.removeEventListener('abort', abort)
     socket.destroy()

@@ -41,6 +41,8 @@ export interface PodVolumesOptions {
   readonly host: VolumeHost
   readonly sources: VolumeSources
   readonly env: Pick<Env, 'fs' | 'clock' | 'random'>
+  /** The image's reference in the runtime, pulled when it has to be; throws where images cannot be volumes. */
+  readonly imageVolume: (image: string, pullPolicy: string, signal: AbortSignal) => Promise<string>
   readonly facts: (pod: Pod) => DownwardFacts
   readonly nodeMemoryBytes: number
   readonly nodeLabels: () => Readonly<Record<string, string>>
@@ -125,7 +127,8 @@ export class PodVolumes {
       return async () => ({ hostPath: path, readOnly: false })
     }
     if (volume.image !== undefined) {
-      const image = volume.image.reference ?? ''
+      const { reference = '', pullPolicy = 'IfNotPresent' } = volume.image
+      const image = await this.#options.imageVolume(reference, pullPolicy, signal)
       return async () => ({ hostPath: '', readOnly: true, image })
     }
     const claimName =
