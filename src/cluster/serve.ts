@@ -53,7 +53,13 @@ export async function serve(
     // The container runtime needs longest, and nothing of the API.
     const machinery = startMachinery(options, env, progress)
     machinery.catch(() => undefined)
-    undo.push(async () => (await machinery.catch(() => undefined))?.containerd?.release())
+    let isServing = false
+    undo.push(async () => {
+      const containerd = (await machinery.catch(() => undefined))?.containerd
+      // A start that failed leaves nothing behind that it did not find.
+      if (isServing || containerd?.adopted === true) containerd?.release()
+      else await containerd?.stop()
+    })
 
     progress({ phase: 'certificates', state: 'begun' })
     // A machine without a network still has the pods' bridge.
@@ -128,6 +134,7 @@ export async function serve(
     )
     ready.catch(() => undefined)
 
+    isServing = true
     let finish: () => void = () => undefined
     const stopped = new Promise<void>((resolve) => {
       finish = resolve
@@ -312,6 +319,22 @@ export async function purge(
     await removeServiceRules({ env, table: names.serviceTable })
     await removePodNetwork({ env, bridge: names.bridge, table: names.podTable })
   }
+  await unmountBelow(env, [runDir, dataDir])
   await env.fs.remove(runDir)
   await env.fs.remove(dataDir)
+}
+
+/** Volumes of pods in memory, and whatever else is mounted there: the deepest first. */
+async function unmountBelow(env: Env, folders: readonly string[]): Promise<void> {
+  const table = await env.fs.readText('/proc/self/mountinfo').catch(() => '')
+  const points = table
+    .split('\n')
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, octal: string) =>
+        String.fromCharCode(Number.parseInt(octal, 8)),
+      ),
+    )
+    .filter((point) => folders.some((folder) => point.startsWith(`${folder}/`)))
+    .toSorted((a, b) => b.length - a.length)
+  for (const point of points) await env.process.run(['umount', '-l', point])
 }
