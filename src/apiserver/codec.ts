@@ -19,6 +19,7 @@ import {
   shapeOf,
   tableOf,
   trackUpdate,
+  type ExtraSchemas,
   type JsonObject,
   type KubeObject,
   type ListMetadata,
@@ -30,6 +31,7 @@ import { cannotBeHandled, kindOf, type ExpectedKind } from './body.ts'
 import { copyJson, isObject } from './json.ts'
 import { notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
 import { protobufList } from './protobuf-list.ts'
+import type { OwnSchemas } from './server.ts'
 
 export interface DecodedBody {
   readonly object: JsonObject
@@ -52,7 +54,7 @@ const OF_STATUS: ReadonlySet<string> = new Set(['kind', 'apiVersion', 'metadata'
 export class Codec {
   readonly #types: TypeTable
   /** Custom resources bring their own tables. */
-  readonly #own = new WeakMap<ResourceDefinition, TypeTable>()
+  readonly #own = new WeakMap<ResourceDefinition, OwnSchemas>()
   readonly #zeros = new WeakMap<ResourceDefinition, JsonObject>()
   readonly #notStatus = new WeakMap<ResourceDefinition, readonly (readonly string[])[]>()
   #byKind: ReadonlyMap<string, string> | undefined
@@ -61,12 +63,31 @@ export class Codec {
     this.#types = types
   }
 
-  register(definition: ResourceDefinition, types: TypeTable): void {
-    this.#own.set(definition, types)
+  register(definition: ResourceDefinition, schemas: OwnSchemas): void {
+    this.#own.set(definition, schemas)
   }
 
   typesOf(definition: ResourceDefinition | undefined): TypeTable {
-    return (definition && this.#own.get(definition)) ?? this.#types
+    return (definition && this.#own.get(definition)?.types) ?? this.#types
+  }
+
+  /** What a custom resource brought. */
+  ownSchemas(definition: ResourceDefinition): OwnSchemas | undefined {
+    return this.#own.get(definition)
+  }
+
+  /** The built-in types, and those that these definitions brought. */
+  allTypes(definitions: readonly ResourceDefinition[]): TypeTable {
+    const own = definitions
+      .map((each) => this.#own.get(each)?.types)
+      .filter((each) => each !== undefined)
+    return own.length === 0 ? this.#types : (Object.assign({}, this.#types, ...own) as TypeTable)
+  }
+
+  /** Schemas that are published as they are. */
+  extraSchemas(definitions: readonly ResourceDefinition[], dialect: 'v2' | 'v3'): ExtraSchemas {
+    const own = definitions.map((each) => this.#own.get(each)?.published?.[dialect])
+    return Object.assign({}, ...own) as ExtraSchemas
   }
 
   /** A body of a known kind. Throws 400 for what cannot be read as that. */

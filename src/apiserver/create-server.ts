@@ -93,6 +93,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         if (closing.signal.aborted) throw new Error('process is shutting down')
       },
     },
+    describe: options.describe,
     metrics: options.metrics && (() => options.metrics?.metrics() ?? ''),
   })
   const dispatch: Handler = (exchange) =>
@@ -142,8 +143,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       listening.add(opened)
       return opened
     },
-    addResource(definition, types) {
-      if (types !== undefined) codec.register(definition, types)
+    addResource(definition, schemas) {
+      if (schemas !== undefined) codec.register(definition, schemas)
       registry.add(definition)
     },
     removeResource: (definition) => registry.remove(definition),

@@ -12,6 +12,7 @@ export type {
   Extensions,
   Listening,
   ListenOptions,
+  OwnSchemas,
   Reader,
   ServerInside,
   VirtualResource,

@@ -98,3 +98,37 @@ test('metrics count requests and objects', async () => {
   assert.match(text, /apiserver_storage_objects\{resource="namespaces"\} 1\n/)
   assert.match(text, /apiserver_request_duration_seconds_bucket\{[^}]*le="\+Inf"\} 1\n/)
 })
+
+test('each group version has its description at an address that names its content', async () => {
+  const { server } = await testServer()
+  const { paths } = (await send(server, 'GET /openapi/v3')).json as {
+    paths?: Record<string, { serverRelativeURL: string }>
+  }
+  const url = paths?.['apis/apps/v1']?.serverRelativeURL ?? ''
+  assert.match(url, /^\/openapi\/v3\/apis\/apps\/v1\?hash=[0-9A-F]+$/)
+  const { status, json, headers } = await send(server, `GET ${url}`)
+  assert.equal(status, 200)
+  const document = json as {
+    openapi?: string
+    components?: { schemas: JsonObject }
+    paths?: JsonObject
+  }
+  assert.equal(document.openapi, '3.0.0')
+  assert.ok(document.components?.schemas['io.k8s.api.apps.v1.Deployment'])
+  assert.ok(document.paths?.['/apis/apps/v1/namespaces/{namespace}/deployments/{name}'])
+  const again = await send(server, `GET ${url}`, undefined, {
+    'if-none-match': String(headers['etag']),
+  })
+  assert.equal(again.status, 304)
+  assert.equal((await send(server, 'GET /openapi/v3/apis/apps/v1?hash=0')).status, 301)
+  assert.equal((await send(server, 'GET /openapi/v3/apis/nothing/v1')).status, 404)
+})
+
+test('the old description is one document, in JSON only', async () => {
+  const { server } = await testServer()
+  const { json } = await send(server, 'GET /openapi/v2')
+  assert.equal(json['swagger'], '2.0')
+  assert.ok((json['definitions'] as JsonObject)['io.k8s.api.core.v1.Pod'])
+  const accept = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
+  assert.equal((await send(server, 'GET /openapi/v2', undefined, { accept })).status, 406)
+})

@@ -1,4 +1,5 @@
 /** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
+import type { Describe } from '#machinery'
 import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
 import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
@@ -16,6 +17,8 @@ export interface PageOptions {
   readonly build: NonNullable<ApiServerOptions['build']>
   readonly alive: Readonly<Record<string, Check>>
   readonly ready: Readonly<Record<string, Check>>
+  /** Texts of types and fields for the API descriptions. */
+  readonly describe: Describe | undefined
   /** More metrics, in Prometheus' text format. */
   readonly metrics: (() => string | Promise<string>) | undefined
 }
@@ -30,7 +33,7 @@ export function pagesHandler(options: PageOptions): Handler {
     if (discovery === undefined || openApi === undefined || builtFor !== registry.version) {
       builtFor = registry.version
       discovery = buildDiscovery(registry, extensions(), order, '')
-      openApi = openApiPages(registry, codec, discovery)
+      openApi = openApiPages(registry, codec, discovery, options.describe)
     }
     return { discovery, openApi }
   }

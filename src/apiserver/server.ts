@@ -2,6 +2,8 @@
 import type { Env } from '#base'
 import type { Transport } from '#client'
 import type {
+  Describe,
+  ExtraSchemas,
   JsonObject,
   KubeObject,
   RequestUser,
@@ -108,8 +110,18 @@ export interface ApiServerOptions {
   readonly freeze?: boolean
   /** More metrics for /metrics: a prom-client registry fits. */
   readonly metrics?: { metrics(): Promise<string> }
+  /** Texts of types and fields for the API descriptions. */
+  readonly describe?: Describe
   /** Of our own build, shown by /version. */
   readonly build?: { readonly commit?: string; readonly date?: string }
+}
+
+/** What is known of a custom resource's types. */
+export interface OwnSchemas {
+  /** For decoding, patches and the ownership of fields: what the definition's `facts.type` leads to. */
+  readonly types?: TypeTable
+  /** For the API descriptions, by definition name, as they are to be published. */
+  readonly published?: Readonly<Record<'v2' | 'v3', ExtraSchemas>>
 }
 
 export interface Listening {
@@ -140,7 +152,7 @@ export interface ApiServer {
   transport(user: RequestUser): Transport
   listen(options: ListenOptions): Promise<Listening>
   /** Custom resources come and go. A definition of the same resource and version is replaced. */
-  addResource(definition: ResourceDefinition, types?: TypeTable): void
+  addResource(definition: ResourceDefinition, schemas?: OwnSchemas): void
   removeResource(definition: Pick<ResourceDefinition, 'facts'>): void
   close(): Promise<void>
 }
