@@ -33,8 +33,8 @@ export const controllersOf = ({
   endpointsController,
   nodeIpamController(podCidr),
   podGcController,
-  nodeLifecycleController,
-  taintEvictionController,
+  nodeLifecycleController(),
+  taintEvictionController(),
   // Last: it keeps only the metadata of what nobody else follows.
   garbageCollector,
 ]

@@ -26,6 +26,8 @@ export interface Observed {
   /** Its own, and those nobody controls that it selects. */
   readonly replicaSets: readonly ReplicaSet[]
   readonly podsOf: (set: ReplicaSet) => readonly Pod[]
+  /** Whatever has that name, its own or not. */
+  readonly setNamed: (name: string) => ReplicaSet | undefined
 }
 
 export const REVISION = 'deployment.kubernetes.io/revision'
@@ -687,7 +689,7 @@ function hasProgressed({ status }: Deployment, counts: DeploymentStatus): boolea
 
 /** Another template has the same hash: count the collision, so that the next hash differs. */
 export function failed(
-  { deployment, replicaSets: found }: Observed,
+  { deployment, setNamed }: Observed,
   failures: readonly Failure[],
 ): readonly Action[] {
   const made = failures.find(({ action }) => action.type === 'create')
@@ -702,13 +704,12 @@ export function failed(
         `Failed to create new replica set "${made.action.object.metadata.name}": ${made.error.message}`,
       ),
     ]
-  const namesake = found.find(
-    ({ metadata }) =>
-      metadata.name === (made.action.type === 'create' ? made.action.object.metadata.name : ''),
-  )
+  const namesake = setNamed(made.action.object.metadata.name ?? '')
+  // One that is not in the cache yet, or is our own: the next look finds it.
   if (
     namesake === undefined ||
-    sameTemplate(namesake.spec.template ?? {}, deployment.spec.template)
+    (controllerOf(namesake)?.uid === deployment.metadata.uid &&
+      sameTemplate(namesake.spec.template ?? {}, deployment.spec.template))
   )
     return []
   return updateStatus(deployments, deployment, {

@@ -42,6 +42,7 @@ export const deploymentController = defineController<Observed>({
       deployment,
       replicaSets: [...cache.ownedBy(deployment, replicaSets), ...orphans],
       podsOf: (set) => cache.ownedBy(set, pods),
+      setNamed: (name) => cache.get(replicaSets, `${deployment.metadata.namespace}/${name}`),
     }
   },
   decide,

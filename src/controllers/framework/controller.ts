@@ -21,6 +21,8 @@ export interface Cache {
   list<T extends KubeObject>(ref: ResourceRef<T>, namespace?: string): readonly T[]
   /** Objects whose controller is the owner. */
   ownedBy<T extends KubeObject>(owner: KubeObject, ref: ResourceRef<T>): readonly T[]
+  /** The same when only the owner's uid is known. */
+  controlledBy<T extends KubeObject>(uid: string, ref: ResourceRef<T>): readonly T[]
   by<T extends KubeObject>(ref: ResourceRef<T>, index: string, value: string): readonly T[]
 }
 
@@ -114,6 +116,7 @@ function start<O>(
     get: (ref, key) => informerOf(ref).get(key) as never,
     list: (ref, namespace) => informerOf(ref).list(namespace) as never,
     ownedBy: (owner, ref) => informerOf(ref).by(OWNER, owner.metadata.uid) as never,
+    controlledBy: (uid, ref) => informerOf(ref).by(OWNER, uid) as never,
     by: (ref, index, value) => informerOf(ref).by(index, value) as never,
   }
 

@@ -1,5 +1,5 @@
 /** What a node's heartbeats and conditions say, as conditions and taints. */
-import { nodes, pods, type Lease, type Node, type NodeCondition, type Pod, type Taint } from '#api'
+import { nodes, pods, type Node, type NodeCondition, type Pod, type Taint } from '#api'
 import {
   event,
   isTerminating,
@@ -11,7 +11,10 @@ import {
 
 export interface Observed {
   readonly node: Node
-  readonly lease: Lease | undefined
+  /** When something was last heard of it, by our own clock. */
+  readonly heard: Date
+  /** No node at all is ready: the fault is rather ours than theirs, and nobody is driven away. */
+  readonly allSilent: boolean
   /** Of the node. */
   readonly pods: readonly Pod[]
 }
@@ -35,24 +38,21 @@ const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
 const conditionOf = ({ status }: Node, type: string): NodeCondition | undefined =>
   status?.conditions?.find((c) => c.type === type)
 
-export function decide({ node, lease, pods: own }: Observed, now: Date): Decision {
+export function decide(observed: Observed, now: Date): Decision {
+  const { node, heard, pods: own } = observed
   if (isTerminating(node)) return { actions: [] }
-  const heartbeat = Math.max(
-    Date.parse(lease?.spec.renewTime ?? '') || 0,
-    Date.parse(conditionOf(node, 'Ready')?.lastHeartbeatTime ?? '') || 0,
-    Date.parse(node.metadata.creationTimestamp),
-  )
-  const left = heartbeat + GRACE_MS - now.getTime()
-  if (left <= 0) return silent(node, own, now)
+  const left = heard.getTime() + GRACE_MS - now.getTime()
+  if (left <= 0) return silent(observed, now)
   const ready = conditionOf(node, 'Ready')?.status
   return {
-    actions: [...taint(node, now), ...(ready === 'True' ? [] : markPods(own, now))],
+    actions: [...taint(observed, now), ...(ready === 'True' ? [] : markPods(own, now))],
     requeueAfterMs: left,
   }
 }
 
 /** Nothing is heard of the node: its conditions are unknown. */
-function silent(node: Node, own: readonly Pod[], now: Date): Decision {
+function silent(observed: Observed, now: Date): Decision {
+  const { node, pods: own } = observed
   const time = timeOf(now)
   const conditions = KUBELETS.map((type): NodeCondition => {
     const old = conditionOf(node, type)
@@ -92,16 +92,17 @@ function silent(node: Node, own: readonly Pod[], now: Date): Decision {
       ],
     }
   }
-  return { actions: [...taint(node, now), ...markPods(own, now)] }
+  return { actions: [...taint(observed, now), ...markPods(own, now)] }
 }
 
 /** The taints that follow from the conditions; those of others stay. */
-function taint(node: Node, now: Date): readonly Action[] {
+function taint({ node, allSilent }: Observed, now: Date): readonly Action[] {
   const wanted: Taint[] = []
   const ready = conditionOf(node, 'Ready')?.status ?? 'Unknown'
   if (ready !== 'True') {
     const key = ready === 'False' ? NOT_READY : UNREACHABLE
-    wanted.push({ key, effect: 'NoSchedule' }, { key, effect: 'NoExecute' })
+    wanted.push({ key, effect: 'NoSchedule' })
+    if (!allSilent) wanted.push({ key, effect: 'NoExecute' })
   }
   for (const [type, key] of Object.entries(PRESSURES))
     if (conditionOf(node, type)?.status === 'True') wanted.push({ key, effect: 'NoSchedule' })

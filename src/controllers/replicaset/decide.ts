@@ -113,7 +113,8 @@ export function failed(
   )
   const old = replicaSet.status?.conditions?.find(({ type }) => type === 'ReplicaFailure')
   const condition: ReplicaSetCondition =
-    old?.reason === reason && old.message === message
+    // The words name each refused pod anew: writing them every time would never come to rest.
+    old?.reason === reason
       ? old
       : { type: 'ReplicaFailure', status: 'True', lastTransitionTime: timeOf(now), reason, message }
   const own = pods.filter((pod) => controllerOf(pod)?.uid === replicaSet.metadata.uid)

@@ -42,12 +42,7 @@ export const replicaSetController = defineController<Observed>({
     /** Ready pods of all ReplicaSets of the same owner, by node. */
     function crowding(of: ReplicaSet, ownedBy: typeof cache.ownedBy): ReadonlyMap<string, number> {
       const owner = controllerOf(of)
-      const siblings =
-        owner === undefined
-          ? [of]
-          : cache
-              .list(replicaSets, of.metadata.namespace)
-              .filter((each) => controllerOf(each)?.uid === owner.uid)
+      const siblings = owner === undefined ? [of] : cache.controlledBy(owner.uid, replicaSets)
       const counts = new Map<string, number>()
       for (const pod of siblings.flatMap((each) => ownedBy(each, pods))) {
         const node = pod.spec.nodeName

@@ -8,12 +8,14 @@ import {
   patch,
   remove,
   watching,
+  type Controller,
   type Decision,
 } from '../framework/index.ts'
 
 export interface Observed {
   readonly pod: Pod
-  readonly taints: readonly Taint[]
+  /** NoExecute ones of its node, each with the time since when it counts. */
+  readonly taints: readonly { readonly taint: Taint; readonly since: Date }[]
 }
 
 const tolerates = (toleration: Toleration, taint: Taint): boolean =>
@@ -27,15 +29,14 @@ const tolerates = (toleration: Toleration, taint: Taint): boolean =>
 export function decide({ pod, taints }: Observed, now: Date): Decision {
   if (taints.length === 0 || isTerminating(pod)) return nothing
   let leaveAt = Infinity
-  for (const taint of taints) {
+  for (const { taint, since } of taints) {
     const matching = (pod.spec.tolerations ?? []).filter((toleration) =>
       tolerates(toleration, taint),
     )
     if (matching.length === 0) leaveAt = 0
     const seconds = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity)
-    const since = Date.parse(taint.timeAdded ?? '') || now.getTime()
     if (matching.length > 0)
-      leaveAt = Math.min(leaveAt, since + Math.max(0, Math.min(...seconds)) * 1000)
+      leaveAt = Math.min(leaveAt, since.getTime() + Math.max(0, Math.min(...seconds)) * 1000)
   }
   if (leaveAt === Infinity) return nothing
   const left = leaveAt - now.getTime()
@@ -49,7 +50,7 @@ export function decide({ pod, taints }: Observed, now: Date): Decision {
   }
   return {
     actions: [
-      event(pod, 'Normal', 'TaintManagerEviction', 'Marking for deletion Pod ' + keyOf(pod)),
+      event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${keyOf(pod)}`),
       patch(
         pods,
         pod,
@@ -65,29 +66,52 @@ const noExecute = (node: Node | undefined): readonly Taint[] =>
   (node?.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute')
 
 /** Removes pods from nodes whose NoExecute taints they do not tolerate. */
-export const taintEvictionController = defineController<Observed>({
-  name: 'taint-eviction-controller',
-  component: 'taint-eviction-controller',
-  for: pods,
-  watches: [
-    watching<Node>(nodes, (node, old, cache) =>
-      JSON.stringify(noExecute(node)) === JSON.stringify(noExecute(old))
-        ? []
-        : cache.by(pods, 'node', node.metadata.name).map(keyOf),
-    ),
-  ],
-  indexes: [
-    {
-      ref: pods,
-      name: 'node',
-      values: (pod: Pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []),
+export const taintEvictionController = (): Controller => {
+  const seen = createTaintTimes()
+  return defineController<Observed>({
+    name: 'taint-eviction-controller',
+    component: 'taint-eviction-controller',
+    for: pods,
+    watches: [
+      watching<Node>(nodes, (node, old, cache) =>
+        JSON.stringify(noExecute(node)) === JSON.stringify(noExecute(old))
+          ? []
+          : cache.by(pods, 'node', node.metadata.name).map(keyOf),
+      ),
+    ],
+    indexes: [
+      {
+        ref: pods,
+        name: 'node',
+        values: (pod: Pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []),
+      },
+    ],
+    observe(cache, key, now) {
+      const pod = cache.get(pods, key)
+      return pod?.spec.nodeName
+        ? { pod, taints: seen(cache.get(nodes, pod.spec.nodeName), now) }
+        : undefined
     },
-  ],
-  observe(cache, key) {
-    const pod = cache.get(pods, key)
-    return pod?.spec.nodeName
-      ? { pod, taints: noExecute(cache.get(nodes, pod.spec.nodeName)) }
-      : undefined
-  },
-  decide,
-})
+    decide,
+  })
+}
+
+/** Most taints say when they were added; of the others it is remembered when they were first seen. */
+function createTaintTimes(): (node: Node | undefined, now: Date) => Observed['taints'] {
+  const times = new Map<string, Map<string, Date>>()
+  return (node, now) => {
+    if (node === undefined) return []
+    const taints = noExecute(node)
+    const before = times.get(node.metadata.uid)
+    const after = new Map<string, Date>()
+    const dated = taints.map((taint) => {
+      const id = `${taint.key}=${taint.value ?? ''}`
+      const since = taint.timeAdded ? new Date(taint.timeAdded) : (before?.get(id) ?? now)
+      after.set(id, since)
+      return { taint, since }
+    })
+    if (after.size > 0) times.set(node.metadata.uid, after)
+    else times.delete(node.metadata.uid)
+    return dated
+  }
+}
