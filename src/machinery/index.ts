@@ -11,6 +11,8 @@ export {
 } from './managed-fields.ts'
 export * from './object.ts'
 export {
+  definitionsOf,
+  mergeOpenApiV2,
   openApiName,
   openApiV2,
   openApiV3,

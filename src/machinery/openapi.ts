@@ -99,6 +99,34 @@ export function openApiV2(
   }
 }
 
+/** Documents of several group versions as one. */
+export function mergeOpenApiV2(documents: readonly JsonObject[]): JsonObject {
+  return {
+    ...documents[0],
+    paths: mergeSorted(documents.map(({ paths }) => paths as JsonObject)),
+    definitions: mergeSorted(documents.map((each) => each['definitions'] as JsonObject)),
+  }
+}
+function mergeSorted(parts: readonly JsonObject[]): JsonObject {
+  const all: JsonObject = Object.assign({}, ...parts)
+  return Object.fromEntries(Object.entries(all).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The definitions that documents of these resources, and those on discovery, have. */
+export function definitionsOf(
+  types: TypeTable,
+  resources: readonly ResourceFact[],
+  options: OpenApiOptions,
+): readonly string[] {
+  const paths = [
+    ...discoveryPaths(['']),
+    groupPath('apps'),
+    resourceListPath('', 'v1'),
+    ...pathsOf(types, resources, options),
+  ]
+  return reachableDefinitions(types, options.schemas ?? {}, rootsOf(paths))
+}
+
 const BEARER = {
   description: 'Bearer token',
   type: 'apiKey',
@@ -164,19 +192,21 @@ function documentV3(
   }
 }
 
+const rootsOf = (paths: readonly ApiPath[]): readonly string[] =>
+  paths.flatMap(({ operations }) =>
+    operations.flatMap(({ body, answer }) =>
+      [body, answer].filter((each): each is string => each !== undefined),
+    ),
+  )
+
 function definitions(
   types: TypeTable,
   paths: readonly ApiPath[],
   dialect: OpenApiDialect,
   { describe = () => undefined, schemas = {} }: OpenApiOptions,
 ): JsonObject {
-  const roots = paths.flatMap(({ operations }) =>
-    operations.flatMap(({ body, answer }) =>
-      [body, answer].filter((each): each is string => each !== undefined),
-    ),
-  )
   const found: JsonObject = {}
-  for (const name of reachableDefinitions(types, schemas, roots)) {
+  for (const name of reachableDefinitions(types, schemas, rootsOf(paths))) {
     // Named lists are written out where they are used.
     if (schemas[name] === undefined && types[name]?.alias !== undefined) continue
     found[name] = schemas[name] ?? definitionSchema(types, name, dialect, describe)
