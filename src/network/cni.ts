@@ -228,13 +228,15 @@ async function setKernelParameters(
   ]
   for (const [name, value] of wanted) {
     const path = `/proc/sys/${name}`
-    const current = (await fs.readText(path)).trim()
-    if (current === value) continue
-    await fs.write(path, value).catch((error: unknown) => {
-      throw new Error(`Cannot set kernel parameter ${name.replaceAll('/', '.')} to ${value}`, {
-        cause: error,
-      })
-    })
+    try {
+      if ((await fs.readText(path)).trim() !== value) await fs.write(path, value)
+    } catch (error) {
+      const hint = name.startsWith('net/bridge/') ? ': load it with "modprobe br_netfilter"' : ''
+      throw new Error(
+        `Cannot set kernel parameter ${name.replaceAll('/', '.')} to ${value}${hint}`,
+        { cause: error },
+      )
+    }
   }
   const conntrack = '/proc/sys/net/netfilter/nf_conntrack_max'
   try {

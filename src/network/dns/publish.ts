@@ -23,8 +23,8 @@ export async function publishDns(publication: DnsPublication, signal: AbortSigna
   const { client, env } = publication
   for (;;) {
     try {
-      await ensureService(client, dnsService(publication.clusterIP), signal)
-      await ensureSlice(client, dnsSlice(publication), signal)
+      const ours = await ensureService(client, dnsService(publication.clusterIP), signal)
+      if (ours) await ensureSlice(client, dnsSlice(publication), signal)
       return
     } catch (error) {
       if (signal.aborted) throw error
@@ -85,22 +85,23 @@ export const dnsSlice = ({
   ],
 })
 
+/** Whether the Service is ours: a cluster that runs a name server as pods keeps that one. */
 async function ensureService(
   client: Client,
   wanted: Draft<Service>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const key = { namespace: NAMESPACE, name: NAME }
   const current = await client.getOptional(services, key, { signal })
   if (current === undefined) {
     await createIfAbsent(client.create(services, wanted, { signal }))
-    return
+    return true
   }
-  // A cluster that runs a name server of its own keeps it.
-  if (current.spec.selector !== undefined || current.spec.clusterIP === wanted.spec.clusterIP)
-    return
+  if (current.spec.selector !== undefined) return false
+  if (current.spec.clusterIP === wanted.spec.clusterIP) return true
   await client.delete(services, key, { signal })
   await client.create(services, wanted, { signal })
+  return true
 }
 
 async function ensureSlice(
