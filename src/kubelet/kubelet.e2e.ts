@@ -368,6 +368,58 @@ test('a port is forwarded, also one that listens on localhost only', { skip }, a
   node.remove('server', 0)
 })
 
+test(
+  'a pod on the network of its node, with an init container and a sidecar',
+  { skip },
+  async () => {
+    const common = { image: BUSYBOX_IMAGE, imagePullPolicy: 'IfNotPresent' as const }
+    create('hosted', {
+      hostNetwork: true,
+      hostPID: true,
+      terminationGracePeriodSeconds: 3,
+      volumes: [{ name: 'shared', emptyDir: {} }],
+      initContainers: [
+        { name: 'proxy', restartPolicy: 'Always', command: sleeper, ...common },
+        {
+          name: 'setup',
+          command: ['sh', '-c', 'echo ready > /shared/file'],
+          volumeMounts: [{ name: 'shared', mountPath: '/shared' }],
+          ...common,
+        },
+      ],
+      containers: [{ volumeMounts: [{ name: 'shared', mountPath: '/shared' }] }],
+    })
+    await eventually(() => isReady('hosted'))
+    assert.equal(status('hosted')?.podIP, '192.168.0.1')
+    assert.match(
+      await exec('hosted', 'cat', '/shared/file', '/etc/hosts'),
+      /^ready\n# Kubernetes-managed hosts file \(host network\)/,
+    )
+    const states = status('hosted')?.initContainerStatuses?.map(
+      ({ state }) => Object.keys(state ?? {})[0],
+    )
+    assert.deepEqual(states, ['running', 'terminated'])
+    node.remove('hosted', 3)
+    await eventually(() => node.get('hosted') === undefined)
+  },
+)
+
+test('a runtime that dies and comes back loses no pod and no event', { skip }, async () => {
+  create('survivor')
+  await eventually(() => isReady('survivor'))
+  const id = app('survivor')?.containerID
+  const before = host.containerd.pid()
+  await env.process.run(['kill', '-KILL', String(before)])
+  await eventually(() => host.containerd.pid() !== before)
+  await eventually(
+    async () => (await exec('survivor', 'echo', 'alive').catch(() => '')) === 'alive\n',
+  )
+  assert.equal(app('survivor')?.containerID, id)
+  await exec('survivor', 'sh', '-c', 'kill -TERM 1')
+  await eventually(() => app('survivor')?.restartCount === 1 && isReady('survivor'))
+  node.remove('survivor', 0)
+})
+
 test('a restarted kubelet finds containers running and goes on with them', { skip }, async () => {
   create('steady')
   await eventually(() => isReady('steady'))

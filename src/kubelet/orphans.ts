@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { removeCgroup } from './host.ts'
 import type { KubeletCore } from './kubelet.ts'
 import type { PodRuntime } from './pod/pod-runtime.ts'
-import { ANNOTATION } from './runtime.ts'
 
-const DEFAULT_GRACE_SECONDS = 30
+/** As upstream: the API has forgotten them, so nobody waits for how they end. */
+const GRACE_SECONDS = 1
 
 export class OrphanCollector {
   readonly #core: KubeletCore
@@ -40,12 +40,7 @@ export class OrphanCollector {
     await Promise.all(
       containers
         .filter(({ state }) => state === 'running')
-        .map(({ id, annotations }) =>
-          runtime.stopContainer(
-            id,
-            Number(annotations[ANNOTATION.podGrace] ?? DEFAULT_GRACE_SECONDS),
-          ),
-        ),
+        .map(({ id }) => runtime.stopContainer(id, GRACE_SECONDS)),
     )
     for (const { id } of containers) await runtime.removeContainer(id)
     for (const { id } of sandboxes) {
