@@ -130,7 +130,7 @@ export async function listen(
     stream.on('error', () => undefined)
     stream.on('close', () => {
       running.delete(controller)
-      controller.abort()
+      controller.abort(GONE)
     })
     const method = headers[':method'] ?? 'GET'
     // The same stand-in for the socket every time: it is what the connection is remembered by.
@@ -156,7 +156,7 @@ export async function listen(
     response.on('error', () => undefined)
     const end = () => {
       running.delete(controller)
-      controller.abort()
+      controller.abort(GONE)
     }
     response.on('close', end)
     if (upgrade !== undefined) request.socket.on('close', end)
@@ -242,6 +242,9 @@ export async function listen(
   }
 }
 
+/** Why a request's signal aborts when its client went away or has its answer. One for all: making errors is slow. */
+const GONE = new Error('the client has gone away')
+
 /** Why a request's signal aborts when it is the server that goes away. */
 export const SHUTTING_DOWN = new StatusError(
   'ServiceUnavailable',
@@ -276,9 +279,15 @@ function bodyOf(
         }
         chunks.push(chunk)
       })
-      input.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-      const gone = () =>
+      input.on('end', () => {
+        complete = true
+        resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      })
+      let complete = false
+      const gone = () => {
+        if (complete) return
         reject(new StatusError('BadRequest', 'the request ended before its body was complete'))
+      }
       input.on('error', gone)
       input.on('aborted', gone)
       input.on('close', gone)
