@@ -197,7 +197,7 @@ const firewallRules = (bridge: string): readonly { chain: string; rule: string }
  * Docker and ufw drop what they do not know, and an accept in a table of ours cannot undo that. So pods are let through
  * in their chains, where they have such: in the one that Docker keeps for others, or else in front.
  */
-export const firewallScript = (bridge: string): string =>
+const firewallScript = (bridge: string): string =>
   [
     'command -v iptables >/dev/null || exit 0',
     ...firewallRules(bridge).map(({ chain, rule }) =>

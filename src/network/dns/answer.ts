@@ -18,7 +18,7 @@ export type Answer =
   | { readonly kind: 'forward' }
 
 /** Seconds: short, as endpoints come and go. */
-export const TTL_SECONDS = 5
+const TTL_SECONDS = 5
 /** Of the specification that we follow; told in a TXT record. */
 const SCHEMA_VERSION = '1.1.0'
 /** Aliases that lead to aliases are followed this far. */

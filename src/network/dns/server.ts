@@ -153,7 +153,7 @@ function hostResolvers(
 }
 
 /** Turns a question's message into an answer's message; undefined: no answer is due. */
-export function createResolver({
+function createResolver({
   zone,
   serverAddress,
   ranges,

@@ -2,7 +2,7 @@
 import type { EndpointSlice, Service } from '#api'
 import { isIPv4 } from '../ip.ts'
 
-export interface Srv {
+interface Srv {
   readonly port: number
   readonly weight: number
   /** Relative to the Service; empty: the Service's own name. */

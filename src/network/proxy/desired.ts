@@ -2,7 +2,7 @@
 import type { Endpoint, EndpointSlice, Service } from '#api'
 import { type Cidr, cidrContains, formatIPv4, isIPv4, parseCidr } from '../ip.ts'
 
-export type Protocol = 'tcp' | 'udp' | 'sctp'
+type Protocol = 'tcp' | 'udp' | 'sctp'
 
 export interface Backend {
   readonly ip: string

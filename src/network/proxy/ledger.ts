@@ -28,7 +28,7 @@ export interface Plan {
 }
 
 /** A pod's host port. */
-export interface HostPort {
+interface HostPort {
   /** Undefined: all addresses of the node. */
   readonly hostIP?: string
   readonly hostPort: number
