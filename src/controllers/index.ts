@@ -8,6 +8,7 @@ import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { podGcController } from './pod-gc/index.ts'
+import { replicationControllerController } from './replicationcontroller/index.ts'
 import { replicaSetController } from './replicaset/index.ts'
 import { rootCaController } from './root-ca/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
@@ -28,6 +29,7 @@ export const controllersOf = ({
   serviceAccountController,
   rootCaController(rootCertificate),
   replicaSetController,
+  replicationControllerController,
   deploymentController,
   endpointSliceController,
   endpointsController,

@@ -1,24 +1,25 @@
 /** How many pods to make or remove so that a ReplicaSet, or a ReplicationController, has what it asks for. */
-import type { Pod, PodTemplateSpec, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api'
+import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api'
 import { pods as podResource, replicaSets } from '#api'
-import {
-  selectorMatches,
-  type Draft,
-  type KubeObject,
-  type ObjectMeta,
-  type ResourceRef,
-} from '#machinery'
+import { selectorMatches, type ResourceRef } from '#machinery'
 import {
   adoption,
   controllerOf,
-  controllerReference,
   create,
   event,
+  isActive,
+  isAvailable,
+  isFinished,
+  isReady,
   isTerminating,
   nothing,
   patch,
+  podFromTemplate,
+  readySince,
   release,
   remove,
+  timeOf,
+  untilAvailable,
   updateStatus,
   type Action,
   type Decision,
@@ -29,6 +30,8 @@ import {
 export const BURST_REPLICAS = 500
 
 export interface Observed {
+  /** What the owner is one of. Default: replica sets. */
+  readonly ref?: ResourceRef<ReplicaSet>
   readonly replicaSet: ReplicaSet
   /** Its own, and those nobody controls that it selects. */
   readonly pods: readonly Pod[]
@@ -36,7 +39,10 @@ export interface Observed {
   readonly relatedByNode?: ReadonlyMap<string, number>
 }
 
-export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date): Decision {
+export function decide(
+  { ref = replicaSets, replicaSet, pods, relatedByNode }: Observed,
+  now: Date,
+): Decision {
   const { selector } = replicaSet.spec
   const terminating = isTerminating(replicaSet)
   const claims: Action[] = []
@@ -55,7 +61,7 @@ export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date)
       !isTerminating(pod) &&
       isActive(pod)
     ) {
-      claims.push(patch(podResource, pod, adoption(replicaSets, replicaSet, pod)))
+      claims.push(patch(podResource, pod, adoption(ref, replicaSet, pod)))
       own.push(pod)
     }
   }
@@ -68,7 +74,7 @@ export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date)
       ? Array.from({ length: count }, () =>
           create(
             podResource,
-            podFromTemplate(replicaSets, replicaSet, replicaSet.spec.template ?? {}),
+            podFromTemplate(ref, replicaSet, replicaSet.spec.template ?? {}),
             replicaSet,
           ),
         )
@@ -87,7 +93,7 @@ export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date)
       ...claims,
       ...changes,
       ...updateStatus(
-        replicaSets,
+        ref,
         replicaSet,
         statusAt(status, active, replicaSet.spec.minReadySeconds ?? 0, now),
       ),
@@ -98,7 +104,7 @@ export function decide({ replicaSet, pods, relatedByNode }: Observed, now: Date)
 
 /** A refused creation shows as a condition, which goes away with the next success. */
 export function failed(
-  { replicaSet, pods }: Observed,
+  { ref = replicaSets, replicaSet, pods }: Observed,
   failures: readonly Failure[],
   now: Date,
 ): readonly Action[] {
@@ -123,39 +129,11 @@ export function failed(
   return [
     event(replicaSet, 'Warning', reason, `Error ${verb}: ${message}`),
     ...updateStatus(
-      replicaSets,
+      ref,
       replicaSet,
       statusAt(status, own.filter(isActive), replicaSet.spec.minReadySeconds ?? 0, now),
     ),
   ]
-}
-
-export const isActive = (pod: Pod): boolean =>
-  pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed' && !isTerminating(pod)
-const isFinished = (pod: Pod): boolean =>
-  pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
-
-const conditionOf = (pod: Pod, type: string) =>
-  pod.status?.conditions?.find((condition) => condition.type === type)
-export const isReady = (pod: Pod): boolean => conditionOf(pod, 'Ready')?.status === 'True'
-const readySince = (pod: Pod): number =>
-  Date.parse(conditionOf(pod, 'Ready')?.lastTransitionTime ?? '') || 0
-
-export const isAvailable = (pod: Pod, minReadySeconds: number, now: Date): boolean =>
-  isReady(pod) &&
-  (minReadySeconds === 0 || readySince(pod) + minReadySeconds * 1000 <= now.getTime())
-
-/** Milliseconds until the next ready pod counts as available. */
-export function untilAvailable(
-  minReadySeconds: number,
-  pods: readonly Pod[],
-  now: Date,
-): number | undefined {
-  if (minReadySeconds === 0) return undefined
-  const waits = pods
-    .filter((pod) => isReady(pod) && !isAvailable(pod, minReadySeconds, now))
-    .map((pod) => readySince(pod) + minReadySeconds * 1000 - now.getTime())
-  return waits.length === 0 ? undefined : Math.max(1, Math.min(...waits))
 }
 
 function summarize(
@@ -196,30 +174,6 @@ function statusAt(
     ...(availableReplicas > 0 ? { availableReplicas } : {}),
     terminatingReplicas: terminatingReplicas ?? 0,
     ...(conditions !== undefined && conditions.length > 0 ? { conditions } : {}),
-  }
-}
-
-export const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
-
-/** A pod of the template, controlled by the owner. The server gives it a name. */
-export function podFromTemplate(
-  ref: ResourceRef,
-  owner: KubeObject,
-  template: PodTemplateSpec,
-  more: Partial<ObjectMeta> = {},
-): Draft<Pod> {
-  const { labels, annotations, finalizers } = template.metadata ?? ({} as Partial<ObjectMeta>)
-  return {
-    metadata: {
-      generateName: `${owner.metadata.name}-`,
-      ...(owner.metadata.namespace === undefined ? {} : { namespace: owner.metadata.namespace }),
-      ...(labels === undefined ? {} : { labels }),
-      ...(annotations === undefined ? {} : { annotations }),
-      ...(finalizers === undefined ? {} : { finalizers }),
-      ownerReferences: [controllerReference(ref, owner)],
-      ...more,
-    },
-    spec: template.spec ?? { containers: [] },
   }
 }
 

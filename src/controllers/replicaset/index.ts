@@ -1,7 +1,7 @@
 import { pods, replicaSets, type Pod, type ReplicaSet } from '#api'
 import { keyOf, selectorMatches } from '#machinery'
-import { controllerOf, defineController, watching } from '../framework/index.ts'
-import { decide, failed, isReady, type Observed } from './decide.ts'
+import { controllerOf, defineController, isReady, watching } from '../framework/index.ts'
+import { decide, failed, type Observed } from './decide.ts'
 
 /** Keeps as many pods running as a ReplicaSet asks for. */
 export const replicaSetController = defineController<Observed>({

@@ -1,0 +1,101 @@
+import {
+  pods,
+  replicationControllers,
+  type Pod,
+  type ReplicaSet,
+  type ReplicationController,
+} from '#api'
+import { keyOf, selectorMatches, type ResourceRef } from '#machinery'
+import {
+  controllerOf,
+  defineController,
+  sameJson,
+  watching,
+  type Action,
+  type Decision,
+} from '../framework/index.ts'
+import * as sets from '../replicaset/decide.ts'
+
+export interface Observed {
+  readonly controller: ReplicationController
+  readonly pods: readonly Pod[]
+}
+
+/** The older form says the same in other words. */
+const asReplicaSet = (controller: ReplicationController): ReplicaSet => {
+  const { selector, template, ...rest } = controller.spec ?? {}
+  return {
+    ...controller,
+    spec: {
+      ...rest,
+      selector: { matchLabels: selector ?? {} },
+      ...(template === undefined ? {} : { template }),
+    },
+    // It knows nothing of pods on their way out.
+    status: { replicas: 0, ...controller.status, terminatingReplicas: 0 },
+  } as ReplicaSet
+}
+
+const view = ({ controller, pods: all }: Observed): sets.Observed => ({
+  ref: replicationControllers as unknown as ResourceRef<ReplicaSet>,
+  replicaSet: asReplicaSet(controller),
+  pods: all,
+})
+
+/** Back into the older form. */
+const restore =
+  ({ controller }: Observed) =>
+  (action: Action): readonly Action[] => {
+    if (action.type !== 'updateStatus') return [action]
+    const { terminatingReplicas: _, ...status } = (action.object as ReplicaSet).status ?? {
+      replicas: 0,
+    }
+    return sameJson(controller.status ?? {}, status)
+      ? []
+      : [{ ...action, object: { ...controller, status } as ReplicationController }]
+  }
+
+export function decide(observed: Observed, now: Date): Decision {
+  const decision = sets.decide(view(observed), now)
+  return { ...decision, actions: decision.actions.flatMap(restore(observed)) }
+}
+
+const selects = ({ spec }: ReplicationController, pod: Pod): boolean =>
+  selectorMatches({ matchLabels: spec?.selector ?? {} }, pod.metadata.labels) &&
+  Object.keys(spec?.selector ?? {}).length > 0
+
+/** Keeps as many pods running as a ReplicationController asks for: what ReplicaSets came from. */
+export const replicationControllerController = defineController<Observed>({
+  name: 'replicationcontroller',
+  component: 'replication-controller',
+  for: replicationControllers,
+  owns: [pods],
+  watches: [
+    watching<Pod>(pods, (pod, _, cache) =>
+      controllerOf(pod) === undefined
+        ? cache
+            .list(replicationControllers, pod.metadata.namespace)
+            .filter((each) => selects(each, pod))
+            .map(keyOf)
+        : [],
+    ),
+  ],
+  indexes: [
+    {
+      ref: pods,
+      name: 'orphans',
+      values: (pod: Pod) => (controllerOf(pod) === undefined ? [pod.metadata.namespace ?? ''] : []),
+    },
+  ],
+  observe(cache, key) {
+    const controller = cache.get(replicationControllers, key)
+    if (controller === undefined) return undefined
+    const orphans = cache
+      .by(pods, 'orphans', controller.metadata.namespace ?? '')
+      .filter((pod) => selects(controller, pod))
+    return { controller, pods: [...cache.ownedBy(controller, pods), ...orphans] }
+  },
+  decide,
+  failed: (observed, failures, now) =>
+    sets.failed(view(observed), failures, now).flatMap(restore(observed)),
+})
