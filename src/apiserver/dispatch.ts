@@ -25,7 +25,7 @@ import {
   type WriteOptions,
 } from './options.ts'
 import type { RequestMetrics } from './metrics.ts'
-import { formed, patchObject, patchType, patched } from './patches.ts'
+import { formed, patchObject, patchType, patched, readPatch } from './patches.ts'
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { getEntry, listEntries, type ReadContext } from './reads.ts'
 import type { Registry, Served } from './registry.ts'
@@ -435,7 +435,7 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
   }
   const type = patchType(exchange, definition)
   const options = patchOptions(call)
-  const patch = exchange.value ?? JSON.parse(Buffer.from(await exchange.body()).toString())
+  const { value: patch } = await readPatch(exchange, type)
   const outcome = await updateObject(
     writer,
     target,

@@ -37,7 +37,8 @@ export function patchType(exchange: Exchange, definition: ResourceDefinition): P
   return type
 }
 
-async function readPatch(
+/** The patch as a value, and the fields that are in it twice. */
+export async function readPatch(
   exchange: Exchange,
   type: PatchType,
 ): Promise<{ readonly value: unknown; readonly duplicates: readonly string[] }> {

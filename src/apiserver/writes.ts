@@ -222,7 +222,8 @@ export async function createObject(
   definition.prepareForCreate(object, context)
   for (const text of definition.warnings(object, undefined)) exchange.warnings.push(text)
 
-  const allocator = writer.allocators[idOf(definition)]
+  // Other endpoints put back the old spec, which is shared.
+  const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
   for (let attempt = 1; ; attempt++) {
     if (isGenerated) {
       metadata['name'] = generatedName(generateName, () => env.random.next())
@@ -410,7 +411,8 @@ async function updateOnce(
     ...definition.validateUpdate(object, old, context),
   ]
   if (problems.length > 0) throw invalid(facts, name, problems)
-  const allocator = writer.allocators[idOf(definition)]
+  // Other endpoints put back the old spec, which is shared.
+  const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
   const giveBack = allocator?.assign(object, old, options)
   let done = false
   try {
