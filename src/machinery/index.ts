@@ -9,6 +9,8 @@ export {
   type Applied,
   type OwnershipContext,
 } from './managed-fields.ts'
+export * from './names.ts'
+export * from './names-ip.ts'
 export * from './object.ts'
 export {
   definitionsOf,
