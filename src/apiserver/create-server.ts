@@ -93,7 +93,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         if (closing.signal.aborted) throw new Error('process is shutting down')
       },
     },
-    describe: options.describe,
+    descriptions: options.descriptions,
     metrics: options.metrics && (() => options.metrics?.metrics() ?? ''),
   })
   const dispatch: Handler = (exchange) =>

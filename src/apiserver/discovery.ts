@@ -42,7 +42,7 @@ interface Group {
 }
 
 /** `v2` before `v1` before `v1beta1` before `v1alpha1`, as clients sort them. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const left = versionRank(a)
   const right = versionRank(b)
   for (let i = 0; i < 3; i++) if (left[i] !== right[i]) return right[i]! - left[i]!

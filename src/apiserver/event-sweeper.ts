@@ -4,7 +4,7 @@ import type { KubeObject } from '#machinery'
 import type { CacheEntry, Storage } from '#storage'
 import type { Collection } from './collection.ts'
 
-export const EVENT_LIFE_MS = 60 * 60_000
+const EVENT_LIFE_MS = 60 * 60_000
 /** Sweeps are at least so far apart: many events end together. */
 const COARSENESS_MS = 60_000
 /** Events removed between two turns of others. */

@@ -23,7 +23,7 @@ const CONVERSATIONS: ReadonlySet<string> = new Set([
 ])
 
 /** Answers that stay open as long as the client likes: no deadline, no share of the limits. */
-export const isLongRunning = ({ isResource, verb, subresource, path }: RequestInfo): boolean =>
+const isLongRunning = ({ isResource, verb, subresource, path }: RequestInfo): boolean =>
   isResource
     ? verb === 'watch' || verb === 'proxy' || CONVERSATIONS.has(subresource)
     : path.startsWith('/debug/')
@@ -54,7 +54,7 @@ export const withErrorResponses =
   }
 
 /** RFC 7234 §5.5, code 299; the agent is not named. Control characters cannot be in a header. */
-export const warningHeader = (text: string): string =>
+const warningHeader = (text: string): string =>
   `299 - "${text
     .replaceAll(/\p{Cc}+/gu, ' ')
     .replaceAll('\\', '\\\\')
@@ -151,7 +151,7 @@ export const withDeadline =
     }
   }
 
-export const ANONYMOUS = 'system:anonymous'
+const ANONYMOUS = 'system:anonymous'
 
 export const withAuthentication =
   (authenticator: Authenticator): Filter =>
@@ -170,7 +170,7 @@ export const withAuthentication =
     return next(exchange)
   }
 
-export const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized')
+const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized')
 
 /** Lets those who may act as somebody else, by the Impersonate-* headers. */
 export const withImpersonation =

@@ -246,7 +246,7 @@ export async function listen(
 const GONE = new Error('the client has gone away')
 
 /** Why a request's signal aborts when it is the server that goes away. */
-export const SHUTTING_DOWN = new StatusError(
+const SHUTTING_DOWN = new StatusError(
   'ServiceUnavailable',
   'the server is shutting down, please try again later',
 )

@@ -1,5 +1,6 @@
 export { createApiServer } from './create-server.ts'
 export { ensureBootstrap, type BootstrapOptions } from './bootstrap.ts'
+export { createDescriptions } from './descriptions.ts'
 export { GIT_VERSION } from './version.ts'
 export type * from './access.ts'
 export type * from './admission.ts'

@@ -27,7 +27,7 @@ const whole = (name: string, isPrefix: boolean): string =>
 const atMost = (name: string, max: number): string[] =>
   name.length > max ? [`must be no more than ${max} characters`] : []
 
-export const dnsSubdomain: NameRule = (name, isPrefix) => [
+const dnsSubdomain: NameRule = (name, isPrefix) => [
   ...atMost(name, 253),
   ...(SUBDOMAIN.test(whole(name, isPrefix))
     ? []
@@ -195,7 +195,7 @@ const remember = (set: Set<string>, text: string): void => {
   set.add(text)
 }
 
-export function validateLabels(
+function validateLabels(
   labels: Readonly<Record<string, string>>,
   path: FieldPath,
 ): readonly FieldError[] {
@@ -218,7 +218,7 @@ export function validateLabels(
 const NONE: readonly FieldError[] = []
 
 /** `[prefix/]name`, the prefix a DNS subdomain. */
-export function keyProblems(key: string): readonly string[] {
+function keyProblems(key: string): readonly string[] {
   const problems: string[] = []
   const parts = key.split('/')
   if (parts.length > 2)
@@ -239,7 +239,7 @@ export function keyProblems(key: string): readonly string[] {
 const NAME_TEXT =
   "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 
-export function labelValueProblems(value: string): readonly string[] {
+function labelValueProblems(value: string): readonly string[] {
   return [
     ...atMost(value, 63),
     ...(LABEL_VALUE.test(value)

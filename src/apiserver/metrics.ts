@@ -27,7 +27,7 @@ const SERIES_LIMIT = 4096
 
 const quote = (value: string): string =>
   value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
-export const labelText = (labels: Readonly<Record<string, string>>): string =>
+const labelText = (labels: Readonly<Record<string, string>>): string =>
   Object.entries(labels)
     .map(([name, value]) => `${name}="${quote(value)}"`)
     .join(',')

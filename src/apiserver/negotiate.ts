@@ -15,7 +15,7 @@ const ENCODINGS: Readonly<Record<string, Encoding>> = {
 }
 
 /** The object itself, or the same as rows of a table, or only its metadata. */
-export type Shape = 'object' | 'table' | 'metadata'
+type Shape = 'object' | 'table' | 'metadata'
 
 export interface Accepted {
   readonly encoding: Encoding

@@ -14,6 +14,7 @@ import {
 } from '#machinery'
 import resourcesJson from '../../facts/resources.json' with { type: 'json' }
 import type { Codec } from './codec.ts'
+import type { Descriptions } from './descriptions.ts'
 import type { Discovery } from './discovery.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import { notAcceptable, parseAccept } from './negotiate.ts'
@@ -22,16 +23,18 @@ import { isInProcess, utf8, valueReply } from './replies.ts'
 import { GIT_VERSION } from './version.ts'
 
 export interface OpenApiPages {
-  v2(exchange: Exchange): Reply
+  v2(exchange: Exchange): Promise<Reply>
   index(exchange: Exchange): Reply
   /** `apis/apps/v1`; undefined when nothing is there. */
-  document(name: string, exchange: Exchange): Reply | undefined
+  document(name: string, exchange: Exchange): Promise<Reply> | undefined
 }
+
+type Make = (describe?: Describe) => JsonObject
 
 interface Document {
   readonly hash: string
-  readonly make: () => JsonObject
-  bytes?: Uint8Array
+  readonly make: Make
+  bytes?: Promise<Uint8Array>
 }
 
 const queryParameters = resourcesJson.queryParameters as unknown as QueryParameters
@@ -40,9 +43,9 @@ export function openApiPages(
   registry: Registry,
   codec: Codec,
   discovery: Discovery,
-  describe?: Describe,
+  descriptions?: Pick<Descriptions, 'load'>,
 ): OpenApiPages {
-  const options = (dialect: 'v2' | 'v3'): OpenApiOptions => ({
+  const options = (dialect: 'v2' | 'v3', describe?: Describe): OpenApiOptions => ({
     queryParameters,
     version: GIT_VERSION,
     schemas: codec.extraSchemas(all, dialect),
@@ -57,11 +60,11 @@ export function openApiPages(
     )
     documents.set(openApiName(groupVersion), {
       hash: hashOf(codec, definitions),
-      make: () =>
+      make: (describe) =>
         openApiV3(
           codec.allTypes(definitions),
           definitions.map(({ facts }) => facts),
-          options('v3'),
+          options('v3', describe),
         ),
     })
   }
@@ -69,7 +72,17 @@ export function openApiPages(
   const onDiscovery = openApiV3Discovery(codec.allTypes([]), groups, options('v3'))
   for (const [name, make] of Object.entries(onDiscovery))
     documents.set(name, { hash: hashOf(codec, [], name), make })
-  let whole: { readonly bytes: Uint8Array; readonly etag: string } | undefined
+  const whole: Document = {
+    hash: hashOf(codec, all),
+    make: (describe) =>
+      openApiV2(
+        codec.allTypes(all),
+        all.map(({ facts }) => facts),
+        options('v2', describe),
+      ),
+  }
+  const bytesOf = (document: Document): Promise<Uint8Array> =>
+    (document.bytes ??= described(document.make, descriptions))
 
   return {
     index: (exchange) =>
@@ -85,22 +98,34 @@ export function openApiPages(
       const { hash } = document
       const asked = exchange.query.get('hash')
       if (asked !== null && asked !== hash)
-        return { status: 301, headers: { location: `/openapi/v3/${name}?hash=${hash}` } }
-      document.bytes ??= utf8(JSON.stringify(document.make()))
+        return Promise.resolve({
+          status: 301,
+          headers: { location: `/openapi/v3/${name}?hash=${hash}` },
+        })
       // Whoever has the hash in the address never needs to ask again.
       const caching = asked === null ? 'no-cache, private' : 'public, immutable'
-      return bytesReply(exchange, document.bytes, `"${hash}"`, caching)
+      return bytesOf(document).then((bytes) => bytesReply(exchange, bytes, `"${hash}"`, caching))
     },
-    v2(exchange) {
+    async v2(exchange) {
       if (!acceptsJson(exchange.headers['accept'])) throw notAcceptable(['application/json'])
-      if (whole === undefined) {
-        const facts = all.map((each) => each.facts)
-        const bytes = utf8(JSON.stringify(openApiV2(codec.allTypes(all), facts, options('v2'))))
-        whole = { bytes, etag: `"${hashOf(codec, all)}"` }
-      }
-      return bytesReply(exchange, whole.bytes, whole.etag, 'no-cache, private')
+      return bytesReply(exchange, await bytesOf(whole), `"${whole.hash}"`, 'no-cache, private')
     },
   }
+}
+
+/** The document with the texts of its definitions: it is made once to see which those are. */
+async function described(
+  make: Make,
+  descriptions: Pick<Descriptions, 'load'> | undefined,
+): Promise<Uint8Array> {
+  const document = make()
+  if (descriptions === undefined) return utf8(JSON.stringify(document))
+  const { components, definitions } = document as {
+    components?: { schemas?: object }
+    definitions?: object
+  }
+  const describe = await descriptions.load(Object.keys(components?.schemas ?? definitions ?? {}))
+  return utf8(JSON.stringify(make(describe)))
 }
 
 function bytesReply(exchange: Exchange, bytes: Uint8Array, etag: string, caching: string): Reply {

@@ -132,3 +132,21 @@ test('the old description is one document, in JSON only', async () => {
   const accept = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
   assert.equal((await send(server, 'GET /openapi/v2', undefined, { accept })).status, 406)
 })
+
+test('descriptions carry the texts of those who have them', async () => {
+  const { server } = await testServer({
+    descriptions: {
+      async load(definitions) {
+        const known = new Set(definitions)
+        return (definition, field) =>
+          known.has(definition) ? `text of ${field ?? 'the type'}` : undefined
+      },
+    },
+  })
+  const { json } = await send(server, 'GET /openapi/v3/apis/apps/v1')
+  const { components } = json as {
+    components?: { schemas: Record<string, { description: string }> }
+  }
+  const { description } = components?.schemas['io.k8s.api.apps.v1.Deployment'] ?? {}
+  assert.equal(description, 'text of the type')
+})

@@ -1,5 +1,4 @@
 /** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
-import type { Describe } from '#machinery'
 import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
 import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
@@ -18,7 +17,7 @@ export interface PageOptions {
   readonly alive: Readonly<Record<string, Check>>
   readonly ready: Readonly<Record<string, Check>>
   /** Texts of types and fields for the API descriptions. */
-  readonly describe: Describe | undefined
+  readonly descriptions: ApiServerOptions['descriptions']
   /** More metrics, in Prometheus' text format. */
   readonly metrics: (() => string | Promise<string>) | undefined
 }
@@ -33,7 +32,7 @@ export function pagesHandler(options: PageOptions): Handler {
     if (discovery === undefined || openApi === undefined || builtFor !== registry.version) {
       builtFor = registry.version
       discovery = buildDiscovery(registry, extensions(), order, '')
-      openApi = openApiPages(registry, codec, discovery, options.describe)
+      openApi = openApiPages(registry, codec, discovery, options.descriptions)
     }
     return { discovery, openApi }
   }

@@ -7,7 +7,7 @@ const encoder = new TextEncoder()
 /** Items encoded between two turns of others. */
 const SLICE = 64
 
-export function varint(value: number): Uint8Array {
+function varint(value: number): Uint8Array {
   const bytes: number[] = []
   let rest = value
   while (rest > 0x7f) {

@@ -25,7 +25,7 @@ export interface RenderContext {
 }
 
 /** `Content-Type` of an answer: shapes other than the object name themselves. */
-export function contentTypeOf({ encoding }: Accepted): string {
+function contentTypeOf({ encoding }: Accepted): string {
   return MEDIA_TYPES[encoding]
 }
 

@@ -126,7 +126,7 @@ export function isTrue(value: string | null | undefined): boolean {
 }
 
 /** The name that `metadata.name=x` asks for: such a list is authorized as if it named the object. */
-export function nameSelected(fieldSelector: string | null): string | undefined {
+function nameSelected(fieldSelector: string | null): string | undefined {
   if (fieldSelector === null) return undefined
   for (const term of fieldSelector.split(',')) {
     const found = /^\s*metadata\.name\s*==?(.*)$/.exec(term)

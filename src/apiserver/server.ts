@@ -2,7 +2,6 @@
 import type { Env } from '#base'
 import type { Transport } from '#client'
 import type {
-  Describe,
   ExtraSchemas,
   JsonObject,
   KubeObject,
@@ -14,6 +13,7 @@ import type {
 import type { Storage } from '#storage'
 import type { Authenticator, Authorizer } from './access.ts'
 import type { AdmissionPlugin } from './admission.ts'
+import type { Descriptions } from './descriptions.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
 
 /**
@@ -111,7 +111,7 @@ export interface ApiServerOptions {
   /** More metrics for /metrics: a prom-client registry fits. */
   readonly metrics?: { metrics(): Promise<string> }
   /** Texts of types and fields for the API descriptions. */
-  readonly describe?: Describe
+  readonly descriptions?: Pick<Descriptions, 'load'>
   /** Of our own build, shown by /version. */
   readonly build?: { readonly commit?: string; readonly date?: string }
 }

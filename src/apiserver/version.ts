@@ -1,8 +1,8 @@
 /** Which Kubernetes this is, for clients that ask before they speak. */
 import type { JsonObject } from '#machinery'
 
-export const MAJOR = '1'
-export const MINOR = '36'
+const MAJOR = '1'
+const MINOR = '36'
 export const GIT_VERSION = `v${MAJOR}.${MINOR}.0+navarch`
 
 export const versionInfo = ({

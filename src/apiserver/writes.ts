@@ -130,7 +130,7 @@ function admissionRequest(
   }
 }
 
-export async function mutate(
+async function mutate(
   plugins: readonly AdmissionPlugin[],
   request: AdmissionRequest,
 ): Promise<boolean> {
@@ -143,7 +143,7 @@ export async function mutate(
   return ran
 }
 
-export async function admit(
+async function admit(
   plugins: readonly AdmissionPlugin[],
   request: AdmissionRequest,
 ): Promise<void> {
@@ -294,7 +294,7 @@ async function attempt(write: () => Promise<Write>): Promise<Write> {
   }
 }
 
-export function storedOutcome(
+function storedOutcome(
   { definition, collection }: WriteTarget,
   key: string,
   { object: stored, bytes }: Stored,
