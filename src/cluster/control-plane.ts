@@ -4,6 +4,7 @@ import {
   accessControl,
   builtInAdmission,
   connectHandlers,
+  createDescriptions,
   createApiServer,
   ensureAuthenticationConfig,
   ensureBootstrap,
@@ -70,6 +71,7 @@ export function makeServer(
     types: typeTable,
     storage,
     serviceRange: serviceCidr,
+    descriptions: createDescriptions({ types: typeTable, readText: env.fs.readText }),
     ...(freeze === undefined ? {} : { freeze }),
     ...(readyChecks === undefined ? {} : { readyChecks }),
     extend(inside) {

@@ -1,5 +1,5 @@
 /** A node of this process: container runtime, pod network, kubelet, service proxy and DNS. */
-import { endpointSlices, services } from '#api'
+import { endpointSlices, pods, services } from '#api'
 import type { Env } from '#base'
 import type { Client, Informers } from '#client'
 import {
@@ -164,6 +164,10 @@ export async function startNode(
           {
             env,
             ...follow,
+            // Their host ports.
+            pods: followInformer(
+              clients.informers.informer(pods, { fieldSelector: `spec.nodeName=${nodeName}` }),
+            ),
             node: { nodeName },
             clusterCidr: options.podCidr,
             serviceCidr: options.serviceCidr,

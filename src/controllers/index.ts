@@ -1,9 +1,11 @@
 /** All controllers, and what starts them. */
+import { cronJobController } from './cronjob/index.ts'
 import { deploymentController } from './deployment/index.ts'
 import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
 import { garbageCollector } from './garbage-collector/index.ts'
+import { jobController, jobPodFinalizerController } from './job/index.ts'
 import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
@@ -13,6 +15,8 @@ import { replicaSetController } from './replicaset/index.ts'
 import { rootCaController } from './root-ca/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
 import { taintEvictionController } from './taint-eviction/index.ts'
+import { ttlAfterFinishedController } from './ttl-after-finished/index.ts'
+import { protectionControllers } from './volume-protection/index.ts'
 
 export interface ControllerSettings {
   /** PEM of the cluster's authority, published in every namespace. */
@@ -31,12 +35,17 @@ export const controllersOf = ({
   replicaSetController,
   replicationControllerController,
   deploymentController,
+  jobController,
+  jobPodFinalizerController,
+  cronJobController,
+  ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
   nodeIpamController(podCidr),
   podGcController,
   nodeLifecycleController(),
   taintEvictionController(),
+  ...protectionControllers,
   // Last: it keeps only the metadata of what nobody else follows.
   garbageCollector,
 ]

@@ -33,7 +33,12 @@ export interface Api {
   get(path: string, query?: CallOptions['query']): Promise<Json>
   post(path: string, body: unknown, query?: CallOptions['query']): Promise<Json>
   put(path: string, body: unknown): Promise<Json>
-  patch(path: string, body: unknown, type: 'merge' | 'strategic-merge' | 'json' | 'apply', query?: CallOptions['query']): Promise<Json>
+  patch(
+    path: string,
+    body: unknown,
+    type: 'merge' | 'strategic-merge' | 'json' | 'apply',
+    query?: CallOptions['query'],
+  ): Promise<Json>
   delete(path: string, body?: unknown, query?: CallOptions['query']): Promise<Json>
   /** A watch that collects; `next` waits for the first frame not yet taken that fits. */
   watch(path: string, query?: CallOptions['query']): Promise<Watching>
@@ -56,26 +61,46 @@ const PATCH_TYPES = {
   apply: 'application/apply-patch+yaml',
 } as const
 
-export async function connect(kubeconfig: string | undefined, context: string | undefined): Promise<Api> {
+export async function connect(
+  kubeconfig: string | undefined,
+  context: string | undefined,
+): Promise<Api> {
   const config = new KubeConfig()
   if (kubeconfig === undefined) config.loadFromDefault()
   else config.loadFromFile(kubeconfig)
   if (context !== undefined) config.setCurrentContext(context)
   const cluster = config.getCurrentCluster()
   if (cluster === null) throw new Error('The kubeconfig names no cluster')
-  const tls: { ca?: Buffer; cert?: Buffer; key?: Buffer; headers?: Record<string, string>; rejectUnauthorized?: boolean } = {}
+  const tls: {
+    ca?: Buffer
+    cert?: Buffer
+    key?: Buffer
+    headers?: Record<string, string>
+    rejectUnauthorized?: boolean
+  } = {}
   await config.applyToHTTPSOptions(tls as never)
   const agent = new Agent({ keepAlive: true, ...(tls as object) })
-  const send = (method: string, path: string, { body, headers = {}, query = {} }: CallOptions): Promise<IncomingMessage> =>
+  const send = (
+    method: string,
+    path: string,
+    { body, headers = {}, query = {} }: CallOptions,
+  ): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
       const url = new URL(cluster.server + path)
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value))
-      const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
+      const text =
+        body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
       const request = httpsRequest(url, {
-        method, agent,
+        method,
+        agent,
         headers: {
           accept: 'application/json',
-          ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) }),
+          ...(text === undefined
+            ? {}
+            : {
+                'content-type': 'application/json',
+                'content-length': String(Buffer.byteLength(text)),
+              }),
           ...tls.headers,
           ...headers,
         },
@@ -100,19 +125,28 @@ export async function connect(kubeconfig: string | undefined, context: string | 
   const must = async (method: string, path: string, options: CallOptions = {}): Promise<Json> => {
     const answer = await call(method, path, options)
     if (answer.status < 200 || answer.status > 299) {
-      throw new Error(`${method} ${path} answered ${answer.status}: ${answer.json['message'] ?? answer.text.slice(0, 300)}`)
+      throw new Error(
+        `${method} ${path} answered ${answer.status}: ${answer.json['message'] ?? answer.text.slice(0, 300)}`,
+      )
     }
     return answer.json
   }
-  const optional = (query: CallOptions['query']): CallOptions => (query === undefined ? {} : { query })
+  const optional = (query: CallOptions['query']): CallOptions =>
+    query === undefined ? {} : { query }
   return {
     call,
     server: cluster.server,
     get: (path, query) => must('GET', path, optional(query)),
     post: (path, body, query) => must('POST', path, { body, ...optional(query) }),
     put: (path, body) => must('PUT', path, { body }),
-    patch: (path, body, type, query) => must('PATCH', path, { body, headers: { 'content-type': PATCH_TYPES[type] }, ...optional(query) }),
-    delete: (path, body, query) => must('DELETE', path, { ...(body === undefined ? {} : { body }), ...optional(query) }),
+    patch: (path, body, type, query) =>
+      must('PATCH', path, {
+        body,
+        headers: { 'content-type': PATCH_TYPES[type] },
+        ...optional(query),
+      }),
+    delete: (path, body, query) =>
+      must('DELETE', path, { ...(body === undefined ? {} : { body }), ...optional(query) }),
     watch: async (path, query = {}) => {
       const response = await send('GET', path, { query: { watch: true, ...query } })
       if (response.statusCode !== 200) {

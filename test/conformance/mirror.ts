@@ -27,7 +27,11 @@ export interface Mirror {
 export const mirrors: Mirror[] = []
 
 /** Registers a mirror under the official codename. */
-export function mirror(name: string, run: (fixture: Fixture) => Promise<void>, level: Mirror['level'] = 'privileged'): void {
+export function mirror(
+  name: string,
+  run: (fixture: Fixture) => Promise<void>,
+  level: Mirror['level'] = 'privileged',
+): void {
   if (mirrors.some((other) => other.name === name)) throw new Error(`Two mirrors of ${name}`)
   mirrors.push({ name, level, run })
 }
@@ -35,5 +39,8 @@ export function mirror(name: string, run: (fixture: Fixture) => Promise<void>, l
 export class Skipped extends Error {}
 
 export const configMap = (name: string, extra: Json = {}): Json => ({
-  apiVersion: 'v1', kind: 'ConfigMap', ...extra, metadata: { name, ...extra['metadata'] },
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  ...extra,
+  metadata: { name, ...extra['metadata'] },
 })

@@ -13,11 +13,19 @@ export interface Operated {
   /** A merge patch that changes something besides metadata, and what to look for after it. */
   readonly update?: (object: Json) => Json
   /** Also patch, read and replace /status with this. */
-  readonly status?: { readonly value: Json; readonly look: (status: Json) => unknown; readonly expected: unknown }
+  readonly status?: {
+    readonly value: Json
+    readonly look: (status: Json) => unknown
+    readonly expected: unknown
+    /** Whether the status endpoint takes metadata too: most do. */ readonly keepsMetadata?: false
+  }
 }
 
 /** Discovery, create, get, list (in all namespaces too), watch, patch, update, status, delete and delete by collection. */
-export async function operate({ api, namespace, unique, cleanUp }: Fixture, what: Operated): Promise<void> {
+export async function operate(
+  { api, namespace, unique, cleanUp }: Fixture,
+  what: Operated,
+): Promise<void> {
   const { groupVersion, resource, kind, namespaced, body } = what
   const base = groupVersion.includes('/') ? `/apis/${groupVersion}` : `/api/${groupVersion}`
   const discovered = await api.get(base)
@@ -29,7 +37,12 @@ export async function operate({ api, namespace, unique, cleanUp }: Fixture, what
   const path = namespaced ? `${base}/namespaces/${namespace}/${resource}` : `${base}/${resource}`
   const mark = unique('operated')
   const names = [unique('a'), unique('b'), unique('c')]
-  const make = (name: string): Json => ({ apiVersion: groupVersion, kind, metadata: { name, labels: { mark } }, ...structuredClone(body) })
+  const make = (name: string): Json => ({
+    apiVersion: groupVersion,
+    kind,
+    metadata: { name, labels: { mark } },
+    ...structuredClone(body),
+  })
   cleanUp(() => api.delete(path, undefined, { labelSelector: `mark=${mark}` }))
   const selector = { labelSelector: `mark=${mark}` }
 
@@ -43,39 +56,75 @@ export async function operate({ api, namespace, unique, cleanUp }: Fixture, what
   const got = await api.get(`${path}/${names[0]}`)
   assert.equal(got['metadata'].uid, first['metadata'].uid)
   const listed = await api.get(path, selector)
-  assert.deepEqual(listed['items'].map((item: Json) => item['metadata'].name).toSorted(), names.toSorted())
+  assert.deepEqual(
+    listed['items'].map((item: Json) => item['metadata'].name).toSorted(),
+    names.toSorted(),
+  )
   if (namespaced) assert.equal((await api.get(`${base}/${resource}`, selector))['items'].length, 3)
 
-  const watching = await api.watch(path, { ...selector, resourceVersion: listed['metadata'].resourceVersion })
-  const patched = await api.patch(`${path}/${names[0]}`, { metadata: { annotations: { patched: 'true' } } }, 'merge')
+  const watching = await api.watch(path, {
+    ...selector,
+    resourceVersion: listed['metadata'].resourceVersion,
+  })
+  const patched = await api.patch(
+    `${path}/${names[0]}`,
+    { metadata: { annotations: { patched: 'true' } } },
+    'merge',
+  )
   assert.equal(patched['metadata'].annotations.patched, 'true')
-  await watching.next('the patch', ({ type, object }) => type === 'MODIFIED' && object['metadata'].annotations?.patched === 'true')
+  await watching.next(
+    'the patch',
+    ({ type, object }) => type === 'MODIFIED' && object['metadata'].annotations?.patched === 'true',
+  )
   const updated = await api.put(`${path}/${names[0]}`, {
     ...(what.update === undefined ? patched : what.update(structuredClone(patched))),
-    metadata: { ...patched['metadata'], annotations: { ...patched['metadata'].annotations, updated: 'true' } },
+    metadata: {
+      ...patched['metadata'],
+      annotations: { ...patched['metadata'].annotations, updated: 'true' },
+    },
   })
   assert.equal(updated['metadata'].annotations.updated, 'true')
   assert.ok(Number(updated['metadata'].resourceVersion) > Number(first['metadata'].resourceVersion))
-  await watching.next('the update', ({ type, object }) => type === 'MODIFIED' && object['metadata'].annotations?.updated === 'true')
+  await watching.next(
+    'the update',
+    ({ type, object }) => type === 'MODIFIED' && object['metadata'].annotations?.updated === 'true',
+  )
 
   if (what.status !== undefined) {
-    const { value, look, expected } = what.status
-    const after = await api.patch(`${path}/${names[0]}/status`, { metadata: { annotations: { patchedstatus: 'true' } }, status: value }, 'merge')
-    assert.equal(after['metadata'].annotations.patchedstatus, 'true')
+    const { value, look, expected, keepsMetadata } = what.status
+    const after = await api.patch(
+      `${path}/${names[0]}/status`,
+      { metadata: { annotations: { patchedstatus: 'true' } }, status: value },
+      'merge',
+    )
+    if (keepsMetadata !== false) assert.equal(after['metadata'].annotations.patchedstatus, 'true')
     assert.deepEqual(look(after['status']), expected)
     const read = await api.get(`${path}/${names[0]}/status`)
     assert.deepEqual(look(read['status']), expected)
-    const replaced = await api.put(`${path}/${names[0]}/status`, { ...read, metadata: { ...read['metadata'], annotations: { ...read['metadata'].annotations, replacedstatus: 'true' } } })
-    assert.equal(replaced['metadata'].annotations.replacedstatus, 'true')
+    const replaced = await api.put(`${path}/${names[0]}/status`, {
+      ...read,
+      metadata: {
+        ...read['metadata'],
+        annotations: { ...read['metadata'].annotations, replacedstatus: 'true' },
+      },
+    })
+    if (keepsMetadata !== false)
+      assert.equal(replaced['metadata'].annotations.replacedstatus, 'true')
   }
 
   await api.delete(`${path}/${names[0]}`)
-  await watching.next('the deletion', ({ type, object }) => type === 'DELETED' && object['metadata'].name === names[0])
+  await watching.next(
+    'the deletion',
+    ({ type, object }) => type === 'DELETED' && object['metadata'].name === names[0],
+  )
   assert.equal((await api.call('GET', `${path}/${names[0]}`)).status, 404)
   assert.equal((await api.get(path, selector))['items'].length, 2)
   await api.delete(path, undefined, selector)
   for (const name of names.slice(1)) {
-    await watching.next(`the deletion of ${name}`, ({ type, object }) => type === 'DELETED' && names.includes(object['metadata'].name))
+    await watching.next(
+      `the deletion of ${name}`,
+      ({ type, object }) => type === 'DELETED' && names.includes(object['metadata'].name),
+    )
   }
   assert.equal((await api.get(path, selector))['items'].length, 0)
   watching.stop()

@@ -12,9 +12,15 @@ import { mirrors, Skipped, type Fixture, type Mirror } from './mirror.ts'
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values } = parseArgs({
   options: {
-    kubeconfig: { type: 'string' }, context: { type: 'string' }, focus: { type: 'string' }, tier: { type: 'string' },
-    group: { type: 'string' }, workers: { type: 'string', default: '4' }, profile: { type: 'string', default: 'fast' },
-    report: { type: 'string', default: 'conformance-results' }, list: { type: 'boolean', default: false },
+    kubeconfig: { type: 'string' },
+    context: { type: 'string' },
+    focus: { type: 'string' },
+    tier: { type: 'string' },
+    group: { type: 'string' },
+    workers: { type: 'string', default: '4' },
+    profile: { type: 'string', default: 'fast' },
+    report: { type: 'string', default: 'conformance-results' },
+    list: { type: 'boolean', default: false },
   },
 })
 
@@ -25,15 +31,24 @@ interface Listed {
   readonly serial: boolean
 }
 const listed: readonly Listed[] = readFileSync(join(here, 'tests.tsv'), 'utf8')
-  .trimEnd().split('\n').slice(1)
+  .trimEnd()
+  .split('\n')
+  .slice(1)
   .map((line) => line.split('\t'))
-  .map(([name = '', , group = '', tier = '', , serial = '-']) => ({ name, group, tier, serial: serial !== '-' }))
+  .map(([name = '', , group = '', tier = '', , serial = '-']) => ({
+    name,
+    group,
+    tier,
+    serial: serial !== '-',
+  }))
 
-for (const file of globSync('mirrors/*.ts', { cwd: here }).toSorted()) await import(join(here, file))
+for (const file of globSync('mirrors/*.ts', { cwd: here }).toSorted())
+  await import(join(here, file))
 
 const byName = new Map(listed.map((test) => [test.name, test]))
 const strangers = mirrors.filter((m) => !byName.has(m.name))
-if (strangers.length > 0) throw new Error(`Not on the official list: ${strangers.map((m) => m.name).join('; ')}`)
+if (strangers.length > 0)
+  throw new Error(`Not on the official list: ${strangers.map((m) => m.name).join('; ')}`)
 
 const focus = values.focus === undefined ? undefined : new RegExp(values.focus)
 const wanted = (test: Listed): boolean =>
@@ -41,6 +56,9 @@ const wanted = (test: Listed): boolean =>
   (values.tier === undefined || values.tier.split(',').includes(test.tier)) &&
   (values.group === undefined || values.group.split(',').includes(test.group))
 const selected = mirrors.filter((m) => wanted(byName.get(m.name) as Listed))
+
+/** Makes names unique in a run. */
+let counter = 0
 
 type Outcome = 'passed' | 'failed' | 'skipped'
 interface Result {
@@ -54,7 +72,9 @@ interface Result {
 
 if (values.list) {
   for (const test of listed.filter(wanted)) {
-    console.log(`${mirrors.some((m) => m.name === test.name) ? 'mirror' : '  -   '}  ${test.tier}  ${test.group.padEnd(28)} ${test.name}`)
+    console.log(
+      `${mirrors.some((m) => m.name === test.name) ? 'mirror' : '  -   '}  ${test.tier}  ${test.group.padEnd(28)} ${test.name}`,
+    )
   }
 } else {
   await main()
@@ -63,18 +83,23 @@ if (values.list) {
 async function main(): Promise<void> {
   const api = await connect(values.kubeconfig, values.context)
   const version = await api.get('/version')
-  console.log(`${selected.length} mirrors of ${listed.length} tests against ${api.server}, Kubernetes ${version['gitVersion']}`)
+  console.log(
+    `${selected.length} mirrors of ${listed.length} tests against ${api.server}, Kubernetes ${version['gitVersion']}`,
+  )
   const results: Result[] = []
   const parallel = selected.filter((m) => byName.get(m.name)?.serial === false)
   const serial = selected.filter((m) => byName.get(m.name)?.serial === true)
   const queue = [...parallel]
   const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) results.push(await runOne(api, next))
+    for (let next = queue.shift(); next !== undefined; next = queue.shift())
+      results.push(await runOne(api, next))
   }
   await Promise.all(Array.from({ length: Number(values.workers) }, worker))
   for (const next of serial) results.push(await runOne(api, next))
   report(results)
   api.close()
+  // A mirror that failed may have left a watch open.
+  process.exit()
 }
 
 async function runOne(api: Api, mirror: Mirror): Promise<Result> {
@@ -93,34 +118,61 @@ async function runOne(api: Api, mirror: Mirror): Promise<Result> {
   for (const run of cleanUps.toReversed()) await run().catch(() => undefined)
   const seconds = Math.round(performance.now() - began) / 1000
   const mark = { passed: 'ok  ', failed: 'FAIL', skipped: 'skip' }[outcome]
-  console.log(`${mark} ${seconds.toFixed(1).padStart(6)} s  ${mirror.name}${outcome === 'passed' ? '' : `\n       ${message?.split('\n').slice(0, 4).join('\n       ')}`}`)
-  return { name: mirror.name, group, tier, outcome, seconds, ...(message === undefined ? {} : { message }) }
+  console.log(
+    `${mark} ${seconds.toFixed(1).padStart(6)} s  ${mirror.name}${outcome === 'passed' ? '' : `\n       ${message?.split('\n').slice(0, 4).join('\n       ')}`}`,
+  )
+  return {
+    name: mirror.name,
+    group,
+    tier,
+    outcome,
+    seconds,
+    ...(message === undefined ? {} : { message }),
+  }
 }
 
-let counter = 0
-async function fixture(api: Api, mirror: Mirror, cleanUps: (() => Promise<unknown>)[]): Promise<Fixture> {
+async function fixture(
+  api: Api,
+  mirror: Mirror,
+  cleanUps: (() => Promise<unknown>)[],
+): Promise<Fixture> {
   const run = process.pid.toString(36)
   const level = mirror.level
   const created = await api.post('/api/v1/namespaces', {
-    apiVersion: 'v1', kind: 'Namespace',
+    apiVersion: 'v1',
+    kind: 'Namespace',
     metadata: {
       generateName: 'mirror-',
       labels: {
-        'e2e-framework': 'mirror', 'e2e-run': run,
-        'pod-security.kubernetes.io/enforce': level, 'pod-security.kubernetes.io/audit': level, 'pod-security.kubernetes.io/warn': level,
+        'e2e-framework': 'mirror',
+        'e2e-run': run,
+        'pod-security.kubernetes.io/enforce': level,
+        'pod-security.kubernetes.io/audit': level,
+        'pod-security.kubernetes.io/warn': level,
       },
     },
   })
   const namespace = String(created['metadata'].name)
   cleanUps.push(() => api.delete(`/api/v1/namespaces/${namespace}`))
-  const query = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true }
-  for (const [resource, name] of [['serviceaccounts', 'default'], ['configmaps', 'kube-root-ca.crt']] as const) {
-    const watching = await api.watch(`/api/v1/namespaces/${namespace}/${resource}`, { ...query, fieldSelector: `metadata.name=${name}` })
+  const query = {
+    sendInitialEvents: true,
+    resourceVersionMatch: 'NotOlderThan',
+    allowWatchBookmarks: true,
+  }
+  for (const [resource, name] of [
+    ['serviceaccounts', 'default'],
+    ['configmaps', 'kube-root-ca.crt'],
+  ] as const) {
+    const watching = await api.watch(`/api/v1/namespaces/${namespace}/${resource}`, {
+      ...query,
+      fieldSelector: `metadata.name=${name}`,
+    })
     await watching.next(`${resource}/${name}`, ({ type }) => type === 'ADDED', 120_000)
     watching.stop()
   }
   return {
-    api, namespace,
+    api,
+    namespace,
     ns: (path) => `/api/v1/namespaces/${namespace}/${path}`,
     unique: (prefix) => `${prefix}-${run}-${counter++}`,
     cleanUp: (what) => void cleanUps.push(what),
@@ -135,10 +187,13 @@ async function fixture(api: Api, mirror: Mirror, cleanUps: (() => Promise<unknow
         if (found !== undefined && found !== false) return found as never
         if (performance.now() > deadline) throw new Error(`Not within ${withinMs} ms: ${what}`)
         await new Promise((resolve) => {
-          const timer = setInterval(() => {
-            clearInterval(timer)
-            resolve(undefined)
-          }, values.profile === 'stock' ? 2000 : 100)
+          const timer = setInterval(
+            () => {
+              clearInterval(timer)
+              resolve(undefined)
+            },
+            values.profile === 'stock' ? 2000 : 100,
+          )
         })
       }
     },
@@ -150,23 +205,33 @@ function report(results: readonly Result[]): void {
     .filter((test) => wanted(test) && !mirrors.some((m) => m.name === test.name))
     .map(({ name, group, tier }) => ({ name, group, tier, outcome: 'no mirror', seconds: 0 }))
   const all = [...results, ...missing]
-  const count = (outcome: Result['outcome']): number => all.filter((r) => r.outcome === outcome).length
+  const count = (outcome: Result['outcome']): number =>
+    all.filter((r) => r.outcome === outcome).length
   mkdirSync(values.report, { recursive: true })
   writeFileSync(join(values.report, 'results.json'), `${JSON.stringify(all, null, 1)}\n`)
   writeFileSync(join(values.report, 'junit.xml'), junit(all))
-  console.log(`\n${count('passed')} of ${listed.length} mirrors pass; ${count('failed')} failed, ${count('skipped')} skipped, ${count('no mirror')} without a mirror. Report: ${values.report}/`)
+  console.log(
+    `\n${count('passed')} of ${listed.length} mirrors pass; ${count('failed')} failed, ${count('skipped')} skipped, ${count('no mirror')} without a mirror. Report: ${values.report}/`,
+  )
   console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`)
   process.exitCode = count('failed') > 0 ? 1 : 0
 }
 
 function junit(results: readonly Result[]): string {
   const escape = (text: string): string =>
-    text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;').replaceAll(/[\u0000-\u0008\u000b-\u001f]/g, '')
+    text
+      .replaceAll('&', '&amp;')
+      .replaceAll('<', '&lt;')
+      .replaceAll('>', '&gt;')
+      .replaceAll('"', '&quot;')
+      .replaceAll(/[\u0000-\u0008\u000b-\u001f]/g, '')
   const cases = results.map(({ name, group, outcome, seconds, message }) => {
     const inner =
-      outcome === 'failed' ? `<failure>${escape(message ?? '')}</failure>`
-      : outcome === 'passed' ? ''
-      : `<skipped message="${escape(message ?? 'there is no mirror of this test yet')}"/>`
+      outcome === 'failed'
+        ? `<failure>${escape(message ?? '')}</failure>`
+        : outcome === 'passed'
+          ? ''
+          : `<skipped message="${escape(message ?? 'there is no mirror of this test yet')}"/>`
     return `  <testcase classname="${escape(group)}" name="${escape(name)}" time="${seconds}">${inner}</testcase>`
   })
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuite name="conformance mirrors" tests="${results.length}">\n${cases.join('\n')}\n</testsuite>\n`

@@ -1,7 +1,15 @@
 /** Bad circumstances: each with a message that says what to do, and nothing left half done. */
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +22,11 @@ describe('bad circumstances', () => {
   let env: NodeJS.ProcessEnv
   const main = join(root, 'src', 'cli', 'main.ts')
   const navarch = (...words: string[]): { code: number | null; text: string } => {
-    const ran = spawnSync(process.execPath, [main, ...words], { env, encoding: 'utf8', timeout: 60_000 })
+    const ran = spawnSync(process.execPath, [main, ...words], {
+      env,
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
     return { code: ran.status, text: ran.stdout + ran.stderr }
   }
   const up = (...words: string[]): { code: number | null; text: string } =>
@@ -22,7 +34,12 @@ describe('bad circumstances', () => {
 
   before(() => {
     base = mkdtempSync(join(tmpdir(), 'navarch-bad-'))
-    env = { ...process.env, NAVARCH_DATA_DIR: join(base, 'data'), KUBECONFIG: join(base, 'kubeconfig'), NODE_EXTRA_CA_CERTS: '' }
+    env = {
+      ...process.env,
+      NAVARCH_DATA_DIR: join(base, 'data'),
+      KUBECONFIG: join(base, 'kubeconfig'),
+      NODE_EXTRA_CA_CERTS: '',
+    }
   })
   after(() => {
     navarch('delete', '--yes')
@@ -33,7 +50,10 @@ describe('bad circumstances', () => {
     assert.deepEqual(navarch('stauts').code, 2)
     assert.match(navarch('stauts').text, /Unknown command stauts; did you mean status\?/)
     assert.match(navarch('up', '--prot', '1').text, /Unknown flag --prot; did you mean --port\?/)
-    assert.match(navarch('up', '--port', 'ten').text, /--port must be a whole number from 0 to 65535, not "ten"/)
+    assert.match(
+      navarch('up', '--port', 'ten').text,
+      /--port must be a whole number from 0 to 65535, not "ten"/,
+    )
     assert.match(navarch('up', '--pod-cidr', '10.0.0.0').text, /--pod-cidr must be an IPv4 range/)
   })
 
@@ -73,12 +93,18 @@ describe('bad circumstances', () => {
     const newer = join(base, 'newer')
     mkdirSync(newer)
     writeFileSync(join(newer, 'version.json'), '{"layout":99,"version":"9.0.0","created":""}')
-    assert.match(up(`--data-dir=${newer}`, '--port=0').text, /written by Navarch 9\.0\.0, which is newer/)
+    assert.match(
+      up(`--data-dir=${newer}`, '--port=0').text,
+      /written by Navarch 9\.0\.0, which is newer/,
+    )
     const mine = join(base, 'mine')
     mkdirSync(mine)
     writeFileSync(join(mine, 'thesis.tex'), 'x')
     assert.match(up(`--data-dir=${mine}`, '--port=0').text, /not empty and not a cluster's folder/)
-    assert.match(navarch('delete', '--yes', `--data-dir=${mine}`).text, /is not a folder of Navarch/)
+    assert.match(
+      navarch('delete', '--yes', `--data-dir=${mine}`).text,
+      /is not a folder of Navarch/,
+    )
     assert.ok(existsSync(join(mine, 'thesis.tex')))
   })
 
@@ -97,12 +123,21 @@ describe('bad circumstances', () => {
 
   test('Ctrl-C in the middle of up leaves nothing running', async () => {
     const folder = join(base, 'interrupted')
-    const child = spawn(process.execPath, [main, 'up', '--runtime=simulated', `--data-dir=${folder}`, '--port=0'], { env })
+    const child = spawn(
+      process.execPath,
+      [main, 'up', '--runtime=simulated', `--data-dir=${folder}`, '--port=0'],
+      { env },
+    )
     await eventually('it has begun', () => existsSync(join(folder, 'log', 'navarch.log')), 10_000)
     child.kill('SIGINT')
     const code = await new Promise<number | null>((resolve) => child.on('exit', resolve))
     // Either it was quicker than the signal, or it was interrupted and took its child along.
-    if (code !== 0) await eventually('nothing runs', () => navarch('status', `--data-dir=${folder}`).text.includes('No cluster runs'), 10_000)
+    if (code !== 0)
+      await eventually(
+        'nothing runs',
+        () => navarch('status', `--data-dir=${folder}`).text.includes('No cluster runs'),
+        10_000,
+      )
     navarch('delete', '--yes', `--data-dir=${folder}`)
   })
 })

@@ -17,7 +17,10 @@ export interface TestCluster {
   readonly dataDir: string
   readonly kubeconfig: string
   /** Runs kubectl and gives what it printed; throws with its error unless told that it may fail. */
-  kubectl(words: string | readonly string[], options?: { input?: string; mayFail?: boolean; timeoutMs?: number }): Ran
+  kubectl(
+    words: string | readonly string[],
+    options?: { input?: string; mayFail?: boolean; timeoutMs?: number },
+  ): Ran
   /** kubectl in the background; the caller ends it. */
   kubectlSpawn(words: readonly string[]): ChildProcessWithoutNullStreams
   navarch(words: readonly string[], options?: { mayFail?: boolean }): Ran
@@ -28,23 +31,43 @@ export interface TestCluster {
 }
 
 export const canRunContainers =
-  process.platform === 'linux' && process.getuid?.() === 0 && spawnSync('containerd', ['--version']).status === 0
+  process.platform === 'linux' &&
+  process.getuid?.() === 0 &&
+  spawnSync('containerd', ['--version']).status === 0
 
 /** Port ranges and folders are taken anew, so that test clusters and a user's own do not meet. */
 export async function startCluster(flags: readonly string[] = []): Promise<TestCluster> {
   const base = mkdtempSync(join(tmpdir(), 'navarch-e2e-'))
   const dataDir = join(base, 'data')
   const port = await freePort()
-  const env = { ...process.env, KUBECONFIG: join(base, 'kubeconfig'), NAVARCH_DATA_DIR: dataDir, NODE_EXTRA_CA_CERTS: '' }
+  const env = {
+    ...process.env,
+    KUBECONFIG: join(base, 'kubeconfig'),
+    NAVARCH_DATA_DIR: dataDir,
+    NODE_EXTRA_CA_CERTS: '',
+  }
   const main = join(root, 'src', 'cli', 'main.ts')
-  const execute = (command: string, words: readonly string[], options: { input?: string; mayFail?: boolean; timeoutMs?: number } = {}): Ran => {
+  const execute = (
+    command: string,
+    words: readonly string[],
+    options: { input?: string; mayFail?: boolean; timeoutMs?: number } = {},
+  ): Ran => {
     const result = spawnSync(command, words, {
-      env, encoding: 'utf8', timeout: options.timeoutMs ?? 120_000, maxBuffer: 2 ** 28,
+      env,
+      encoding: 'utf8',
+      timeout: options.timeoutMs ?? 120_000,
+      maxBuffer: 2 ** 28,
       ...(options.input === undefined ? {} : { input: options.input }),
     })
-    const ran = { code: result.status ?? -1, stdout: result.stdout ?? '', stderr: result.stderr ?? '' }
+    const ran = {
+      code: result.status ?? -1,
+      stdout: result.stdout ?? '',
+      stderr: result.stderr ?? '',
+    }
     if (ran.code !== 0 && options.mayFail !== true) {
-      throw new Error(`${words.join(' ')} gave ${ran.code}${result.error ? ` (${result.error.message})` : ''}: ${ran.stderr}${ran.stdout}`)
+      throw new Error(
+        `${words.join(' ')} gave ${ran.code}${result.error ? ` (${result.error.message})` : ''}: ${ran.stderr}${ran.stdout}`,
+      )
     }
     return ran
   }
@@ -53,7 +76,8 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
   const cluster: TestCluster = {
     dataDir,
     kubeconfig: env.KUBECONFIG,
-    kubectl: (words, options) => execute(kubectlPath(), typeof words === 'string' ? words.split(' ') : words, options),
+    kubectl: (words, options) =>
+      execute(kubectlPath(), typeof words === 'string' ? words.split(' ') : words, options),
     kubectlSpawn: (words) => spawn(kubectlPath(), words, { env }),
     navarch,
     up: () => void navarch(['up', `--port=${port}`, '--node-name=node-1', ...flags]),
@@ -71,13 +95,18 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
   } catch (error) {
     const log = (() => {
       try {
-        return readFileSync(join(dataDir, 'log', 'navarch.log'), 'utf8').split('\n').slice(-40).join('\n')
+        return readFileSync(join(dataDir, 'log', 'navarch.log'), 'utf8')
+          .split('\n')
+          .slice(-40)
+          .join('\n')
       } catch {
         return ''
       }
     })()
     cluster.stop()
-    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${log}`, { cause: error })
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${log}`, {
+      cause: error,
+    })
   }
   return cluster
 }
@@ -88,12 +117,18 @@ export const freePort = (): Promise<number> =>
     server.once('error', reject)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+      server.close(() =>
+        resolve(typeof address === 'object' && address !== null ? address.port : 0),
+      )
     })
   })
 
 /** Looks again until `check` gives something, for as long as it may take; the last error says what was missing. */
-export async function eventually<T>(what: string, check: () => T | undefined | false | Promise<T | undefined | false>, withinMs = 60_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  check: () => T | undefined | false | Promise<T | undefined | false>,
+  withinMs = 60_000,
+): Promise<T> {
   const deadline = performance.now() + withinMs
   let last: unknown
   while (performance.now() < deadline) {
@@ -106,5 +141,7 @@ export async function eventually<T>(what: string, check: () => T | undefined | f
     }
     await sleep(150)
   }
-  throw new Error(`Not within ${withinMs} ms: ${what}${last instanceof Error ? ` (${last.message})` : ''}`)
+  throw new Error(
+    `Not within ${withinMs} ms: ${what}${last instanceof Error ? ` (${last.message})` : ''}`,
+  )
 }

