@@ -20,3 +20,15 @@ export { createWorkQueue, type WorkQueue } from './work-queue.ts'
 export { createEventRecorder, type EventRecorder } from './event-recorder.ts'
 export { httpTransport, type HttpTransport, type HttpTransportOptions } from './http/transport.ts'
 export { parseKubeconfig, type Connection } from './kubeconfig.ts'
+export { remoteNodeApi, type RemoteNodeOptions } from './http/remote-node.ts'
+export {
+  CHANNEL,
+  frameWriter,
+  INPUT_WINDOW_BYTES,
+  NODE_PATH,
+  NODE_PROTOCOL,
+  readControl,
+  readFrames,
+  type FrameWriter,
+  type NodeCall,
+} from './http/node-frames.ts'

@@ -6,3 +6,4 @@ export { startKubelet, type Kubelet, type KubeletOptions, type KubeletSettings }
 export type { KubeletConfig } from './context.ts'
 export { readMachine, simulatedMachine, type Machine } from './node/machine.ts'
 export { DEFAULT_THRESHOLDS, KUBELET_VERSION, type Thresholds } from './node/status.ts'
+export { KUBELET_PORT, serveNode, type NodeServer, type NodeServerOptions } from './server/index.ts'

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { createServer } from 'node:net'
+import { PassThrough, Readable, Writable } from 'node:stream'
+import { test, type TestContext } from 'node:test'
+import { ensurePki } from '../../apiserver/certificates/index.ts'
+import { realEnv, silentLogger, virtualEnv } from '#base'
+import { remoteNodeApi, type NodeApi, type PodTarget } from '#client'
+import { badRequest, StatusError } from '#machinery'
+import { serveNode } from './index.ts'
+
+const TARGET: PodTarget = { namespace: 'shop', pod: 'web-0', uid: 'u1' }
+const unused = (): never => assert.fail('not asked for')
+const env = { ...realEnv(), log: silentLogger }
+
+async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
+  const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
+  const serving = pki.issue({
+    subject: { commonName: 'system:node:n1', organizations: ['system:nodes'] },
+    usages: ['server'],
+    names: ['n1'],
+  })
+  const nodeApi: NodeApi = {
+    logs: unused,
+    exec: unused,
+    attach: unused,
+    portForward: unused,
+    page: unused,
+    ...api,
+  }
+  const server = await serveNode({
+    host: '127.0.0.1',
+    port: 0,
+    nodeApi,
+    env,
+    tls: { ...serving, authority: pki.authority.certificate },
+  })
+  t.after(() => server.close())
+  const remote = (nodeName: string) =>
+    remoteNodeApi({
+      address: '127.0.0.1',
+      port: server.port,
+      nodeName,
+      tls: {
+        authority: pki.authority.certificate,
+        ...(client === 'admin' ? pki.admin : pki.kubeletClient),
+      },
+    })
+  return { api: remote('n1'), remote }
+}
+
+const never = new AbortController().signal
+const collect = async (chunks: AsyncIterable<Uint8Array>): Promise<string> => {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all).toString('utf8')
+}
+function sink(): { stream: Writable; text: () => string } {
+  const chunks: Buffer[] = []
+  const stream = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk)
+      done()
+    },
+  })
+  return { stream, text: () => Buffer.concat(chunks).toString('utf8') }
+}
+
+test('logs arrive whole and in order', async (t) => {
+  const big = 'x'.repeat(700_000)
+  const { api } = await world(t, {
+    logs: async (target, options) => {
+      assert.deepEqual(target, TARGET)
+      assert.deepEqual(options, { container: 'web', tailLines: 3 })
+      return (async function* () {
+        yield Buffer.from('one\n')
+        yield Buffer.from(big)
+        yield Buffer.from('\ntwo\n')
+      })()
+    },
+  })
+  const chunks = await api.logs(TARGET, { container: 'web', tailLines: 3 }, never)
+  assert.equal(await collect(chunks), `one\n${big}\ntwo\n`)
+})
+
+test('logs that are followed end on the node when the reader leaves', async (t) => {
+  let told: () => void = () => undefined
+  const left = new Promise<void>((resolve) => {
+    told = resolve
+  })
+  const { api } = await world(t, {
+    logs: async (_target, _options, signal) =>
+      (async function* () {
+        yield Buffer.from('begin\n')
+        await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+        told()
+      })(),
+  })
+  const stop = new AbortController()
+  const chunks = await api.logs(TARGET, { container: 'web', follow: true }, stop.signal)
+  for await (const chunk of chunks) {
+    assert.equal(Buffer.from(chunk).toString(), 'begin\n')
+    stop.abort()
+  }
+  await left
+})
+
+test('a refusal is the same error as in one process', async (t) => {
+  const { api } = await world(t, {
+    logs: async () => {
+      throw badRequest('container nope is not valid for pod web-0')
+    },
+    exec: async () => {
+      throw new StatusError('NotFound', 'pods "web-0" not found')
+    },
+    portForward: async () => {
+      throw new Error('nothing listens on 81')
+    },
+  })
+  await assert.rejects(api.logs(TARGET, { container: 'nope' }, never), (error: StatusError) => {
+    assert.equal(error.code, 400)
+    assert.equal(error.message, 'container nope is not valid for pod web-0')
+    return true
+  })
+  const exec = { container: 'web', command: ['ls'], tty: false }
+  await assert.rejects(
+    api.exec(TARGET, exec, {}, never),
+    ({ code, reason }: StatusError) => code === 404 && reason === 'NotFound',
+  )
+  await assert.rejects(api.portForward(TARGET, 81, never), /nothing listens on 81/)
+})
+
+test('a command gets its input and sizes; output, errors and exit code come back', async (t) => {
+  const { api } = await world(t, {
+    exec: async (_target, { command, tty }, { stdin, stdout, stderr, resize }) => {
+      assert.deepEqual([command, tty], [['cat', '-'], true])
+      assert.ok(stdin && stdout && stderr && resize)
+      for await (const size of resize) {
+        assert.deepEqual(size, { width: 80, height: 24 })
+        break
+      }
+      const input = await collect(stdin as AsyncIterable<Buffer>)
+      stderr.write('warned')
+      stdout.write(input.toUpperCase())
+      return { exitCode: 7 }
+    },
+  })
+  const [stdout, stderr] = [sink(), sink()]
+  const input = 'hello '.repeat(100_000)
+  const { exitCode } = await api.exec(
+    TARGET,
+    { container: 'web', command: ['cat', '-'], tty: true },
+    {
+      stdin: Readable.from([Buffer.from(input)]),
+      stdout: stdout.stream,
+      stderr: stderr.stream,
+      resize: (async function* () {
+        yield { width: 80, height: 24 }
+      })(),
+    },
+    never,
+  )
+  assert.equal(exitCode, 7)
+  assert.equal(stdout.text(), input.toUpperCase())
+  assert.equal(stderr.text(), 'warned')
+})
+
+test('a command ends when the client leaves in the middle of it', async (t) => {
+  let told: () => void = () => undefined
+  const left = new Promise<void>((resolve) => {
+    told = resolve
+  })
+  const stop = new AbortController()
+  const { api } = await world(t, {
+    exec: async (_target, _options, { stdout }, signal) => {
+      stdout?.write('begun')
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
+      told()
+      throw signal.reason
+    },
+  })
+  const stdout = new PassThrough()
+  stdout.once('data', () => stop.abort(new Error('left')))
+  const exec = { container: 'web', command: ['sleep'], tty: false }
+  await assert.rejects(api.exec(TARGET, exec, { stdout }, stop.signal), /left/)
+  await left
+})
+
+test('forwarded bytes go both ways, and each half ends for itself', async (t) => {
+  const echo = createServer({ allowHalfOpen: true }, (socket) => {
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    socket.on('end', () => socket.end(Buffer.concat(chunks).toString().toUpperCase()))
+  })
+  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
+  t.after(() => echo.close())
+  const address = echo.address()
+  assert.ok(typeof address === 'object' && address !== null)
+  const { api } = await world(t, {
+    portForward: async (_target, port) => {
+      assert.equal(port, 8080)
+      return connect({ host: '127.0.0.1', port: address.port, allowHalfOpen: true })
+    },
+  })
+  const stream = await api.portForward(TARGET, 8080, never)
+  const text = 'some bytes '.repeat(50_000)
+  stream.end(text)
+  assert.equal(await collect(stream as AsyncIterable<Buffer>), text.toUpperCase())
+})
+
+test('pages are there, and those that are not are undefined', async (t) => {
+  const { api } = await world(t, {
+    page: async (path, query) =>
+      path === '/stats/summary'
+        ? { status: 200, contentType: 'application/json', body: Buffer.from(`"${query}"`) }
+        : undefined,
+  })
+  const found = await api.page('/stats/summary', 'only_cpu_and_memory=true')
+  assert.equal(found?.contentType, 'application/json')
+  assert.equal(Buffer.from(found?.body ?? '').toString(), '"only_cpu_and_memory=true"')
+  assert.equal(await api.page('/nope', ''), undefined)
+})
+
+test('whoever is not the API server is refused, though the cluster signed its certificate', async (t) => {
+  const { api } = await world(t, {}, 'admin')
+  await assert.rejects(api.logs(TARGET, { container: 'web' }, never), /answered 403/)
+  const page = await api.page('/pods', '')
+  assert.equal(page?.status, 403)
+})
+
+test('a kubelet that shows the certificate of another node is not talked to', async (t) => {
+  const { remote } = await world(t, {})
+  await assert.rejects(
+    remote('n2').logs(TARGET, { container: 'web' }, never),
+    /kubelet of node "n2" .* cannot be reached/,
+  )
+})
