@@ -6,7 +6,10 @@ export type Action =
       readonly type: 'create'
       readonly ref: ResourceRef
       readonly object: Draft<KubeObject>
-      /** Gets an event that names what was made. */ readonly about?: KubeObject
+      /** Gets an event that names what was made. */
+      readonly about?: KubeObject
+      /** In other words than `Created pod: web-0`. */
+      readonly said?: string
     }
   | { readonly type: 'update'; readonly ref: ResourceRef; readonly object: KubeObject }
   | { readonly type: 'updateStatus'; readonly ref: ResourceRef; readonly object: KubeObject }
@@ -25,6 +28,8 @@ export type Action =
       readonly gracePeriodSeconds?: number
       readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
       readonly about?: KubeObject
+      /** In other words than `Deleted pod: web-0`. */
+      readonly said?: string
     }
   | {
       readonly type: 'event'
@@ -46,11 +51,13 @@ export const create = <T extends KubeObject>(
   ref: ResourceRef<T>,
   object: Draft<T>,
   about?: KubeObject,
+  said?: string,
 ): Action => ({
   type: 'create',
   ref,
   object: object as Draft<KubeObject>,
   ...(about === undefined ? {} : { about }),
+  ...(said === undefined ? {} : { said }),
 })
 export const update = <T extends KubeObject>(ref: ResourceRef<T>, object: T): Action => ({
   type: 'update',
@@ -64,6 +71,7 @@ export const remove = <T extends KubeObject>(
     gracePeriodSeconds?: number
     propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
     about?: KubeObject
+    said?: string
   } = {},
 ): Action => ({ type: 'remove', ref, object, ...options })
 export const patch = <T extends KubeObject>(

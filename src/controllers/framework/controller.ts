@@ -279,7 +279,7 @@ async function performOne(
             action.about,
             'Normal',
             'SuccessfulCreate',
-            `Created ${kind}: ${made.metadata.name}`,
+            action.said ?? `Created ${kind}: ${made.metadata.name}`,
           )
         }
       }
@@ -323,7 +323,7 @@ async function performOne(
             action.about,
             'Normal',
             'SuccessfulDelete',
-            `Deleted ${kind}: ${metadata.name}`,
+            action.said ?? `Deleted ${kind}: ${metadata.name}`,
           )
         }
       } catch (error) {

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { events, pods, replicaSets, type Pod, type ReplicaSet } from '#api'
 import { StatusError, type Draft } from '#machinery'
-import { controllerOf } from '../framework/index.ts'
+import { byDeletionOrder, controllerOf } from '../framework/index.ts'
 import { world, type WorldOptions } from '../testing/world.ts'
-import { byDeletionOrder, decide } from './decide.ts'
+import { decide } from './decide.ts'
 import { replicaSetController } from './index.ts'
 
 const spec = { containers: [{ name: 'main', image: 'web:1' }] }

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CertificateSigningRequest } from '#api'
+import { decide, type RequestedCertificate } from './decide.ts'
+
+const now = new Date('2026-01-01T00:00:00Z')
+const NODE_CLIENT = 'kubernetes.io/kube-apiserver-client-kubelet'
+const NODE_SERVING = 'kubernetes.io/kubelet-serving'
+const plain: RequestedCertificate = {
+  commonName: 'system:node:n1',
+  organizations: ['system:nodes'],
+  names: [],
+  addresses: [],
+  emails: [],
+  uris: [],
+}
+const node = { username: 'system:node:n1', groups: ['system:nodes'] }
+const newcomer = { username: 'system:bootstrap:abcdef', groups: ['system:bootstrappers'] }
+const approved = [{ type: 'Approved', status: 'True' }]
+
+const run = (
+  spec: Partial<CertificateSigningRequest['spec']>,
+  asked: Partial<RequestedCertificate> = {},
+  conditions: NonNullable<CertificateSigningRequest['status']>['conditions'] = [],
+) =>
+  decide({
+    read: () => ({ ...plain, ...asked }),
+    sign: (_pem, { usages }) => `signed for ${usages.join()}`,
+    reserved: ['kubernetes', '10.0.0.1', 'kube-apiserver-kubelet-client'],
+  })(
+    {
+      apiVersion: 'certificates.k8s.io/v1',
+      kind: 'CertificateSigningRequest',
+      metadata: { name: 'csr-1', resourceVersion: '5' },
+      spec: {
+        request: 'eA==',
+        signerName: NODE_CLIENT,
+        usages: ['client auth', 'digital signature'],
+        ...spec,
+      },
+      status: { conditions },
+    } as CertificateSigningRequest,
+    now,
+  ).actions.map((action) => {
+    assert.ok(action.type === 'patch')
+    const { conditions: after = [], certificate } = action.patch['status'] as {
+      conditions?: { type: string; message?: string }[]
+      certificate?: string
+    }
+    if (certificate !== undefined) return Buffer.from(certificate, 'base64').toString()
+    const { type = '', message = '' } = after.at(-1) ?? {}
+    return `${action.subresource}: ${type}${type === 'Failed' ? ` ${message}` : ''}`
+  })[0]
+
+test('a newcomer gets a client certificate for the node it becomes', () => {
+  assert.equal(run(newcomer), 'approval: Approved')
+  assert.equal(run(newcomer, {}, approved), 'signed for client')
+})
+
+test('a node gets its certificates for itself, and for no other', () => {
+  const serving = { ...node, signerName: NODE_SERVING, usages: ['server auth'] }
+  assert.equal(run(node), 'approval: Approved')
+  assert.equal(run(node, { commonName: 'system:node:n2' }), undefined)
+  assert.equal(run(serving, { names: ['n1'], addresses: ['10.0.0.7'] }), 'approval: Approved')
+  assert.equal(run(serving, { names: ['n1'] }, approved), 'signed for server')
+  assert.equal(run(serving, { names: ['n2'] }), undefined)
+  assert.equal(run(serving, { names: ['n1'], addresses: ['10.0.0.1'] }), undefined)
+  assert.equal(run({ ...serving, ...newcomer }, { names: ['n1'] }), undefined)
+})
+
+test('what nobody may have is not signed, even when somebody approved it', () => {
+  const client = {
+    username: 'jane',
+    groups: [],
+    signerName: 'kubernetes.io/kube-apiserver-client',
+    usages: ['client auth'],
+  }
+  assert.equal(run(client, { commonName: 'jane', organizations: [] }), undefined)
+  assert.equal(
+    run(client, { commonName: 'jane', organizations: [] }, approved),
+    'signed for client',
+  )
+  assert.match(
+    run(client, { organizations: ['system:masters'] }, approved) ?? '',
+    /Failed.*masters/,
+  )
+  assert.match(
+    run(client, { commonName: 'kube-apiserver-kubelet-client' }, approved) ?? '',
+    /Failed.*own/,
+  )
+  assert.match(run(node, { organizations: ['admins'] }, approved) ?? '', /Failed.*system:nodes/)
+})
+
+test('requests for other signers and those that are settled are left alone', () => {
+  assert.equal(run({ ...node, signerName: 'example.com/mine' }), undefined)
+  assert.equal(run(node, {}, [{ type: 'Denied', status: 'True' }]), undefined)
+})
