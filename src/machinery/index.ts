@@ -14,7 +14,6 @@ export * from './names-ip.ts'
 export * from './object.ts'
 export {
   definitionsOf,
-  mergeOpenApiV2,
   openApiName,
   openApiV2,
   openApiV3,
@@ -22,7 +21,14 @@ export {
   openApiV3Index,
   type OpenApiOptions,
 } from './openapi.ts'
+export { customDefinitionName, customSchemas, type CustomVersion } from './openapi-custom.ts'
 export type { QueryParameters } from './openapi-paths.ts'
+export {
+  encodeOpenApiDefinition,
+  encodeOpenApiHead,
+  encodeOpenApiPath,
+  openApiMemberStart,
+} from './openapi-protobuf.ts'
 export type { Describe, ExtraSchemas } from './openapi-schema.ts'
 export { applyJsonPatch, equal } from './patch-json.ts'
 export { applyMergePatch } from './patch-merge.ts'

@@ -99,19 +99,6 @@ export function openApiV2(
   }
 }
 
-/** Documents of several group versions as one. */
-export function mergeOpenApiV2(documents: readonly JsonObject[]): JsonObject {
-  return {
-    ...documents[0],
-    paths: mergeSorted(documents.map(({ paths }) => paths as JsonObject)),
-    definitions: mergeSorted(documents.map((each) => each['definitions'] as JsonObject)),
-  }
-}
-function mergeSorted(parts: readonly JsonObject[]): JsonObject {
-  const all: JsonObject = Object.assign({}, ...parts)
-  return Object.fromEntries(Object.entries(all).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-}
-
 /** The definitions that documents of these resources, and those on discovery, have. */
 export function definitionsOf(
   types: TypeTable,

@@ -1,8 +1,10 @@
 /** The documents as bytes: made when first asked for, kept until what they describe changes. */
-import { createHash } from 'node:crypto'
 import {
   definitionsOf,
-  mergeOpenApiV2,
+  encodeOpenApiDefinition,
+  encodeOpenApiHead,
+  encodeOpenApiPath,
+  openApiMemberStart,
   openApiName,
   openApiV2,
   openApiV3,
@@ -18,15 +20,18 @@ import {
 import resourcesJson from '../../../facts/resources.json' with { type: 'json' }
 import type { Descriptions } from '../descriptions.ts'
 import { pause } from '../render.ts'
+import { ByteWriter, jsonParts } from './bytes.ts'
 
 export interface OpenApiSource {
   /** What is served now, custom resources too. A changed resource is a new definition. */
   definitions(): readonly ResourceDefinition[]
-  readonly types: TypeTable
+  /** The types that these definitions use. */
+  types(definitions: readonly ResourceDefinition[]): TypeTable
   /** Shown as the version of the documents. */
   readonly version: string
+  /** What the texts in the documents are; without, there are none. */
   readonly descriptions?: Descriptions
-  /** Schemas of resources that are in no type table, by definition name: `customSchemas` makes them. */
+  /** Schemas that a definition publishes as they are: `customSchemas` makes them. */
   readonly schemas?: (
     definition: ResourceDefinition,
     dialect: 'v2' | 'v3',
@@ -40,47 +45,51 @@ export interface Document {
 }
 
 export interface Documents {
-  /** Undefined when there is no document of that name. */
+  /** One group version; undefined when there is no document of that name. */
   v3(name: string): Promise<Document> | undefined
   index(): Promise<Document>
-  v2(): Promise<Document & { readonly value: JsonObject }>
+  v2(): Promise<Document>
+  /** The same in protobuf. */
+  v2Protobuf(): Promise<Document>
 }
 
 const queryParameters = (resourcesJson as unknown as { readonly queryParameters: QueryParameters })
   .queryParameters
 
-/** Something made once from a list of definitions, and again when the list is another one. */
-class Made<T> {
-  #from: readonly unknown[] | undefined
-  #value: Promise<T> | undefined
-  get(from: readonly unknown[], make: () => Promise<T>): Promise<T> {
-    if (this.#value !== undefined && this.#from !== undefined && same(this.#from, from))
-      return this.#value
-    const value = make()
+/** Something made from a list of definitions, and made again when the list is another one. */
+class Made {
+  #from: readonly unknown[] = []
+  #document: Promise<Document> | undefined
+
+  get(from: readonly unknown[], make: () => Promise<Document>): Promise<Document> {
+    if (this.#document !== undefined && same(this.#from, from)) return this.#document
+    const document = make()
     this.#from = from
-    this.#value = value
+    this.#document = document
     // A failure is not remembered.
-    value.catch(() => {
-      if (this.#value === value) this.#value = undefined
+    document.catch(() => {
+      if (this.#document === document) this.#document = undefined
     })
-    return value
+    return document
   }
 }
 const same = (a: readonly unknown[], b: readonly unknown[]): boolean =>
   a.length === b.length && a.every((each, i) => each === b[i])
 
 export function openApiDocuments(source: OpenApiSource): Documents {
-  const { types, descriptions, version } = source
-  const v3Documents = new Map<string, Made<Document>>()
-  const v2Parts = new Map<string, Made<JsonObject>>()
-  const indexDocument = new Made<Document>()
-  const v2Document = new Made<Document & { readonly value: JsonObject }>()
+  const { descriptions, version } = source
+  const v3Documents = new Map<string, Made>()
+  const whole = { index: new Made(), v2: new Made(), v2Protobuf: new Made() }
 
-  const groupVersions = (): ReadonlyMap<string, readonly ResourceDefinition[]> =>
+  type GroupVersions = ReadonlyMap<string, readonly ResourceDefinition[]>
+  const groupVersions = (): GroupVersions =>
     Map.groupBy(source.definitions(), ({ facts }) => openApiName(facts))
   const groups = (): readonly string[] => [
     ...new Set(source.definitions().map(({ facts }) => facts.group)),
   ]
+  const discovery = (options: OpenApiOptions): Readonly<Record<string, () => JsonObject>> =>
+    openApiV3Discovery(source.types([]), groups(), options)
+  const plain: OpenApiOptions = { queryParameters, version }
 
   async function optionsFor(
     definitions: readonly ResourceDefinition[],
@@ -89,55 +98,42 @@ export function openApiDocuments(source: OpenApiSource): Documents {
     const schemas: Record<string, JsonObject> = {}
     for (const definition of definitions)
       Object.assign(schemas, source.schemas?.(definition, dialect))
-    const options = { queryParameters, version, schemas }
+    const options = { ...plain, schemas }
     if (descriptions === undefined) return options
-    const names = definitionsOf(
-      types,
-      definitions.map(({ facts }) => facts),
-      options,
-    )
+    const names = definitionsOf(source.types(definitions), factsOf(definitions), options)
     return { ...options, describe: await descriptions.load(names) }
   }
 
-  async function buildV3(definitions: readonly ResourceDefinition[]): Promise<Document> {
+  async function makeV3(definitions: readonly ResourceDefinition[]): Promise<Document> {
     const options = await optionsFor(definitions, 'v3')
-    const facts = definitions.map((each) => each.facts)
-    return toDocument(openApiV3(types, facts, options))
+    return toDocument(openApiV3(source.types(definitions), factsOf(definitions), options))
   }
 
-  const made = <T>(map: Map<string, Made<T>>, name: string): Made<T> => {
-    let found = map.get(name)
-    if (found === undefined) map.set(name, (found = new Made()))
-    return found
-  }
-
-  const discovery = (): Readonly<Record<string, unknown>> =>
-    openApiV3Discovery(types, groups(), { queryParameters, version })
-
-  async function buildDiscovery(name: string): Promise<Document> {
+  async function makeDiscovery(name: string): Promise<Document> {
     const options = await optionsFor([], 'v3')
-    return toDocument(openApiV3Discovery(types, groups(), options)[name]?.() ?? {})
+    return toDocument(discovery(options)[name]?.() ?? {})
   }
 
   function v3(
     name: string,
-    versions = groupVersions(),
-    others = discovery(),
+    definitions: readonly ResourceDefinition[] | undefined,
+    isDiscovery: boolean,
   ): Promise<Document> | undefined {
-    const definitions = versions.get(name)
-    if (definitions !== undefined)
-      return made(v3Documents, name).get(definitions, () => buildV3(definitions))
-    // These are small, and say the same whatever is served.
-    if (others[name] === undefined) return undefined
-    return made(v3Documents, name).get([], () => buildDiscovery(name))
+    if (definitions === undefined && !isDiscovery) return undefined
+    let made = v3Documents.get(name)
+    if (made === undefined) v3Documents.set(name, (made = new Made()))
+    // What says where things are is the same whatever is served.
+    return definitions === undefined
+      ? made.get([], () => makeDiscovery(name))
+      : made.get(definitions, () => makeV3(definitions))
   }
 
-  async function buildIndex(): Promise<Document> {
+  async function makeIndex(): Promise<Document> {
     const versions = groupVersions()
-    const others = discovery()
+    const others = Object.keys(discovery(plain))
     const hashes = new Map<string, string>()
-    for (const name of [...versions.keys(), ...Object.keys(others)]) {
-      const document = await v3(name, versions, others)
+    for (const name of [...versions.keys(), ...others]) {
+      const document = await v3(name, versions.get(name), true)
       if (document !== undefined) hashes.set(name, document.hash)
       await pause()
     }
@@ -146,69 +142,81 @@ export function openApiDocuments(source: OpenApiSource): Documents {
     return toDocument(openApiV3Index(hashes))
   }
 
-  async function buildV2(): Promise<Document & { readonly value: JsonObject }> {
-    const versions = groupVersions()
-    const parts: JsonObject[] = []
-    for (const [name, definitions] of versions) {
-      parts.push(
-        await made(v2Parts, name).get(definitions, async () => {
-          const options = await optionsFor(definitions, 'v2')
-          const facts = definitions.map((each) => each.facts)
-          return openApiV2(types, facts, options)
-        }),
-      )
+  /** The v2 document of each group version. What they share is in several of them. */
+  async function* v2Parts(): AsyncGenerator<V2> {
+    for (const definitions of groupVersions().values()) {
+      const options = await optionsFor(definitions, 'v2')
+      yield openApiV2(source.types(definitions), factsOf(definitions), options) as unknown as V2
       await pause()
     }
-    for (const name of v2Parts.keys()) if (!versions.has(name)) v2Parts.delete(name)
-    const value = mergeOpenApiV2(parts)
-    await pause()
-    return { ...(await toDocument(value)), value }
+  }
+
+  async function makeV2(): Promise<Document> {
+    let rest: Partial<V2> = {}
+    const paths: Record<string, unknown> = {}
+    const definitions: Record<string, unknown> = {}
+    for await (const part of v2Parts()) {
+      rest = part
+      Object.assign(paths, part.paths)
+      Object.assign(definitions, part.definitions)
+    }
+    return toDocument({ ...rest, paths: sorted(paths), definitions: sorted(definitions) })
+  }
+
+  async function makeV2Protobuf(): Promise<Document> {
+    const writer = new ByteWriter(pause)
+    const seen = new Set<string>()
+    const paths: Uint8Array[] = []
+    const definitions: Uint8Array[] = []
+    for await (const part of v2Parts()) {
+      if (seen.size === 0) await writer.bytes(encodeOpenApiHead(part as unknown as JsonObject))
+      for (const [path, item] of unseen(part.paths, seen)) paths.push(encodeOpenApiPath(path, item))
+      await pause()
+      for (const [name, definition] of unseen(part.definitions, seen))
+        definitions.push(encodeOpenApiDefinition(name, definition))
+    }
+    const members = { paths, definitions }
+    for (const name of ['paths', 'definitions'] as const) {
+      const length = members[name].reduce((sum, { byteLength }) => sum + byteLength, 0)
+      await writer.bytes(openApiMemberStart(name, length))
+      for (const bytes of members[name]) await writer.bytes(bytes)
+    }
+    return writer.end()
   }
 
   return {
-    v3: (name) => v3(name),
-    index: () => indexDocument.get(source.definitions(), buildIndex),
-    v2: () => v2Document.get(source.definitions(), buildV2),
+    v3: (name) => v3(name, groupVersions().get(name), discovery(plain)[name] !== undefined),
+    index: () => whole.index.get(source.definitions(), makeIndex),
+    v2: () => whole.v2.get(source.definitions(), makeV2),
+    v2Protobuf: () => whole.v2Protobuf.get(source.definitions(), makeV2Protobuf),
   }
 }
 
-/** So much text is made before others get their turn: about a millisecond's work. */
-const SLICE_CHARACTERS = 256 * 1024
-/** Below this level, parts are small. */
-const SLICED_LEVELS = 3
+interface V2 {
+  readonly paths: Readonly<Record<string, unknown>>
+  readonly definitions: Readonly<Record<string, unknown>>
+}
+
+const factsOf = (definitions: readonly ResourceDefinition[]): ResourceDefinition['facts'][] =>
+  definitions.map(({ facts }) => facts)
+
+const sorted = (entries: Readonly<Record<string, unknown>>): JsonObject =>
+  Object.fromEntries(Object.entries(entries).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Paths begin with a slash and definitions do not: one set does for both. */
+function* unseen(
+  entries: Readonly<Record<string, unknown>>,
+  seen: Set<string>,
+): Generator<readonly [string, unknown]> {
+  for (const entry of Object.entries(entries)) {
+    if (seen.has(entry[0])) continue
+    seen.add(entry[0])
+    yield entry
+  }
+}
 
 async function toDocument(value: JsonObject): Promise<Document> {
-  const hash = createHash('sha256')
-  const chunks: Uint8Array[] = []
-  const encoder = new TextEncoder()
-  let text = ''
-  const flush = async (): Promise<void> => {
-    const chunk = encoder.encode(text)
-    text = ''
-    hash.update(chunk)
-    chunks.push(chunk)
-    await pause()
-  }
-  for (const part of jsonParts(value, SLICED_LEVELS)) {
-    text += part
-    if (text.length >= SLICE_CHARACTERS) await flush()
-  }
-  await flush()
-  return { bytes: Buffer.concat(chunks), hash: hash.digest('hex').toUpperCase() }
-}
-
-/** The text of a value, in parts: members of objects down to `levels` are parts of their own. */
-function* jsonParts(value: unknown, levels: number): Generator<string> {
-  if (levels === 0 || value === null || typeof value !== 'object' || Array.isArray(value)) {
-    yield JSON.stringify(value)
-    return
-  }
-  let before = '{'
-  for (const [key, member] of Object.entries(value)) {
-    if (member === undefined) continue
-    yield `${before}${JSON.stringify(key)}:`
-    yield* jsonParts(member, levels - 1)
-    before = ','
-  }
-  yield before === '{' ? '{}' : '}'
+  const writer = new ByteWriter(pause)
+  for (const part of jsonParts(value)) await writer.text(part)
+  return writer.end()
 }

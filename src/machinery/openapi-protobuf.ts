@@ -1,0 +1,250 @@
+/** Swagger 2.0 documents in protobuf: the messages of `openapi.v2`, which older clients ask for, in parts. */
+import type { JsonObject } from './object.ts'
+
+type Bytes = readonly Uint8Array[]
+type Writer = (value: unknown) => Bytes
+
+const encoder = new TextEncoder()
+const EMPTY: Bytes = []
+
+function varint(value: number): Uint8Array {
+  const bytes: number[] = []
+  let rest = value
+  while (rest > 127) {
+    bytes.push((rest % 128) | 128)
+    rest = Math.floor(rest / 128)
+  }
+  bytes.push(rest)
+  return Uint8Array.from(bytes)
+}
+
+const lengthOf = (bytes: Bytes): number =>
+  bytes.reduce((sum, { byteLength }) => sum + byteLength, 0)
+/** A field that is text, bytes or a message. */
+const field = (number: number, content: Bytes): Bytes => [
+  varint(number * 8 + 2),
+  varint(lengthOf(content)),
+  ...content,
+]
+const textBytes = (text: string): Bytes => [encoder.encode(text)]
+
+// These write whole fields; what they take as content writes the inside of one.
+const text =
+  (number: number): Writer =>
+  (value) =>
+    field(number, textBytes(String(value)))
+const texts =
+  (number: number): Writer =>
+  (value) =>
+    (value as readonly string[]).flatMap((each) => field(number, textBytes(each)))
+const flag =
+  (number: number): Writer =>
+  (value) =>
+    value === true ? [varint(number * 8), varint(1)] : EMPTY
+const whole =
+  (number: number): Writer =>
+  (value) => [varint(number * 8), varint(Number(value))]
+const double =
+  (number: number): Writer =>
+  (value) => {
+    const bytes = new Uint8Array(8)
+    new DataView(bytes.buffer).setFloat64(0, Number(value), true)
+    return [varint(number * 8 + 1), bytes]
+  }
+/** Any value, as text that YAML can read. */
+const anyContent = (value: unknown): Bytes => field(2, textBytes(JSON.stringify(value)))
+const any =
+  (number: number): Writer =>
+  (value) =>
+    field(number, anyContent(value))
+const anys =
+  (number: number): Writer =>
+  (value) =>
+    (value as readonly unknown[]).flatMap((each) => field(number, anyContent(each)))
+const message =
+  (number: number, content: Writer): Writer =>
+  (value) =>
+    field(number, content(value))
+const messages =
+  (number: number, content: Writer): Writer =>
+  (value) =>
+    (value as readonly unknown[]).flatMap((each) => field(number, content(each)))
+const named = (number: number, name: string, content: Bytes): Bytes =>
+  field(number, [...field(1, textBytes(name)), ...field(2, content)])
+/** A map: pairs of name and value inside a message of their own. */
+const map =
+  (number: number, content: Writer): Writer =>
+  (value) =>
+    field(
+      number,
+      Object.entries(value as JsonObject).flatMap(([name, each]) => named(1, name, content(each))),
+    )
+
+/** An object with the members that the table names, and extensions. */
+function object(members: () => Readonly<Record<string, Writer>>, extension: number): Writer {
+  let table: Readonly<Record<string, Writer>> | undefined
+  return (value) => {
+    table ??= members()
+    return Object.entries(value as JsonObject).flatMap(([key, each]) => {
+      if (each === undefined) return EMPTY
+      if (key.startsWith('x-')) return named(extension, key, anyContent(each))
+      return table?.[key]?.(each) ?? EMPTY
+    })
+  }
+}
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value])
+
+const schema: Writer = object(
+  () => ({
+    $ref: text(1),
+    format: text(2),
+    title: text(3),
+    description: text(4),
+    default: any(5),
+    multipleOf: double(6),
+    maximum: double(7),
+    exclusiveMaximum: flag(8),
+    minimum: double(9),
+    exclusiveMinimum: flag(10),
+    maxLength: whole(11),
+    minLength: whole(12),
+    pattern: text(13),
+    maxItems: whole(14),
+    minItems: whole(15),
+    uniqueItems: flag(16),
+    maxProperties: whole(17),
+    minProperties: whole(18),
+    required: texts(19),
+    enum: anys(20),
+    additionalProperties: message(21, (value) =>
+      typeof value === 'boolean' ? [varint(16), varint(value ? 1 : 0)] : field(1, schema(value)),
+    ),
+    type: message(22, (value) => list(value).flatMap((each) => field(1, textBytes(String(each))))),
+    items: message(23, (value) => list(value).flatMap((each) => field(1, schema(each)))),
+    allOf: messages(24, schema),
+    properties: map(25, schema),
+    discriminator: text(26),
+    readOnly: flag(27),
+    example: any(30),
+  }),
+  31,
+)
+
+const bodyParameter = object(
+  () => ({
+    description: text(1),
+    name: text(2),
+    in: text(3),
+    required: flag(4),
+    schema: message(5, schema),
+  }),
+  6,
+)
+const queryParameter = object(
+  () => ({
+    required: flag(1),
+    in: text(2),
+    description: text(3),
+    name: text(4),
+    type: text(6),
+    format: text(7),
+    uniqueItems: flag(20),
+  }),
+  23,
+)
+const pathParameter = object(
+  () => ({
+    required: flag(1),
+    in: text(2),
+    description: text(3),
+    name: text(4),
+    type: text(5),
+    format: text(6),
+    uniqueItems: flag(19),
+  }),
+  22,
+)
+/** Each kind of parameter is another message, inside messages that say which. */
+function parameter(value: unknown): Bytes {
+  const place = (value as JsonObject)['in']
+  if (place === 'body') return field(1, field(1, bodyParameter(value)))
+  const other = place === 'path' ? field(4, pathParameter(value)) : field(3, queryParameter(value))
+  return field(1, field(2, other))
+}
+
+const response = object(() => ({ description: text(1), schema: message(2, message(1, schema)) }), 5)
+const operation = object(
+  () => ({
+    tags: texts(1),
+    summary: text(2),
+    description: text(3),
+    operationId: text(5),
+    produces: texts(6),
+    consumes: texts(7),
+    parameters: messages(8, parameter),
+    responses: message(9, (value) =>
+      Object.entries(value as JsonObject).flatMap(([code, each]) =>
+        named(1, code, field(1, response(each))),
+      ),
+    ),
+    schemes: texts(10),
+    deprecated: flag(11),
+  }),
+  13,
+)
+const pathItem = object(
+  () => ({
+    get: message(2, operation),
+    put: message(3, operation),
+    post: message(4, operation),
+    delete: message(5, operation),
+    options: message(6, operation),
+    head: message(7, operation),
+    patch: message(8, operation),
+    parameters: messages(9, parameter),
+  }),
+  10,
+)
+
+const info = object(() => ({ title: text(1), version: text(2), description: text(3) }), 7)
+const apiKey = object(
+  () => ({ type: text(1), name: text(2), in: text(3), description: text(4) }),
+  5,
+)
+const head = object(
+  () => ({
+    swagger: text(1),
+    info: message(2, info),
+    security: messages(12, (value) =>
+      Object.entries(value as JsonObject).flatMap(([name, scopes]) =>
+        named(
+          1,
+          name,
+          (scopes as readonly string[]).flatMap((each) => field(1, textBytes(each))),
+        ),
+      ),
+    ),
+    securityDefinitions: map(13, (value) => field(2, apiKey(value))),
+  }),
+  16,
+)
+
+/** The document without its paths and definitions, which follow. */
+export const encodeOpenApiHead = (document: JsonObject): Uint8Array => join(head(document))
+
+/** One path, inside the member that `openApiMemberStart` begins. */
+export const encodeOpenApiPath = (path: string, item: unknown): Uint8Array =>
+  join(named(2, path, pathItem(item)))
+
+/** One definition, likewise. */
+export const encodeOpenApiDefinition = (name: string, definition: unknown): Uint8Array =>
+  join(named(1, name, schema(definition)))
+
+const MEMBERS = { paths: 8, definitions: 9 } as const
+
+/** What stands before all paths, or all definitions, that are `byteLength` together. */
+export const openApiMemberStart = (member: keyof typeof MEMBERS, byteLength: number): Uint8Array =>
+  join([varint(MEMBERS[member] * 8 + 2), varint(byteLength)])
+
+const join = (bytes: Bytes): Uint8Array => Buffer.concat(bytes)
