@@ -25,7 +25,7 @@ const isRecord = (value: unknown): value is Item =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const absent = (value: unknown): value is undefined | null => value === undefined || value === null
 
-export function elementOf(shape: Shape, item: unknown): string {
+function elementOf(shape: Shape, item: unknown): string {
   if (shape.type === 'listSet') return `v:${JSON.stringify(item)}`
   if (shape.type !== 'listMap') return ''
   const keys: Item = {}

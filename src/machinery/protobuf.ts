@@ -370,7 +370,7 @@ function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown):
     }
     case 'Quantity':
       w.tag(1, BYTES)
-      w.string(String(value ?? '0'))
+      w.string(typeof value === 'number' ? String(value) : typeof value === 'string' ? value : '0')
       return
     case 'Duration':
       w.tag(1, VARINT)
@@ -644,9 +644,9 @@ export function encodeProtobuf(
   w.tag(1, BYTES)
   w.nested(() => {
     w.tag(1, BYTES)
-    w.string(String(object.apiVersion ?? ''))
+    w.string(typeof object.apiVersion === 'string' ? object.apiVersion : '')
     w.tag(2, BYTES)
-    w.string(String(object.kind ?? ''))
+    w.string(typeof object.kind === 'string' ? object.kind : '')
   })
   w.tag(2, BYTES)
   w.nested(() => writeMessage(w, types, planOf(types, definition), object as JsonObject))

@@ -227,7 +227,7 @@ export function parseFieldSelector(text: string): readonly FieldRequirement[] {
       if (match === null)
         throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`)
       const [, field = '', operator, value = ''] = match
-      if (/[^\\][=]/.test(value.replaceAll(/\\./g, '')) || /^=/.test(value))
+      if (/[^\\][=]/.test(value.replaceAll(/\\./g, '')) || value.startsWith('='))
         throw badRequest(`invalid field selector: unescaped character in value: =`)
       return {
         field: unescape(field),

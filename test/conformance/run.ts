@@ -224,7 +224,8 @@ function junit(results: readonly Result[]): string {
       .replaceAll('<', '&lt;')
       .replaceAll('>', '&gt;')
       .replaceAll('"', '&quot;')
-      .replaceAll(/[\u0000-\u0008\u000b-\u001f]/g, '')
+      // XML 1.0 has no place for other control characters.
+      .replaceAll(/\p{Cc}/gu, (c) => (c === '\n' || c === '\t' ? c : ''))
   const cases = results.map(({ name, group, outcome, seconds, message }) => {
     const inner =
       outcome === 'failed'

@@ -10,6 +10,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -66,6 +67,7 @@ describe('bad circumstances', () => {
   test('a port that is taken is named, and nothing is left running', async () => {
     const port = await freePort()
     const other = createServer().listen(port, '0.0.0.0')
+    await once(other, 'listening')
     try {
       const ran = up(`--port=${port}`)
       assert.equal(ran.code, 1)

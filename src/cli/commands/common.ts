@@ -17,7 +17,7 @@ export const contextOption: OptionSpec = {
   summary: 'Name in your kubeconfig (default navarch)',
 }
 
-export const uid = (): number => process.getuid?.() ?? 1000
+const uid = (): number => process.getuid?.() ?? 1000
 
 export const first = (parsed: ParsedArguments, name: string): string | undefined =>
   parsed.values.get(name)?.[0]

@@ -24,7 +24,7 @@ import {
   usersKubeconfig,
 } from './common.ts'
 
-export const DEFAULT_PORT = 6443
+const DEFAULT_PORT = 6443
 
 const options: readonly OptionSpec[] = [
   dataDirOption,
@@ -74,7 +74,7 @@ export const up: Command = {
 }
 
 /** Every flag checked before anything is started. */
-export function serveOptions(context: CommandContext): ServeOptions {
+function serveOptions(context: CommandContext): ServeOptions {
   const parsed = context.arguments
   const paths = pathsFor(context)
   const runtime = first(parsed, 'runtime') ?? 'auto'

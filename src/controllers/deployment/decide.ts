@@ -30,7 +30,7 @@ export interface Observed {
   readonly setNamed: (name: string) => ReplicaSet | undefined
 }
 
-export const REVISION = 'deployment.kubernetes.io/revision'
+const REVISION = 'deployment.kubernetes.io/revision'
 const REVISION_HISTORY = 'deployment.kubernetes.io/revision-history'
 /** Not taken over from the Deployment to its ReplicaSets. */
 const OWN_ANNOTATIONS = new Set([

@@ -21,7 +21,7 @@ const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789'
 const safe = (digits: string): string =>
   digits.replaceAll(/./g, (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length] ?? '')
 
-export function withoutHash(template: PodTemplateSpec): PodTemplateSpec {
+function withoutHash(template: PodTemplateSpec): PodTemplateSpec {
   const labels = template.metadata?.labels
   if (labels?.[HASH_LABEL] === undefined) return template
   const { [HASH_LABEL]: _, ...rest } = labels
