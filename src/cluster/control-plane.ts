@@ -1,4 +1,5 @@
 /** The control plane: API server, controllers and scheduler over a store. */
+import { X509Certificate } from 'node:crypto'
 import { definitions, typeTable } from '#api'
 import {
   accessControl,
@@ -8,7 +9,9 @@ import {
   createApiServer,
   ensureAuthenticationConfig,
   ensureBootstrap,
+  addressText,
   ensureRbac,
+  parseRequest,
   followAggregation,
   type ApiServer,
   type NodeApis,
@@ -98,6 +101,21 @@ export function makeServer(
   })
 }
 
+/** What certificates of nodes must not be for: the API server's names. */
+const reservedNames = (pki: Pki, ...addresses: readonly string[]): readonly string[] => {
+  const server = new X509Certificate(pki.server.certificate)
+  const own = [...(server.subjectAltName ?? '').matchAll(/DNS:([^,\s]+)/g)].map(
+    (match) => match[1] ?? '',
+  )
+  return [
+    ...addresses,
+    '127.0.0.1',
+    // A host name is not the server's alone: the same machine may be a node.
+    ...own.filter((name) => name === 'localhost' || name.startsWith('kubernetes')),
+    new X509Certificate(pki.kubeletClient.certificate).subject.replace(/^.*CN=/s, ''),
+  ]
+}
+
 /** Bootstrap objects, controllers and scheduler upon a server that is ready. Resolves when they run. */
 export async function startControlPlane(
   options: ControlPlaneOptions,
@@ -123,7 +141,22 @@ export async function startControlPlane(
   const clientFor = (user: RequestUser): Client => createClient(server.transport(user))
   startControllers(
     { client: clientFor(CONTROLLERS), informers, env, signal },
-    { rootCertificate: pki.authority.certificate, podCidr },
+    {
+      rootCertificate: pki.authority.certificate,
+      podCidr,
+      certificates: {
+        sign: pki.sign,
+        read: (text) => {
+          const request = parseRequest(text)
+          return {
+            ...request.subject,
+            ...request,
+            addresses: request.addresses.map(addressText),
+          }
+        },
+        reserved: reservedNames(pki, apiServer.address, nthAddress(serviceCidr, 1)),
+      },
+    },
   )
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)

@@ -21,6 +21,10 @@ export interface ServeOptions {
   /** `docker.io=http://127.0.0.1:5000`, or a URL that mirrors all registries. */
   readonly registryMirrors: readonly string[]
   readonly logLevel: LogLevel
+  /** Whether this machine is a node too. Default true. */
+  readonly withNode?: boolean
+  /** The address other machines reach this one by. Default: its first. */
+  readonly nodeIp?: string
 }
 
 /** Reported while a cluster starts. */

@@ -7,7 +7,7 @@ import type { NodeApi } from '#client'
 import { destroyContainerd, type Containerd, type Runtime } from '#kubelet'
 import { removePodNetwork, removeServiceRules } from '#network'
 import { openSqliteStorage, StorageOpenError, type SqliteStorage } from '#storage'
-import { nthAddress } from './addresses.ts'
+import { nthAddress, overlap } from './addresses.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
@@ -36,6 +36,12 @@ export async function serve(
   const { dataDir, runDir, nodeName } = options
   const startedAt = env.clock.now().toISOString()
   const undo: (() => Promise<unknown>)[] = []
+  if (overlap(options.podCidr, options.serviceCidr)) {
+    throw new ClusterError(
+      `The addresses of pods ${options.podCidr} and of Services ${options.serviceCidr} overlap`,
+      'Choose ranges apart: --pod-cidr CIDR --service-cidr CIDR',
+    )
+  }
   try {
     await openDataFolder(env, dataDir)
     for (const folder of [join(dataDir, 'store'), join(dataDir, 'log'), runDir])
