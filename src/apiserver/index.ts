@@ -26,5 +26,15 @@ export {
   type AccessControl,
 } from './auth/index.ts'
 export { builtInAdmission } from './admission/index.ts'
-export { ensurePki, kubeconfigText, type Pki } from './certificates/index.ts'
+export {
+  addressText,
+  createRequest,
+  ensurePki,
+  kubeconfigText,
+  keyPem,
+  newKey,
+  parseRequest,
+  type Credential,
+  type Pki,
+} from './certificates/index.ts'
 export { connectHandlers, type NodeApis } from './streaming/index.ts'

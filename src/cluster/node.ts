@@ -1,5 +1,5 @@
 /** A node of this process: container runtime, pod network, kubelet, service proxy and DNS. */
-import { endpointSlices, pods, services } from '#api'
+import { endpointSlices, nodes as nodeResource, pods, services } from '#api'
 import type { Env } from '#base'
 import type { Client, Informers } from '#client'
 import {
@@ -14,6 +14,7 @@ import {
 } from '#kubelet'
 import {
   followInformer,
+  keepRoutes,
   publishDns,
   setUpPodNetwork,
   startDns,
@@ -22,6 +23,7 @@ import {
   type ServiceProxy,
 } from '#network'
 import { firstSubnet, nthAddress } from './addresses.ts'
+import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
 
 /** Pods of one node: 254 addresses. */
@@ -39,8 +41,17 @@ export interface Machinery {
   readonly why: readonly string[]
 }
 
+/** This node's share of the pod range, when the cluster has given it one. */
+interface NodeRange {
+  readonly nodePodCidr?: string
+}
+
 export async function startMachinery(
-  options: ServeOptions,
+  options: Pick<
+    ServeOptions,
+    'dataDir' | 'runDir' | 'runtime' | 'podCidr' | 'serviceCidr' | 'registryMirrors'
+  > &
+    NodeRange,
   env: Env,
   progress: (p: Progress) => void,
 ): Promise<Machinery> {
@@ -62,7 +73,7 @@ export async function startMachinery(
   }
   progress({ phase: 'runtime', state: 'begun' })
   const names = namesFor(options)
-  const podCidr = firstSubnet(options.podCidr, NODE_MASK)
+  const podCidr = options.nodePodCidr ?? firstSubnet(options.podCidr, NODE_MASK)
   const cniConfDir = `${options.dataDir}/cni`
   const [containerd, network] = await Promise.all([
     startContainerd({
@@ -138,25 +149,38 @@ export interface NodeOptions extends Pick<
   'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'serviceCidr' | 'clusterDomain'
 > {
   readonly nodeIp: string
+  readonly nodePodCidr?: string
+  /** Where its kubelet listens; absent when the API server is in the same process. */
+  readonly kubeletPort?: number
 }
 
 export async function startNode(
   options: NodeOptions,
   env: Env,
   { runtime, network }: Machinery,
-  clients: { readonly kubelet: Client; readonly admin: Client; readonly informers: Informers },
+  clients: {
+    readonly kubelet: Client
+    /** Publishes the node's name server; a node that may not do so itself says on its Node where it is. */
+    readonly admin?: Client
+    readonly informers: Informers
+  },
 ): Promise<RunningNode> {
   const stop = new AbortController()
   const { signal } = stop
   const { nodeName, nodeIp } = options
   const names = namesFor(options)
   const dnsIp = nthAddress(options.serviceCidr, 10)
-  const podCidr = firstSubnet(options.podCidr, NODE_MASK)
+  const podCidr = options.nodePodCidr ?? firstSubnet(options.podCidr, NODE_MASK)
   const follow = {
     services: followInformer(clients.informers.informer(services)),
     endpointSlices: followInformer(clients.informers.informer(endpointSlices)),
   }
 
+  if (network !== undefined)
+    void keepRoutes(
+      { env, nodes: followInformer(clients.informers.informer(nodeResource)), nodeName, nodeIp },
+      signal,
+    )
   const proxy =
     network === undefined
       ? undefined
@@ -203,6 +227,7 @@ export async function startNode(
         clusterDomain: options.clusterDomain,
         nodeIps: [nodeIp],
         podCidrs: [podCidr],
+        port: options.kubeletPort,
         cgroupRoot: names.cgroup,
         reserved: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '1Gi' },
         drained:
@@ -229,7 +254,9 @@ export async function startNode(
   const ready = (async () => {
     await kubelet.ready
     const running = await dns
-    if (running !== undefined) {
+    if (running !== undefined && clients.admin === undefined) {
+      await announceDns(clients.kubelet, nodeName, running)
+    } else if (running !== undefined && clients.admin !== undefined) {
       await publishDns(
         {
           client: clients.admin,

@@ -1,5 +1,7 @@
 /** All controllers, and what starts them. */
 import { cronJobController } from './cronjob/index.ts'
+import { daemonSetController } from './daemonset/index.ts'
+import { certificatesController, type CertificateAuthority } from './certificates/index.ts'
 import { deploymentController } from './deployment/index.ts'
 import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
@@ -14,6 +16,7 @@ import { replicationControllerController } from './replicationcontroller/index.t
 import { replicaSetController } from './replicaset/index.ts'
 import { rootCaController } from './root-ca/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
+import { statefulSetController } from './statefulset/index.ts'
 import { taintEvictionController } from './taint-eviction/index.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/index.ts'
 import { protectionControllers } from './volume-protection/index.ts'
@@ -23,11 +26,14 @@ export interface ControllerSettings {
   readonly rootCertificate: string
   /** The range of all pods: every node gets a part. */
   readonly podCidr: string
+  /** Signs certificate requests; without it they wait for somebody else. */
+  readonly certificates?: CertificateAuthority
 }
 
 export const controllersOf = ({
   rootCertificate,
   podCidr,
+  certificates,
 }: ControllerSettings): readonly Controller[] => [
   namespaceController,
   serviceAccountController,
@@ -35,6 +41,8 @@ export const controllersOf = ({
   replicaSetController,
   replicationControllerController,
   deploymentController,
+  daemonSetController(),
+  statefulSetController,
   jobController,
   jobPodFinalizerController,
   cronJobController,
@@ -46,6 +54,7 @@ export const controllersOf = ({
   nodeLifecycleController(),
   taintEvictionController(),
   ...protectionControllers,
+  ...(certificates === undefined ? [] : [certificatesController(certificates)]),
   // Last: it keeps only the metadata of what nobody else follows.
   garbageCollector,
 ]

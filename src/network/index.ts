@@ -14,5 +14,6 @@ export {
   type ServiceProxy,
   type ServiceProxyOptions,
 } from './proxy/service-proxy.ts'
+export { keepRoutes, type RoutesOptions } from './routes.ts'
 export { publishDns, type DnsPublication } from './dns/publish.ts'
 export { startDns, type Dns, type DnsOptions } from './dns/server.ts'

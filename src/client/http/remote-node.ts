@@ -314,7 +314,7 @@ function tunnel(conversation: Conversation): Duplex {
       wake?.()
     },
     write(chunk: Buffer, _encoding, done) {
-      upload(conversation, chunk).then(() => done(), done)
+      void upload(conversation, chunk).finally(() => done())
     },
     final(done) {
       out.end(CHANNEL.input)

@@ -19,7 +19,7 @@ const newcomer = { username: 'system:bootstrap:abcdef', groups: ['system:bootstr
 const approved = [{ type: 'Approved', status: 'True' }]
 
 const run = (
-  spec: Partial<CertificateSigningRequest['spec']>,
+  spec: Partial<Record<keyof CertificateSigningRequest['spec'], unknown>>,
   asked: Partial<RequestedCertificate> = {},
   conditions: NonNullable<CertificateSigningRequest['status']>['conditions'] = [],
 ) =>
@@ -39,7 +39,7 @@ const run = (
         ...spec,
       },
       status: { conditions },
-    } as CertificateSigningRequest,
+    } as unknown as CertificateSigningRequest,
     now,
   ).actions.map((action) => {
     assert.ok(action.type === 'patch')

@@ -270,7 +270,7 @@ async function answer(nodeApi: NodeApi, call: NodeCall, caller: Caller): Promise
 const channelOf = (out: FrameWriter, channel: number): Writable =>
   new Writable({
     write(chunk: Buffer, _encoding, done) {
-      out.data(channel, chunk).then(() => done(), done)
+      void out.data(channel, chunk).finally(() => done())
     },
   })
 
@@ -278,9 +278,11 @@ const channelOf = (out: FrameWriter, channel: number): Writable =>
 const settled = (stream: Writable | undefined): Promise<void> =>
   new Promise((resolve) => {
     if (stream === undefined || stream.destroyed) resolve()
-    else if (stream.writableEnded)
-      stream.writableFinished ? resolve() : stream.once('finish', resolve)
-    else stream.end(() => resolve())
+    else if (stream.writableFinished) resolve()
+    else {
+      stream.once('finish', resolve)
+      stream.end()
+    }
   })
 
 /** Only the newest size matters. */
