@@ -17,6 +17,8 @@ export interface WorldOptions extends Partial<MemoryTransportOptions> {
   readonly startMs?: number
   /** From asked to stop to gone. Default 1,000. */
   readonly stopMs?: number
+  /** Chooses a pod's node. Default: one after the other. */
+  readonly place?: (pod: Pod) => string
   /** Pods that never become ready. */
   readonly isStuck?: (pod: Pod) => boolean
   readonly seed?: number
@@ -40,7 +42,14 @@ export async function world(
   controllers: readonly Controller[],
   options: WorldOptions = {},
 ): Promise<World> {
-  const { nodes: nodeNames = ['n1'], startMs = 1000, stopMs = 1000, isStuck, seed = 1 } = options
+  const {
+    nodes: nodeNames = ['n1'],
+    startMs = 1000,
+    stopMs = 1000,
+    isStuck,
+    place,
+    seed = 1,
+  } = options
   const env = virtualEnv({ seed })
   const transport = memoryTransport({ clock: env.clock, ...options })
   const { store } = transport
@@ -86,7 +95,7 @@ export async function world(
     else if (!pod.spec.nodeName) {
       if (nodeNames.length > 0)
         once(pod, 'bind', 1, (now) =>
-          client.bind(now, nodeNames[placed++ % nodeNames.length] ?? ''),
+          client.bind(now, place?.(now) ?? nodeNames[placed++ % nodeNames.length] ?? ''),
         )
     } else if (phase === 'Pending' && isStuck?.(pod) !== true)
       once(pod, 'start', startMs, async (now) => {
