@@ -65,7 +65,7 @@ function operationPrefix(group: string, version: string): string {
 const tagOf = (group: string, version: string): string =>
   `${group === '' ? 'core' : group.replace(/\.k8s\.io$/, '').replaceAll(/\.(.)/g, (_, letter: string) => letter.toUpperCase())}_${version}`
 
-export const basePath = (group: string, version: string): string =>
+const basePath = (group: string, version: string): string =>
   group === '' ? `/api/${version}` : `/apis/${group}/${version}`
 
 const kinds = new WeakMap<TypeTable, ReadonlyMap<string, string>>()

@@ -17,7 +17,7 @@ export const schemaRef = (dialect: OpenApiDialect, definition: string): JsonObje
 })
 
 /** Other definitions that a definition names. */
-export function refsOf(type: TypeFact): readonly string[] {
+function refsOf(type: TypeFact): readonly string[] {
   const found: string[] = []
   const visit = (schema: SchemaFact): void => {
     if (schema.ref !== undefined) found.push(schema.ref)
