@@ -8,8 +8,10 @@ say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
 
 stamp=node_modules/.navarch-lock
 if ! cmp -s package-lock.json "$stamp" 2>/dev/null || [ ! -x node_modules/.bin/node ]; then
-  say "Installing npm packages (npm ci) ..."
-  npm ci --no-audit --no-fund --loglevel=error
+  say "Installing npm packages ..."
+  # The lock file names the versions. `npm ci` also wants the optional packages of other platforms in
+  # it, and refuses the whole when a registry does not have them all.
+  npm install --no-save --no-audit --no-fund --loglevel=error
   cp package-lock.json "$stamp"
 fi
 
