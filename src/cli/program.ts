@@ -1,13 +1,16 @@
 import { realEnv, type LogLevel } from '#base'
 import { parseArguments, unknown, UsageError } from './arguments.ts'
 import { CommandError, type Command } from './command.ts'
+import { agent } from './commands/agent.ts'
 import { deleteCluster } from './commands/delete.ts'
 import { demo } from './commands/demo.ts'
 import { down } from './commands/down.ts'
 import { image } from './commands/image.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { logs } from './commands/logs.ts'
+import { server } from './commands/server.ts'
 import { status } from './commands/status.ts'
+import { token } from './commands/token.ts'
 import { up } from './commands/up.ts'
 import { version } from './commands/version.ts'
 import { createTerminal, type Terminal } from './terminal.ts'
@@ -20,6 +23,9 @@ const commands: readonly Command[] = [
   kubeconfig,
   logs,
   image,
+  server,
+  agent,
+  token,
   demo,
   version,
 ]

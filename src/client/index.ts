@@ -20,6 +20,7 @@ export { createWorkQueue, type WorkQueue } from './work-queue.ts'
 export { createEventRecorder, type EventRecorder } from './event-recorder.ts'
 export { httpTransport, type HttpTransport, type HttpTransportOptions } from './http/transport.ts'
 export { parseKubeconfig, type Connection } from './kubeconfig.ts'
+export { readUnverified } from './http/unverified.ts'
 export { remoteNodeApi, type RemoteNodeOptions } from './http/remote-node.ts'
 export {
   CHANNEL,

@@ -3,3 +3,4 @@ export { createCluster, type Cluster, type CreateClusterOptions } from './librar
 export { purge, serve, type RunningCluster } from './serve.ts'
 export type { BuildRequest, ClusterImages } from './images.ts'
 export { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
+export { authorityHash, joinNode, type JoinOptions } from './join.ts'

@@ -65,7 +65,13 @@ export async function startMachinery(
   if (options.runtime === 'simulated' || why.length > 0) {
     return {
       kind: 'simulated',
-      runtime: simulatedRuntime(env),
+      // Pods of several nodes have addresses apart.
+      runtime: simulatedRuntime(
+        env,
+        options.nodePodCidr === undefined
+          ? {}
+          : { network: options.nodePodCidr.split('.').slice(0, 3).join('.') },
+      ),
       containerd: undefined,
       network: undefined,
       why,

@@ -12,6 +12,7 @@ import { makeServer, startControlPlane, type ControlPlaneOptions } from './contr
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
 import { namesFor, startMachinery, startNode } from './node.ts'
+import { ensureJoining, publishNodeDns, remoteNode } from './remote-nodes.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
@@ -57,7 +58,8 @@ export async function serve(
     })
 
     // The container runtime needs longest, and nothing of the API.
-    const machinery = startMachinery(options, env, progress)
+    const withNode = options.withNode ?? true
+    const machinery = withNode ? startMachinery(options, env, progress) : Promise.resolve(undefined)
     machinery.catch(() => undefined)
     let isServing = false
     undo.push(async () => {
@@ -69,7 +71,7 @@ export async function serve(
 
     progress({ phase: 'certificates', state: 'begun' })
     // A machine without a network still has the pods' bridge.
-    const nodeIp = hostAddress(env) ?? nthAddress(options.podCidr, 1)
+    const nodeIp = options.nodeIp ?? hostAddress(env) ?? nthAddress(options.podCidr, 1)
     const pki = await ensurePki(env, join(dataDir, 'pki'), {
       names: [nodeName],
       ips: [
@@ -95,7 +97,10 @@ export async function serve(
       serviceCidr: options.serviceCidr,
       podCidr: options.podCidr,
     }
-    const server = makeServer(plane, (name) => nodes.get(name))
+    const server = makeServer(
+      plane,
+      (name): NodeApi | undefined => nodes.get(name) ?? remoteNode(server.inside.read, pki, name),
+    )
     const listening = await listenOn(server, options, pki)
     undo.push(() => listening.close())
     const control = await startControlPlane(
@@ -104,6 +109,10 @@ export async function serve(
       { server, nodes },
     )
     undo.push(() => control.stop())
+    const stopping = new AbortController()
+    undo.push(async () => stopping.abort(new Error('the cluster is stopping')))
+    await ensureJoining(control.client, pki, options, `https://${nodeIp}:${listening.port}`)
+    publishNodeDns({ ...control, env }, options.serviceCidr, stopping.signal)
     const address = `https://127.0.0.1:${listening.port}`
     const kubeconfig = join(dataDir, 'kubeconfig')
     await env.fs.write(
@@ -120,23 +129,29 @@ export async function serve(
     progress({ phase: 'api', state: 'done', detail: address })
 
     const machine = await machinery
-    progress({ phase: 'node', state: 'begun', detail: nodeName })
-    const node = await startNode({ ...options, nodeIp }, env, machine, {
-      kubelet: control.clientFor({
-        name: `system:node:${nodeName}`,
-        groups: ['system:nodes', 'system:authenticated'],
-      }),
-      admin: control.client,
-      informers: control.informers,
-    })
-    nodes.set(nodeName, node.kubelet.nodeApi)
-    undo.push(() => node.stop())
-    const ready = node.ready.then(() =>
-      progress({
-        phase: 'node',
-        state: 'done',
-        detail: `${nodeName} is Ready${machine.kind === 'simulated' ? ' (simulated: its containers are not real)' : ''}`,
-      }),
+    if (machine !== undefined) progress({ phase: 'node', state: 'begun', detail: nodeName })
+    const node =
+      machine &&
+      (await startNode({ ...options, nodeIp }, env, machine, {
+        kubelet: control.clientFor({
+          name: `system:node:${nodeName}`,
+          groups: ['system:nodes', 'system:authenticated'],
+        }),
+        admin: control.client,
+        informers: control.informers,
+      }))
+    if (node !== undefined) {
+      nodes.set(nodeName, node.kubelet.nodeApi)
+      undo.push(() => node.stop())
+    }
+    const ready = (node?.ready ?? Promise.resolve()).then(
+      () =>
+        machine &&
+        progress({
+          phase: 'node',
+          state: 'done',
+          detail: `${nodeName} is Ready${machine.kind === 'simulated' ? ' (simulated: its containers are not real)' : ''}`,
+        }),
     )
     ready.catch(() => undefined)
 
@@ -159,7 +174,11 @@ export async function serve(
         address: found?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '',
       }))
       const runtime =
-        machine.containerd === undefined ? 'simulated' : `containerd ${machine.containerd.version}`
+        machine === undefined
+          ? 'none'
+          : machine.containerd === undefined
+            ? 'simulated'
+            : `containerd ${machine.containerd.version}`
       return {
         version: NAVARCH_VERSION,
         kubernetes: KUBERNETES_VERSION,
@@ -178,24 +197,28 @@ export async function serve(
           },
           { name: 'controllers', healthy: true, detail: 'running' },
           { name: 'scheduler', healthy: true, detail: 'running' },
-          {
-            name: 'kubelet',
-            healthy: listed.some(({ name, ready: is }) => name === nodeName && is),
-            detail: nodeName,
-          },
-          {
-            name: 'service proxy',
-            healthy: true,
-            detail:
-              node.proxy === undefined
-                ? 'not with a simulated node'
-                : `nftables, revision ${node.proxy.appliedRevision()}`,
-          },
-          {
-            name: 'runtime',
-            healthy: true,
-            detail: machine.why.length === 0 ? runtime : `simulated: ${machine.why[0]}`,
-          },
+          ...(machine === undefined || node === undefined
+            ? []
+            : [
+                {
+                  name: 'kubelet',
+                  healthy: listed.some(({ name, ready: is }) => name === nodeName && is),
+                  detail: nodeName,
+                },
+                {
+                  name: 'service proxy',
+                  healthy: true,
+                  detail:
+                    node.proxy === undefined
+                      ? 'not with a simulated node'
+                      : `nftables, revision ${node.proxy.appliedRevision()}`,
+                },
+                {
+                  name: 'runtime',
+                  healthy: true,
+                  detail: machine.why.length === 0 ? runtime : `simulated: ${machine.why[0]}`,
+                },
+              ]),
         ],
         nodes: listed,
         pods: {
@@ -205,7 +228,7 @@ export async function serve(
         memory: {
           controlPlane: await residentBytes(env, env.process.pid),
           runtime:
-            machine.containerd === undefined
+            machine?.containerd === undefined
               ? 0
               : await residentBytes(env, machine.containerd.pid()),
         },
@@ -215,12 +238,13 @@ export async function serve(
       server: address,
       kubeconfig,
       ready,
-      images: machine.containerd === undefined ? undefined : clusterImages(env, machine.containerd),
+      images:
+        machine?.containerd === undefined ? undefined : clusterImages(env, machine.containerd),
       status,
       stopped,
       stop({ containers }) {
         ending ??= (async () => {
-          if (containers === 'stop' && machine.containerd !== undefined)
+          if (containers === 'stop' && machine?.containerd !== undefined)
             undo.splice(1, 0, () => stopContainers(machine.runtime, machine.containerd))
           for (const step of undo.toReversed())
             await step().catch((error: unknown) => env.log.warn('Not ended in order', { error }))
@@ -236,7 +260,10 @@ export async function serve(
 }
 
 /** Every pod's sandbox, then the runtime: the next start finds nothing running and starts the pods anew. */
-async function stopContainers(runtime: Runtime, containerd: Containerd | undefined): Promise<void> {
+export async function stopContainers(
+  runtime: Runtime,
+  containerd: Containerd | undefined,
+): Promise<void> {
   const sandboxes = await runtime.listPodSandboxes()
   await Promise.all(sandboxes.map(({ id }) => runtime.stopPodSandbox(id)))
   await containerd?.stop()
@@ -295,7 +322,7 @@ async function listenOn(
 }
 
 /** The address other machines know this one by: the first that is neither loopback nor a bridge of containers. */
-function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
+export function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
   const candidates = net
     .addresses()
     .filter(
@@ -305,7 +332,7 @@ function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
   return candidates[0]?.address
 }
 
-async function residentBytes({ fs }: Pick<Env, 'fs'>, pid: number): Promise<number> {
+export async function residentBytes({ fs }: Pick<Env, 'fs'>, pid: number): Promise<number> {
   try {
     const text = await fs.readText(`/proc/${pid}/status`)
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024

@@ -8,7 +8,7 @@ import {
   type RunningCluster,
   type ServeOptions,
 } from '#cluster'
-import type { LogLevel } from '#base'
+import type { Env, LogLevel } from '#base'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { CommandError, type Command, type CommandContext } from '../command.ts'
 import { serveControl, type ControlRequest, type ImageRequest } from '../control.ts'
@@ -26,7 +26,7 @@ import {
 
 const DEFAULT_PORT = 6443
 
-const options: readonly OptionSpec[] = [
+export const options: readonly OptionSpec[] = [
   dataDirOption,
   {
     name: 'port',
@@ -69,12 +69,14 @@ export const up: Command = {
     ['navarch up --foreground', 'for a systemd unit'],
   ],
   async run(context) {
-    return context.arguments.flags.has('foreground') ? foreground(context) : detached(context)
+    return context.arguments.flags.has('foreground')
+      ? foreground(context, (env, report) => serve(serveOptions(context), env, report))
+      : detached(context)
   },
 }
 
 /** Every flag checked before anything is started. */
-function serveOptions(context: CommandContext): ServeOptions {
+export function serveOptions(context: CommandContext): ServeOptions {
   const parsed = context.arguments
   const paths = pathsFor(context)
   const runtime = first(parsed, 'runtime') ?? 'auto'
@@ -111,7 +113,7 @@ const isLogLevel = (text: string): text is LogLevel =>
   ['debug', 'info', 'warn', 'error'].includes(text)
 
 /** A node's name is a DNS subdomain (RFC 1123), in lower case. */
-function nodeName(text: string): string {
+export function nodeName(text: string): string {
   const name = text.toLowerCase()
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name)) {
     throw new UsageError(
@@ -144,15 +146,18 @@ type Report =
 
 const REPORT_VARIABLE = 'NAVARCH_REPORT_SOCKET'
 
-async function foreground(context: CommandContext): Promise<number> {
+/** Runs until it is stopped: by a signal, or by a command through the control socket. */
+export async function foreground(
+  context: CommandContext,
+  begin: (env: Env, report: (progress: Progress) => void) => Promise<RunningCluster>,
+  onReady: (running: RunningCluster) => Promise<void> | void = () => undefined,
+): Promise<number> {
   const { env, signal } = context
   const paths = pathsFor(context)
   const report = await reporter(context)
   let running: RunningCluster
   try {
-    running = await serve(serveOptions(context), env, (progress) =>
-      report({ type: 'progress', progress }),
-    )
+    running = await begin(env, (progress) => report({ type: 'progress', progress }))
   } catch (error) {
     report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })
     throw error instanceof ClusterError ? new CommandError(error.message, ...error.advice) : error
@@ -178,8 +183,10 @@ async function foreground(context: CommandContext): Promise<number> {
   ])
   try {
     await Promise.race([running.ready, ending])
-    if (!signal.aborted && !stop.signal.aborted)
+    if (!signal.aborted && !stop.signal.aborted) {
       report({ type: 'ready', status: await running.status() })
+      await onReady(running)
+    }
     await ending
   } catch (error) {
     report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })

@@ -1,0 +1,453 @@
+/** A machine becomes a node of a cluster that runs elsewhere: what `navarch agent` runs. */
+import { createHash, createPublicKey, X509Certificate } from 'node:crypto'
+import { join } from 'node:path'
+import {
+  certificateSigningRequests,
+  nodes as nodeResource,
+  pods as podResource,
+  type ConfigMap,
+} from '#api'
+import { createRequest, keyPem, kubeconfigText, newKey, type Credential } from '#apiserver'
+import type { Env } from '#base'
+import {
+  createClient,
+  createInformers,
+  httpTransport,
+  readUnverified,
+  type Client,
+  type NodeApi,
+} from '#client'
+import { serveNode } from '#kubelet'
+import { isStatus, StatusError } from '#machinery'
+import { guarded, openDataFolder } from './data-folder.ts'
+import { clusterImages } from './images.ts'
+import { startMachinery, startNode } from './node.ts'
+import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
+import { CLUSTER_INFO } from './remote-nodes.ts'
+import { hostAddress, residentBytes, stopContainers, type RunningCluster } from './serve.ts'
+import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
+
+export interface JoinOptions extends Pick<
+  ServeOptions,
+  'dataDir' | 'runDir' | 'nodeName' | 'runtime' | 'registryMirrors' | 'logLevel' | 'nodeIp'
+> {
+  /** `https://10.0.0.1:6443` */
+  readonly server: string
+  /** `abcdef.0123456789abcdef`; only needed the first time. */
+  readonly token?: string
+  /** `sha256:` and the digest of the authority's public key, as kubeadm has it; only needed the first time. */
+  readonly caHash?: string
+  /** Where the kubelet listens; 0 takes a free one. */
+  readonly kubeletPort: number
+}
+
+const RENEW_BEFORE_MS = 90 * 24 * 3600 * 1000
+const POLL_MS = 200
+const WAIT_MS = 60_000
+
+/** The digest that pins an authority: of its public key, so that it stays when the certificate is renewed. */
+export const authorityHash = (certificate: string): string =>
+  `sha256:${createHash('sha256')
+    .update(new X509Certificate(certificate).publicKey.export({ format: 'der', type: 'spki' }))
+    .digest('hex')}`
+
+interface ClusterInfo {
+  /** Where it advertises itself; the node may reach it another way. */
+  readonly server: string
+  readonly authority: string
+  readonly podCidr: string
+  readonly serviceCidr: string
+  readonly clusterDomain: string
+}
+
+/** Resolves when the node is registered; `ready` when it is Ready. */
+export async function joinNode(
+  options: JoinOptions,
+  env: Env,
+  progress: (p: Progress) => void = () => undefined,
+): Promise<RunningCluster> {
+  const { dataDir, runDir, nodeName, server } = options
+  const startedAt = env.clock.now().toISOString()
+  const folder = join(dataDir, 'pki')
+  const undo: (() => Promise<unknown>)[] = []
+  try {
+    await openDataFolder(env, dataDir)
+    for (const path of [join(dataDir, 'log'), folder, runDir])
+      await guarded(path, () => env.fs.makeFolder(path))
+
+    progress({ phase: 'certificates', state: 'begun' })
+    const info = await clusterInfo(options, env, folder)
+    const { authority } = info
+    const nodeIp = options.nodeIp ?? hostAddress(env) ?? '127.0.0.1'
+    const subject = { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }
+    const clientCredential = await credential(env, folder, 'kubelet-client', subject, () => {
+      if (options.token === undefined)
+        throw new ClusterError(
+          'A node that joins for the first time needs a token',
+          'On the server: navarch token create',
+        )
+      const transport = httpTransport({ server, authority, token: options.token })
+      return {
+        client: createClient(transport),
+        signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
+        usage: 'client auth',
+        done: () => transport.close(),
+      }
+    })
+    const transport = httpTransport({ server, authority, ...clientCredential })
+    undo.push(async () => transport.close())
+    const client = createClient(transport)
+    await register(client, env, options)
+    const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
+    const serving = await credential(
+      env,
+      folder,
+      'kubelet-server',
+      subject,
+      () => ({
+        client,
+        signerName: 'kubernetes.io/kubelet-serving',
+        usage: 'server auth',
+        done: () => undefined,
+      }),
+      // The API server's own address is not given to nodes; it knows them by name.
+      { names: [nodeName], addresses: isServers ? [] : [nodeIp] },
+    )
+    progress({ phase: 'certificates', state: 'done', detail: `known to ${server}` })
+
+    const nodePodCidr = await podRange(client, env, nodeName)
+    const machine = await startMachinery({ ...options, ...info, nodePodCidr }, env, progress)
+    let isRunning = false
+    undo.push(async () => {
+      const { containerd } = machine
+      if (isRunning || containerd?.adopted === true) containerd?.release()
+      else await containerd?.stop()
+    })
+    let held: NodeApi | undefined
+    const api = (): NodeApi => {
+      if (held === undefined)
+        throw new StatusError('ServiceUnavailable', `the kubelet of node "${nodeName}" is starting`)
+      return held
+    }
+    const listening = await listen(
+      options,
+      env,
+      { ...serving, authority },
+      {
+        logs: async (...words) => api().logs(...words),
+        exec: async (...words) => api().exec(...words),
+        attach: async (...words) => api().attach(...words),
+        portForward: async (...words) => api().portForward(...words),
+        page: async (...words) => api().page(...words),
+      },
+    )
+    undo.push(() => listening.close())
+
+    progress({ phase: 'node', state: 'begun', detail: nodeName })
+    const stop = new AbortController()
+    const informers = createInformers(client, env, stop.signal)
+    undo.push(async () => stop.abort(new Error('the node is stopping')))
+    const node = await startNode(
+      { ...options, ...info, nodeIp, nodePodCidr, kubeletPort: listening.port },
+      env,
+      machine,
+      { kubelet: client, informers },
+    )
+    held = node.kubelet.nodeApi
+    undo.push(() => node.stop())
+    isRunning = true
+    const ready = node.ready.then(() =>
+      progress({ phase: 'node', state: 'done', detail: `${nodeName} is Ready` }),
+    )
+    ready.catch(() => undefined)
+
+    const kubeconfig = join(dataDir, 'kubeconfig')
+    await env.fs.write(
+      kubeconfig,
+      kubeconfigText({
+        server,
+        authority,
+        name: 'navarch',
+        user: subject.commonName,
+        credential: clientCredential,
+      }),
+      { mode: 0o600, atomic: true },
+    )
+    const { containerd } = machine
+    const runtime = containerd === undefined ? 'simulated' : `containerd ${containerd.version}`
+    const status = async (): Promise<ClusterStatus> => {
+      const own = await client.get(nodeResource, { name: nodeName })
+      const { items } = await client.list(podResource, {
+        fieldSelector: `spec.nodeName=${nodeName}`,
+      })
+      const isReady =
+        own.status?.conditions?.some(
+          ({ type, status: is }) => type === 'Ready' && is === 'True',
+        ) === true
+      return {
+        version: NAVARCH_VERSION,
+        kubernetes: KUBERNETES_VERSION,
+        pid: env.process.pid,
+        startedAt,
+        server,
+        dataDir,
+        kubeconfig,
+        runtime,
+        components: [
+          { name: 'kubelet', healthy: isReady, detail: `${nodeName}, port ${listening.port}` },
+          {
+            name: 'service proxy',
+            healthy: true,
+            detail:
+              node.proxy === undefined
+                ? 'not with a simulated node'
+                : `nftables, revision ${node.proxy.appliedRevision()}`,
+          },
+          { name: 'runtime', healthy: true, detail: runtime },
+        ],
+        nodes: [{ name: nodeName, ready: isReady, address: nodeIp }],
+        pods: {
+          running: items.filter(({ status: found }) => found?.phase === 'Running').length,
+          total: items.length,
+        },
+        memory: {
+          controlPlane: await residentBytes(env, env.process.pid),
+          runtime: containerd === undefined ? 0 : await residentBytes(env, containerd.pid()),
+        },
+      }
+    }
+    let finish: () => void = () => undefined
+    const stopped = new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    let ending: Promise<void> | undefined
+    return {
+      server,
+      kubeconfig,
+      ready,
+      images: containerd === undefined ? undefined : clusterImages(env, containerd),
+      status,
+      stopped,
+      stop({ containers }) {
+        ending ??= (async () => {
+          if (containers === 'stop' && containerd !== undefined)
+            undo.splice(1, 0, () => stopContainers(machine.runtime, containerd))
+          for (const step of undo.toReversed())
+            await step().catch((error: unknown) => env.log.warn('Not ended in order', { error }))
+          finish()
+        })()
+        return ending
+      },
+    }
+  } catch (error) {
+    for (const step of undo.toReversed()) await step().catch(() => undefined)
+    throw inWords(error, options)
+  }
+}
+
+/** What the cluster says of itself, with an authority that was pinned: by its digest, or by having joined before. */
+async function clusterInfo(
+  { server, caHash }: JoinOptions,
+  env: Env,
+  folder: string,
+): Promise<ClusterInfo> {
+  const file = join(folder, 'ca.crt')
+  const path = `/api/v1/namespaces/${CLUSTER_INFO.namespace}/configmaps/${CLUSTER_INFO.name}`
+  const known = (await env.fs.stat(file)) && (await env.fs.readText(file))
+  let authority = known
+  if (authority === undefined) {
+    if (caHash === undefined)
+      throw new ClusterError(
+        'A node that joins for the first time must know whom to trust: --ca-hash sha256:…',
+        'On the server: navarch token create',
+      )
+    const found = JSON.parse(await readUnverified(server, path)) as ConfigMap
+    authority = found.data?.['authority'] ?? ''
+    const hash = authority === '' ? 'none' : authorityHash(authority)
+    if (hash !== caHash.toLowerCase())
+      throw new ClusterError(
+        `The cluster at ${server} is not the one that was meant: its authority is ${hash}, not ${caHash}`,
+        'Take the command of the right one: navarch token create',
+      )
+  }
+  // Asked again, now that whoever answers must prove who it is.
+  const transport = httpTransport({ server, authority })
+  try {
+    const { data = {} } = (await transport.request({ method: 'GET', path })) as ConfigMap
+    if (known === undefined) await env.fs.write(file, authority, { mode: 0o600, atomic: true })
+    return {
+      authority,
+      server: data['server'] ?? server,
+      podCidr: data['podCidr'] ?? '',
+      serviceCidr: data['serviceCidr'] ?? '',
+      clusterDomain: data['clusterDomain'] ?? 'cluster.local',
+    }
+  } finally {
+    transport.close()
+  }
+}
+
+interface Asking {
+  readonly client: Client
+  readonly signerName: string
+  readonly usage: string
+  done(): void
+}
+
+/** The one in the folder while it lasts; a new one, that the cluster signs, otherwise. */
+async function credential(
+  env: Env,
+  folder: string,
+  name: string,
+  subject: { readonly commonName: string; readonly organizations: readonly string[] },
+  ask: () => Asking,
+  alternatives: { readonly names?: readonly string[]; readonly addresses?: readonly string[] } = {},
+): Promise<Credential> {
+  const [certificateFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
+  if ((await env.fs.stat(certificateFile)) && (await env.fs.stat(keyFile))) {
+    const found = {
+      certificate: await env.fs.readText(certificateFile),
+      key: await env.fs.readText(keyFile),
+    }
+    if (isGood(found, subject.commonName, alternatives, env.clock.now())) return found
+  }
+  const { client, signerName, usage, done } = ask()
+  try {
+    const key = newKey(env.random)
+    const request = createRequest(subject, key, alternatives)
+    const made = await client.create(certificateSigningRequests, {
+      metadata: { generateName: 'node-csr-' },
+      spec: {
+        request: Buffer.from(request).toString('base64'),
+        signerName,
+        usages: ['digital signature', usage as 'client auth'],
+      },
+    })
+    const certificate = await until(env, 'the cluster signs the certificate', async () => {
+      const { status } = await client.get(certificateSigningRequests, made.metadata)
+      const refusal = status?.conditions?.find(({ type }) => type === 'Denied' || type === 'Failed')
+      if (refusal !== undefined)
+        throw new ClusterError(
+          `The cluster refused the certificate of ${subject.commonName}: ${refusal.message ?? refusal.type}`,
+        )
+      return status?.certificate
+    })
+    const got = {
+      certificate: Buffer.from(certificate, 'base64').toString('utf8'),
+      key: keyPem(key),
+    }
+    await env.fs.write(keyFile, got.key, { mode: 0o600, atomic: true })
+    await env.fs.write(certificateFile, got.certificate, { mode: 0o600, atomic: true })
+    return got
+  } finally {
+    done()
+  }
+}
+
+function isGood(
+  { certificate, key }: Credential,
+  commonName: string,
+  { names = [], addresses = [] }: { names?: readonly string[]; addresses?: readonly string[] },
+  now: Date,
+): boolean {
+  try {
+    const parsed = new X509Certificate(certificate)
+    return (
+      parsed.subject.split('\n').includes(`CN=${commonName}`) &&
+      parsed.validToDate.getTime() - now.getTime() > RENEW_BEFORE_MS &&
+      createPublicKey(key).equals(parsed.publicKey) &&
+      names.every((name) => parsed.checkHost(name) !== undefined) &&
+      addresses.every((address) => parsed.checkIP(address) !== undefined)
+    )
+  } catch {
+    return false
+  }
+}
+
+/** The Node exists, so that it can be given a range of pods; the kubelet fills in the rest. */
+async function register(client: Client, env: Env, { nodeName }: JoinOptions): Promise<void> {
+  try {
+    if ((await client.getOptional(nodeResource, { name: nodeName })) !== undefined) return
+    await client.create(nodeResource, {
+      metadata: {
+        name: nodeName,
+        labels: { 'kubernetes.io/hostname': nodeName },
+        annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
+      },
+      spec: {},
+    })
+    env.log.info('node registered', { node: nodeName })
+  } catch (error) {
+    if (!isStatus(error, 'AlreadyExists')) throw error
+  }
+}
+
+const podRange = (client: Client, env: Env, name: string): Promise<string> =>
+  until(env, 'the node gets a range of pod addresses', async () => {
+    const { spec } = await client.get(nodeResource, { name })
+    return spec.podCIDR
+  })
+
+async function until<T>(
+  { clock }: Pick<Env, 'clock'>,
+  what: string,
+  attempt: () => Promise<T | undefined>,
+): Promise<T> {
+  const end = clock.monotonic() + WAIT_MS
+  for (;;) {
+    const found = await attempt()
+    if (found !== undefined) return found
+    if (clock.monotonic() > end)
+      throw new ClusterError(
+        `Waited ${WAIT_MS / 1000} seconds until ${what}, in vain`,
+        'See on the server: navarch logs controllers',
+      )
+    await clock.sleep(POLL_MS)
+  }
+}
+
+async function listen(
+  { kubeletPort: port }: JoinOptions,
+  env: Env,
+  tls: Credential & { readonly authority: string },
+  nodeApi: NodeApi,
+) {
+  try {
+    return await serveNode({ host: '0.0.0.0', port, nodeApi, env, tls })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EADDRINUSE')
+      throw new ClusterError(
+        `Port ${port} is taken by another program`,
+        'Choose another one for the kubelet: navarch agent --kubelet-port PORT (0 takes a free one)',
+      )
+    throw error
+  }
+}
+
+/** What a failure means to whoever typed the command. */
+function inWords(error: unknown, { server, dataDir }: JoinOptions): unknown {
+  if (error instanceof ClusterError) return error
+  if (error instanceof StatusError && error.code === 401)
+    return new ClusterError(
+      `The server ${server} does not accept the token: it is wrong, expired or deleted`,
+      'Make a new one on the server: navarch token create',
+    )
+  if (error instanceof StatusError && error.code === 403)
+    return new ClusterError(`The server ${server} refuses: ${error.message}`)
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code))
+    return new ClusterError(
+      `The server ${server} does not show a certificate of the cluster that this node belongs to (${code})`,
+      `If the cluster was made anew, remove the node's data and join again: navarch delete --yes --data-dir ${dataDir}`,
+    )
+  if (
+    /^E[A-Z]+$/.test(code) ||
+    (error instanceof Error && /no answer|closed the conn/.test(error.message))
+  )
+    return new ClusterError(
+      `The server ${server} cannot be reached: ${error instanceof Error ? error.message : code}`,
+      'Is it running, and does no firewall stand between? On the server: navarch status',
+    )
+  return error
+}
