@@ -3,7 +3,9 @@ import { cronJobController } from './cronjob/index.ts'
 import { daemonSetController } from './daemonset/index.ts'
 import { certificatesController, type CertificateAuthority } from './certificates/index.ts'
 import { deploymentController } from './deployment/index.ts'
+import { disruptionController } from './disruption/index.ts'
 import { endpointsController } from './endpoints/index.ts'
+import { endpointSliceMirroringController } from './endpointslice-mirroring/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
 import { garbageCollector } from './garbage-collector/index.ts'
@@ -14,6 +16,7 @@ import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { podGcController } from './pod-gc/index.ts'
 import { replicationControllerController } from './replicationcontroller/index.ts'
 import { replicaSetController } from './replicaset/index.ts'
+import { resourceQuotaController, type QuotaRules } from './resource-quota/index.ts'
 import { rootCaController } from './root-ca/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
 import { statefulSetController } from './statefulset/index.ts'
@@ -28,12 +31,15 @@ export interface ControllerSettings {
   readonly podCidr: string
   /** Signs certificate requests; without it they wait for somebody else. */
   readonly certificates?: CertificateAuthority
+  /** The rules by which admission counts; without them nobody recounts. */
+  readonly quota?: QuotaRules
 }
 
 export const controllersOf = ({
   rootCertificate,
   podCidr,
   certificates,
+  quota,
 }: ControllerSettings): readonly Controller[] => [
   namespaceController,
   serviceAccountController,
@@ -49,12 +55,15 @@ export const controllersOf = ({
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
+  endpointSliceMirroringController,
+  disruptionController,
   nodeIpamController(podCidr),
   podGcController,
   nodeLifecycleController(),
   taintEvictionController(),
   ...protectionControllers,
   ...(certificates === undefined ? [] : [certificatesController(certificates)]),
+  ...(quota === undefined ? [] : [resourceQuotaController(quota)]),
   // Last: it keeps only the metadata of what nobody else follows.
   garbageCollector,
 ]

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { podDisruptionBudgets, pods, replicaSets, type PodDisruptionBudget } from '#api'
+import { replicaSetController } from '../replicaset/index.ts'
+import { world, type World } from '../testing/world.ts'
+import { disruptionController } from './index.ts'
+
+const key = { namespace: 'shop', name: 'web' }
+async function running(spec: Partial<PodDisruptionBudget['spec']>, replicas = 4): Promise<World> {
+  const w = await world([replicaSetController, disruptionController])
+  await w.client.create(podDisruptionBudgets, {
+    metadata: key,
+    spec: { selector: { matchLabels: { app: 'web' } }, ...spec },
+  })
+  await w.client.create(replicaSets, {
+    metadata: key,
+    spec: {
+      replicas,
+      selector: { matchLabels: { app: 'web' } },
+      template: {
+        metadata: { labels: { app: 'web' } } as never,
+        spec: { containers: [{ name: 'main', image: 'web:1' }] },
+      },
+    },
+  })
+  await w.rest()
+  return w
+}
+const numbers = ({ store }: World): readonly (number | undefined)[] => {
+  const { status } = store.get(podDisruptionBudgets, key) ?? {}
+  return [
+    status?.expectedPods,
+    status?.currentHealthy,
+    status?.desiredHealthy,
+    status?.disruptionsAllowed,
+  ]
+}
+const reason = ({ store }: World) =>
+  store.get(podDisruptionBudgets, key)?.status?.conditions?.[0]?.reason
+
+for (const [spec, expected] of [
+  [{ minAvailable: 3 }, [4, 4, 3, 1]],
+  [{ minAvailable: '50%' }, [4, 4, 2, 2]],
+  [{ maxUnavailable: 1 }, [4, 4, 3, 1]],
+  [{ maxUnavailable: '30%' }, [4, 4, 2, 2]],
+  [{ maxUnavailable: 0 }, [4, 4, 4, 0]],
+] as const)
+  test(`a budget of ${JSON.stringify(spec)} counts`, async () => {
+    const w = await running(spec)
+    assert.deepEqual(numbers(w), expected)
+    assert.equal(reason(w), expected[3] > 0 ? 'SufficientPods' : 'InsufficientPods')
+    w.stop()
+  })
+
+test('a granted eviction counts until its pod goes, or the grant is two minutes old', async () => {
+  const w = await running({ minAvailable: 2 })
+  const [pod] = w.store.list(pods)
+  const budget = w.store.get(podDisruptionBudgets, key)!
+  await w.client.updateStatus(podDisruptionBudgets, {
+    ...budget,
+    status: {
+      ...budget.status,
+      disruptedPods: { [pod!.metadata.name]: w.env.clock.now().toISOString().slice(0, 19) + 'Z' },
+    },
+  })
+  await w.env.advance(1000)
+  assert.deepEqual(numbers(w), [4, 3, 2, 1])
+  await w.env.advance(121_000)
+  assert.deepEqual(numbers(w), [4, 4, 2, 2])
+  assert.equal(w.store.get(podDisruptionBudgets, key)?.status?.disruptedPods, undefined)
+  w.stop()
+})
+
+test('a share of pods whose controllers are unknown cannot be told', async () => {
+  const w = await world([disruptionController])
+  await w.client.create(podDisruptionBudgets, {
+    metadata: key,
+    spec: { selector: { matchLabels: { app: 'web' } }, maxUnavailable: 1 },
+  })
+  await w.client.create(pods, {
+    metadata: {
+      namespace: 'shop',
+      name: 'a',
+      labels: { app: 'web' },
+      ownerReferences: [
+        { apiVersion: 'x.dev/v1', kind: 'Toy', name: 't', uid: 'u', controller: true },
+      ],
+    },
+    spec: { containers: [{ name: 'main', image: 'web:1' }] },
+  })
+  await w.rest()
+  assert.equal(reason(w), 'SyncFailed')
+  assert.equal(numbers(w)[3], 0)
+  w.stop()
+})
