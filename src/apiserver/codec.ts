@@ -19,7 +19,6 @@ import {
   shapeOf,
   tableOf,
   trackUpdate,
-  type ExtraSchemas,
   type JsonObject,
   type KubeObject,
   type ListMetadata,
@@ -82,12 +81,6 @@ export class Codec {
       .map((each) => this.#own.get(each)?.types)
       .filter((each) => each !== undefined)
     return own.length === 0 ? this.#types : (Object.assign({}, this.#types, ...own) as TypeTable)
-  }
-
-  /** Schemas that are published as they are. */
-  extraSchemas(definitions: readonly ResourceDefinition[], dialect: 'v2' | 'v3'): ExtraSchemas {
-    const own = definitions.map((each) => this.#own.get(each)?.published?.[dialect])
-    return Object.assign({}, ...own) as ExtraSchemas
   }
 
   /** A body of a known kind. Throws 400 for what cannot be read as that. */

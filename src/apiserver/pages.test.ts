@@ -124,13 +124,16 @@ test('each group version has its description at an address that names its conten
   assert.equal((await send(server, 'GET /openapi/v3/apis/nothing/v1')).status, 404)
 })
 
-test('the old description is one document, in JSON only', async () => {
+test('the old description is one document, in JSON or protobuf', async () => {
   const { server } = await testServer()
   const { json } = await send(server, 'GET /openapi/v2')
   assert.equal(json['swagger'], '2.0')
   assert.ok((json['definitions'] as JsonObject)['io.k8s.api.core.v1.Pod'])
   const accept = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
-  assert.equal((await send(server, 'GET /openapi/v2', undefined, { accept })).status, 406)
+  const old = await send(server, 'GET /openapi/v2', undefined, { accept })
+  assert.equal(old.headers['content-type'], accept)
+  const none = await send(server, 'GET /openapi/v2', undefined, { accept: 'text/html' })
+  assert.equal(none.status, 406)
 })
 
 test('descriptions carry the texts of those who have them', async () => {

@@ -5,10 +5,11 @@ import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
 import { healthReply, type Check } from './health.ts'
 import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'
-import { openApiPages, type OpenApiPages } from './openapi.ts'
+import { openApiPages } from './openapi/index.ts'
 import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
-import type { ApiServerOptions } from './server.ts'
-import { versionInfo } from './version.ts'
+import { hasHandler, type ApiServerOptions } from './server.ts'
+import { GIT_VERSION, versionInfo } from './version.ts'
+import { idOf } from './writes.ts'
 
 export interface PageOptions {
   readonly dispatcher: Dispatcher
@@ -26,16 +27,27 @@ export function pagesHandler(options: PageOptions): Handler {
   const { dispatcher, order } = options
   const { registry, codec, extensions } = dispatcher
   let discovery: Discovery | undefined
-  let openApi: OpenApiPages | undefined
   let builtFor = -1
-  const current = (): { discovery: Discovery; openApi: OpenApiPages } => {
-    if (discovery === undefined || openApi === undefined || builtFor !== registry.version) {
+  const current = (): Discovery => {
+    if (discovery === undefined || builtFor !== registry.version) {
       builtFor = registry.version
       discovery = buildDiscovery(registry, extensions(), order, '')
-      openApi = openApiPages(registry, codec, discovery, options.descriptions)
     }
-    return { discovery, openApi }
+    return discovery
   }
+  const openApi = openApiPages({
+    definitions: () =>
+      [...registry]
+        .filter(
+          ({ definition, collection }) =>
+            collection !== undefined || hasHandler(extensions(), idOf(definition)),
+        )
+        .map(({ definition }) => definition),
+    types: (definitions) => codec.allTypes(definitions),
+    schemas: (definition, dialect) => codec.ownSchemas(definition)?.published?.[dialect],
+    version: GIT_VERSION,
+    ...(options.descriptions === undefined ? {} : { descriptions: options.descriptions }),
+  })
 
   const json = (exchange: Exchange, value: unknown): Reply => {
     if (isInProcess(exchange)) return { status: 200, headers: {}, value }
@@ -45,7 +57,7 @@ export function pagesHandler(options: PageOptions): Handler {
   }
 
   const discover = (exchange: Exchange, kind: 'legacy' | 'groups'): Reply => {
-    const { discovery: now } = current()
+    const now = current()
     const wanted = aggregatedWanted(exchange.headers['accept'])
     if (wanted === undefined || isInProcess(exchange)) return json(exchange, now[kind])
     const { value, etag } = now.aggregated(kind, wanted.version)
@@ -72,9 +84,9 @@ export function pagesHandler(options: PageOptions): Handler {
       const more = (await options.metrics?.()) ?? ''
       return textReply(200, own + more, 'text/plain; version=0.0.4; charset=utf-8')
     },
-    '/openapi/v2': (exchange) => current().openApi.v2(exchange),
-    '/openapi/v3': (exchange) => current().openApi.index(exchange),
-    '/': (exchange) => json(exchange, { paths: paths(current().discovery, pages) }),
+    '/openapi/v2': (exchange) => openApi.v2(exchange),
+    '/openapi/v3': (exchange) => openApi.index(exchange),
+    '/': (exchange) => json(exchange, { paths: paths(current(), pages) }),
   }
 
   return async (exchange) => {
@@ -94,10 +106,10 @@ export function pagesHandler(options: PageOptions): Handler {
     if (first === 'healthz' || first === 'livez') return healthReply(first, options.alive, exchange)
     if (first === 'readyz') return healthReply('readyz', options.ready, exchange)
     if (first === 'openapi' && second === 'v3') {
-      const document = current().openApi.document([third, ...more].join('/'), exchange)
+      const document = await openApi.document([third, ...more].join('/'), exchange)
       if (document !== undefined) return document
     }
-    const { discovery: now } = current()
+    const now = current()
     const found =
       first === 'api' && third === ''
         ? now.version('', second)
