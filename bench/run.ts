@@ -20,7 +20,11 @@ const files = globSync('*.bench.ts', { cwd: here })
   .toSorted()
 const all: (Figure & { readonly bench: string })[] = []
 for (const file of files) {
-  const run = spawnSync(process.execPath, ['--expose-gc', join(here, file)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_EXTRA_CA_CERTS: '' } })
+  const run = spawnSync(process.execPath, ['--expose-gc', join(here, file)], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: '' },
+  })
   const lines = run.stdout.split('\n').filter((line) => line.startsWith('{'))
   if (run.status !== 0) console.log(`${file}: ended with ${run.status}`)
   for (const line of lines) {
@@ -30,7 +34,12 @@ for (const file of files) {
   }
 }
 mkdirSync(join(here, 'results'), { recursive: true })
-const machine = { cores: cpus().length, model: cpus()[0]?.model, memoryBytes: totalmem(), node: process.version }
+const machine = {
+  cores: cpus().length,
+  model: cpus()[0]?.model,
+  memoryBytes: totalmem(),
+  node: process.version,
+}
 const file = join(here, 'results', `${new Date().toISOString().replaceAll(/[:.]/g, '-')}.json`)
 writeFileSync(file, `${JSON.stringify({ machine, figures: all }, null, 1)}\n`)
 console.log(`\nWritten to ${file}`)

@@ -10,13 +10,18 @@ const dist = join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist)
 
-const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>
+}
 /** Libraries of CommonJS ask for `require`. */
 const banner = {
   js: "import { createRequire as navarchCreateRequire } from 'node:module'; const require = navarchCreateRequire(import.meta.url);",
 }
 await build({
-  entryPoints: { navarch: join(root, 'src/cli/main.ts'), index: join(root, 'src/cluster/index.ts') },
+  entryPoints: {
+    navarch: join(root, 'src/cli/main.ts'),
+    index: join(root, 'src/cluster/index.ts'),
+  },
   outdir: dist,
   bundle: true,
   splitting: true,
@@ -36,7 +41,16 @@ chmodSync(join(dist, 'navarch.js'), 0o755)
 // Types: the compiler writes a tree of declarations; the door of the library is src/cluster.
 const tsc = spawnSync(
   join(root, 'node_modules/.bin/tsc'),
-  ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', join(dist, 'types'), '--rootDir', root],
+  [
+    '--noEmit',
+    'false',
+    '--declaration',
+    '--emitDeclarationOnly',
+    '--outDir',
+    join(dist, 'types'),
+    '--rootDir',
+    root,
+  ],
   { cwd: root, stdio: 'inherit' },
 )
 if (tsc.status !== 0) process.exit(tsc.status ?? 1)

@@ -17,10 +17,15 @@ if (files.length === 0) {
   console.error(`No ${suite} test matches ${names.join(' ')}`)
   process.exit(1)
 }
-const mode = suite === 'unit' ? ['--test-isolation=none'] : ['--test-concurrency=1', '--test-timeout=600000']
-const { status } = spawnSync(process.execPath, ['--test', ...mode, '--test-reporter=spec', ...files], {
-  cwd: root,
-  stdio: 'inherit',
-  env: { ...process.env, NODE_EXTRA_CA_CERTS: '' },
-})
+const mode =
+  suite === 'unit' ? ['--test-isolation=none'] : ['--test-concurrency=1', '--test-timeout=600000']
+const { status } = spawnSync(
+  process.execPath,
+  ['--test', ...mode, '--test-reporter=spec', ...files],
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, NODE_EXTRA_CA_CERTS: '' },
+  },
+)
 process.exit(status ?? 1)

@@ -65,6 +65,8 @@ export async function joinNode(
   options: JoinOptions,
   env: Env,
   progress: (p: Progress) => void = () => undefined,
+  /** Ends the waiting while it joins; afterwards `stop` does. */
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<RunningCluster> {
   const { dataDir, runDir, nodeName, server } = options
   const startedAt = env.clock.now().toISOString()
@@ -80,28 +82,32 @@ export async function joinNode(
     const { authority } = info
     const nodeIp = options.nodeIp ?? hostAddress(env) ?? '127.0.0.1'
     const subject = { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }
-    const clientCredential = await credential(env, folder, 'kubelet-client', subject, () => {
-      if (options.token === undefined)
-        throw new ClusterError(
-          'A node that joins for the first time needs a token',
-          'On the server: navarch token create',
-        )
-      const transport = httpTransport({ server, authority, token: options.token })
-      return {
-        client: createClient(transport),
-        signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
-        usage: 'client auth',
-        done: () => transport.close(),
-      }
-    })
+    const clientCredential = await credential(
+      { env, folder, signal },
+      'kubelet-client',
+      subject,
+      () => {
+        if (options.token === undefined)
+          throw new ClusterError(
+            'A node that joins for the first time needs a token',
+            'On the server: navarch token create',
+          )
+        const transport = httpTransport({ server, authority, token: options.token })
+        return {
+          client: createClient(transport),
+          signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
+          usage: 'client auth',
+          done: () => transport.close(),
+        }
+      },
+    )
     const transport = httpTransport({ server, authority, ...clientCredential })
     undo.push(async () => transport.close())
     const client = createClient(transport)
     await register(client, env, options)
     const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
     const serving = await credential(
-      env,
-      folder,
+      { env, folder, signal },
       'kubelet-server',
       subject,
       () => ({
@@ -115,7 +121,7 @@ export async function joinNode(
     )
     progress({ phase: 'certificates', state: 'done', detail: `known to ${server}` })
 
-    const nodePodCidr = await podRange(client, env, nodeName)
+    const nodePodCidr = await podRange(client, { ...env, signal }, nodeName)
     const machine = await startMachinery({ ...options, ...info, nodePodCidr }, env, progress)
     let isRunning = false
     undo.push(async () => {
@@ -287,6 +293,12 @@ async function clusterInfo(
   }
 }
 
+interface Place {
+  readonly env: Env
+  readonly folder: string
+  readonly signal: AbortSignal
+}
+
 interface Asking {
   readonly client: Client
   readonly signerName: string
@@ -296,8 +308,7 @@ interface Asking {
 
 /** The one in the folder while it lasts; a new one, that the cluster signs, otherwise. */
 async function credential(
-  env: Env,
-  folder: string,
+  { env, folder, signal }: Place,
   name: string,
   subject: { readonly commonName: string; readonly organizations: readonly string[] },
   ask: () => Asking,
@@ -323,15 +334,21 @@ async function credential(
         usages: ['digital signature', usage as 'client auth'],
       },
     })
-    const certificate = await until(env, 'the cluster signs the certificate', async () => {
-      const { status } = await client.get(certificateSigningRequests, made.metadata)
-      const refusal = status?.conditions?.find(({ type }) => type === 'Denied' || type === 'Failed')
-      if (refusal !== undefined)
-        throw new ClusterError(
-          `The cluster refused the certificate of ${subject.commonName}: ${refusal.message ?? refusal.type}`,
+    const certificate = await until(
+      { ...env, signal },
+      'the cluster signs the certificate',
+      async () => {
+        const { status } = await client.get(certificateSigningRequests, made.metadata)
+        const refusal = status?.conditions?.find(
+          ({ type }) => type === 'Denied' || type === 'Failed',
         )
-      return status?.certificate
-    })
+        if (refusal !== undefined)
+          throw new ClusterError(
+            `The cluster refused the certificate of ${subject.commonName}: ${refusal.message ?? refusal.type}`,
+          )
+        return status?.certificate
+      },
+    )
     const got = {
       certificate: Buffer.from(certificate, 'base64').toString('utf8'),
       key: keyPem(key),
@@ -382,14 +399,18 @@ async function register(client: Client, env: Env, { nodeName }: JoinOptions): Pr
   }
 }
 
-const podRange = (client: Client, env: Env, name: string): Promise<string> =>
+const podRange = (client: Client, env: Waiting, name: string): Promise<string> =>
   until(env, 'the node gets a range of pod addresses', async () => {
     const { spec } = await client.get(nodeResource, { name })
     return spec.podCIDR
   })
 
+interface Waiting extends Pick<Env, 'clock'> {
+  readonly signal: AbortSignal
+}
+
 async function until<T>(
-  { clock }: Pick<Env, 'clock'>,
+  { clock, signal }: Waiting,
   what: string,
   attempt: () => Promise<T | undefined>,
 ): Promise<T> {
@@ -402,7 +423,7 @@ async function until<T>(
         `Waited ${WAIT_MS / 1000} seconds until ${what}, in vain`,
         'See on the server: navarch logs controllers',
       )
-    await clock.sleep(POLL_MS)
+    await clock.sleep(POLL_MS, signal)
   }
 }
 

@@ -7,12 +7,14 @@ import { disruptionController } from './disruption/index.ts'
 import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceMirroringController } from './endpointslice-mirroring/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
+import { ephemeralVolumeController } from './ephemeral-volume/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
 import { garbageCollector } from './garbage-collector/index.ts'
 import { jobController, jobPodFinalizerController } from './job/index.ts'
 import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
+import { claimBindingController, volumePhaseController } from './persistent-volume/index.ts'
 import { podGcController } from './pod-gc/index.ts'
 import { replicationControllerController } from './replicationcontroller/index.ts'
 import { replicaSetController } from './replicaset/index.ts'
@@ -61,6 +63,9 @@ export const controllersOf = ({
   podGcController,
   nodeLifecycleController(),
   taintEvictionController(),
+  claimBindingController,
+  volumePhaseController,
+  ephemeralVolumeController,
   ...protectionControllers,
   ...(certificates === undefined ? [] : [certificatesController(certificates)]),
   ...(quota === undefined ? [] : [resourceQuotaController(quota)]),

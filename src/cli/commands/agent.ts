@@ -51,7 +51,7 @@ export const agent: Command = {
     await mustNotRun(context)
     return foreground(
       context,
-      (env, report) => joinNode(given, env, report),
+      (env, report) => joinNode(given, env, report, context.signal),
       () => terminal.print(`Node ${given.nodeName} is Ready in the cluster at ${given.server}`),
     )
   },
