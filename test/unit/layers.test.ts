@@ -10,7 +10,7 @@ const architecture = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8')
 
 /** Rows of the form: | `storage` | what it is | `base`, `machinery` | */
 const layers = new Map<string, readonly string[]>(
-  [...architecture.matchAll(/^\| `(\w+)` \|[^|]*\|([^|]*)\|$/gm)].map((row) => [
+  [...architecture.matchAll(/^\| `(\w+)` *\|[^|]*\|([^|]*)\|$/gm)].map((row) => [
     row[1] ?? '',
     [...(row[2] ?? '').matchAll(/`(\w+)`/g)].map((name) => name[1] ?? ''),
   ]),
