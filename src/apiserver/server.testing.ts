@@ -10,7 +10,7 @@ import type { ApiServer, ApiServerOptions, Extensions } from './server.ts'
 
 export const ADMIN = { name: 'admin', groups: ['system:masters', 'system:authenticated'] }
 
-export const allowAll: Pick<Extensions, 'authenticator' | 'authorizer' | 'admission'> = {
+const allowAll: Pick<Extensions, 'authenticator' | 'authorizer' | 'admission'> = {
   authenticator: { authenticate: async () => ({ user: ADMIN }) },
   authorizer: { authorize: async () => ({ verdict: 'allow', reason: '' }) },
   admission: [],

@@ -14,7 +14,7 @@ export interface LogLine {
 }
 
 /** `2026-01-02T03:04:05.678901234Z stdout F text`; undefined for anything else. */
-export function parseLine(line: Buffer): LogLine | undefined {
+function parseLine(line: Buffer): LogLine | undefined {
   const first = line.indexOf(0x20)
   const second = line.indexOf(0x20, first + 1)
   if (first < 0 || second < 0) return undefined
@@ -31,7 +31,7 @@ export function parseLine(line: Buffer): LogLine | undefined {
 }
 
 /** Which entries are shown, and how: pure, so that it is the same for a file and for a stream. */
-export class LogFormat {
+class LogFormat {
   readonly #options: LogOptions
   readonly #sinceMs: number | undefined
   #left: number
@@ -279,7 +279,7 @@ class Changes {
 }
 
 export const MAX_LOG_BYTES = 10 * 1024 * 1024
-export const MAX_LOG_FILES = 5
+const MAX_LOG_FILES = 5
 
 /** Starts a new file when the present one is too long, and drops the oldest. True when it did. */
 export async function rotateLog(

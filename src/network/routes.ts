@@ -20,7 +20,7 @@ export interface Route {
 const RETRY_MS = 5000
 
 /** The route to a node's pods; undefined for this node, and for one that is not complete yet. */
-export function routeTo(
+function routeTo(
   node: Node,
   { nodeName, nodeIp }: Pick<RoutesOptions, 'nodeName' | 'nodeIp'>,
 ): Route | undefined {

@@ -24,7 +24,11 @@ const ANSWER_LIMIT_BYTES = 512 * 1024 * 1024
 
 export function httpTransport(options: HttpTransportOptions): HttpTransport {
   let session: http2.ClientHttp2Session | undefined
+  let closed = false
+  /** Also those that the server has asked us to leave. */
+  const sessions = new Set<http2.ClientHttp2Session>()
   const connect = (): http2.ClientHttp2Session => {
+    if (closed) throw new Error(`The connection to ${options.server} was closed`)
     if (session !== undefined && !session.closed && !session.destroyed) return session
     const made = http2.connect(options.server, {
       ...(options.authority === undefined ? {} : { ca: options.authority }),
@@ -37,9 +41,13 @@ export function httpTransport(options: HttpTransportOptions): HttpTransport {
       if (session === made) session = undefined
     }
     made.on('error', forget)
-    made.on('close', forget)
+    made.on('close', () => {
+      sessions.delete(made)
+      forget()
+    })
     made.on('goaway', forget)
     session = made
+    sessions.add(made)
     return made
   }
 
@@ -100,8 +108,8 @@ export function httpTransport(options: HttpTransportOptions): HttpTransport {
       return frames(stream)
     },
     close: () => {
-      session?.close()
-      session?.destroy()
+      closed = true
+      for (const each of sessions) each.destroy()
     },
   }
 }

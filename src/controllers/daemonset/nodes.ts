@@ -12,7 +12,7 @@ const TOLERATED: readonly (readonly [key: string, effect: 'NoExecute' | 'NoSched
 ]
 
 /** Daemons run where other pods may not: on nodes that are troubled or closed. */
-export function daemonTolerations(spec: PodSpec): readonly Toleration[] {
+function daemonTolerations(spec: PodSpec): readonly Toleration[] {
   const tolerations: Toleration[] = [...(spec.tolerations ?? [])]
   const wanted = [
     ...TOLERATED,

@@ -1,7 +1,7 @@
 /** What is to become of one object, from what is known of its owners and dependents. Pure. */
 import type { KubeObject, OwnerReference } from '#machinery'
 
-export const FOREGROUND = 'foregroundDeletion'
+const FOREGROUND = 'foregroundDeletion'
 export const ORPHAN = 'orphan'
 
 /** Of an owner reference: whether its owner is there, gone, going and waiting for us, or cannot be told. */

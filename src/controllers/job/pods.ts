@@ -12,7 +12,7 @@ import { isTerminating, podFromTemplate } from '../framework/index.ts'
 
 /** Holds a pod until the Job has counted it. */
 export const TRACKING = 'batch.kubernetes.io/job-tracking'
-export const INDEX = 'batch.kubernetes.io/job-completion-index'
+const INDEX = 'batch.kubernetes.io/job-completion-index'
 const FAILURES = 'batch.kubernetes.io/job-index-failure-count'
 const IGNORED_FAILURES = 'batch.kubernetes.io/job-index-ignored-failure-count'
 

@@ -20,7 +20,7 @@ export interface Report {
 type Verdict = Pick<NamespaceCondition, 'type' | 'status' | 'reason' | 'message'>
 
 /** In upstream's words, for `kubectl describe` and for those who wait. */
-export function verdictsOf({ undiscovered, failures, remaining }: Report): readonly Verdict[] {
+function verdictsOf({ undiscovered, failures, remaining }: Report): readonly Verdict[] {
   const left = remaining.filter(({ count }) => count > 0)
   const finalizers = new Map<string, number>()
   for (const { finalizers: each } of left)

@@ -27,7 +27,7 @@ import {
 } from '../framework/index.ts'
 
 /** Pods made or removed in one pass. */
-export const BURST_REPLICAS = 500
+const BURST_REPLICAS = 500
 
 export interface Observed {
   /** What the owner is one of. Default: replica sets. */

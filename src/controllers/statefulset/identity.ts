@@ -29,7 +29,7 @@ export function ordinalOf(set: StatefulSet, pod: Pod): number | undefined {
   return match?.[1] === set.metadata.name ? Number(match[2]) : undefined
 }
 
-export const claimsOf = ({ spec }: StatefulSet): readonly PersistentVolumeClaim[] =>
+const claimsOf = ({ spec }: StatefulSet): readonly PersistentVolumeClaim[] =>
   spec.volumeClaimTemplates ?? []
 
 export const claimNames = (set: StatefulSet, ordinal: number): readonly string[] =>

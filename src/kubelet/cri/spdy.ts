@@ -19,7 +19,7 @@ export interface SpdySession {
   close(): void
 }
 
-export class UpgradeError extends Error {
+class UpgradeError extends Error {
   readonly code: number
   constructor(code: number, message: string) {
     super(message)

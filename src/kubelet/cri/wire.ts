@@ -133,7 +133,7 @@ export interface SandboxStatusMessage extends SandboxMessage {
   } | null
 }
 
-export const dateOf = (nanoseconds: Wide): Date | undefined =>
+const dateOf = (nanoseconds: Wide): Date | undefined =>
   nanoseconds === 0 || nanoseconds === '0'
     ? undefined
     : new Date(Number(BigInt(nanoseconds) / 1_000_000n))

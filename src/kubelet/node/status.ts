@@ -85,7 +85,7 @@ export function nodeStatusOf(input: NodeStatusInput): NodeStatus {
 
 const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
 
-export function capacityOf({
+function capacityOf({
   machine,
   maxPods,
   diskTotalBytes,

@@ -60,4 +60,4 @@ export function podCgroupSettings(
 }
 
 /** Version 2 counts from 1 to 10000 what version 1 counts from 2 to 262144. */
-export const cpuWeight = (shares: number): number => Math.floor(1 + ((shares - 2) * 9999) / 262_142)
+const cpuWeight = (shares: number): number => Math.floor(1 + ((shares - 2) * 9999) / 262_142)

@@ -65,7 +65,7 @@ export function environmentOf(input: EnvironmentInput): Environment {
 }
 
 /** As the relaxed rule of the API has it: printable, and no `=`. */
-export const isVariableName = (name: string): boolean => /^[\x20-\x3c\x3e-\x7e]+$/.test(name)
+const isVariableName = (name: string): boolean => /^[\x20-\x3c\x3e-\x7e]+$/.test(name)
 
 function valueOf(
   input: EnvironmentInput,

@@ -38,7 +38,7 @@ export interface SecurityFacts {
   readonly apparmor: boolean
 }
 
-export function namespaceOptions({ spec }: Pod): NamespaceOptions {
+function namespaceOptions({ spec }: Pod): NamespaceOptions {
   return {
     network: spec.hostNetwork === true ? 'NODE' : 'POD',
     ipc: spec.hostIPC === true ? 'NODE' : 'POD',

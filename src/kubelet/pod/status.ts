@@ -334,7 +334,7 @@ function terminatedState(input: StatusInput, found: PodContainer) {
 }
 
 /** The phase that the containers' states add up to. */
-export function phaseOf(
+function phaseOf(
   pod: Pod,
   init: readonly ContainerStatus[],
   regular: readonly ContainerStatus[],

@@ -19,7 +19,7 @@ export interface TestNode {
 }
 
 /** Answers what the memory API does not have: tokens. */
-export function withTokens(api: MemoryTransport, env: Pick<Env, 'clock'>): Transport {
+function withTokens(api: MemoryTransport, env: Pick<Env, 'clock'>): Transport {
   let tokens = 0
   return {
     ...api,

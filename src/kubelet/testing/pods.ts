@@ -6,7 +6,7 @@ import { containerHash } from '../pod/containers.ts'
 import type { PodContainer, PodRuntime } from '../pod/pod-runtime.ts'
 import { byAge } from '../pod/pod-runtime.ts'
 
-export const EPOCH = new Date('2026-01-01T00:00:00Z')
+const EPOCH = new Date('2026-01-01T00:00:00Z')
 export const after = (seconds: number): Date => new Date(EPOCH.getTime() + seconds * 1000)
 
 export interface PodOptions extends Partial<Omit<PodSpec, 'containers'>> {

@@ -247,7 +247,7 @@ const kindOf = (volume: Volume): string =>
   Object.keys(volume).find((key) => key !== 'name') ?? 'nothing'
 
 /** Volumes that some container mounts: others need not be made. */
-export function mountedNames({ spec }: Pod): ReadonlySet<string> {
+function mountedNames({ spec }: Pod): ReadonlySet<string> {
   const names = new Set<string>()
   for (const container of [
     ...spec.containers,
