@@ -272,6 +272,7 @@ export class KubeletCore {
       },
     })
     const tokens = new Tokens(client, env, (uid) => this.agents.get(uid)?.sourcesChanged())
+    signal.addEventListener('abort', () => tokens.stop(), { once: true })
     const images = new Images({
       runtime,
       env,

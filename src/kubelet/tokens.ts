@@ -28,6 +28,12 @@ export class Tokens {
     this.#onDue = onDue
   }
 
+  /** No more renewals: a timer would keep the program from ending. */
+  stop(): void {
+    for (const cancel of this.#timers.values()) cancel()
+    this.#timers.clear()
+  }
+
   async get(
     pod: Pod,
     audience: string,
