@@ -1,4 +1,5 @@
 /** JSON Patch, RFC 6902. */
+import { setOwn } from './own-key.ts'
 import { StatusError } from './status.ts'
 
 interface Operation {
@@ -119,7 +120,7 @@ function add(document: unknown, parts: readonly string[], value: unknown): unkno
       0,
       value,
     )
-  else if (typeof holder === 'object' && holder !== null) define(holder, last, value)
+  else if (typeof holder === 'object' && holder !== null) setOwn(holder, last, value)
   else throw missing(path)
   return document
 }
@@ -128,7 +129,7 @@ function set(document: unknown, parts: readonly string[], value: unknown): unkno
   const last = parts.at(-1) ?? ''
   const holder = get(document, parts.slice(0, -1), `/${parts.join('/')}`)
   if (Array.isArray(holder)) holder[Number(last)] = value
-  else define(holder as object, last, value)
+  else setOwn(holder as object, last, value)
   return document
 }
 
@@ -140,16 +141,6 @@ function remove(document: unknown, parts: readonly string[], path: string): unkn
   if (Array.isArray(holder)) holder.splice(Number(last), 1)
   else delete (holder as Record<string, unknown>)[last]
   return document
-}
-
-/** `__proto__` is a key like any other. */
-function define(holder: object, key: string, value: unknown): void {
-  Object.defineProperty(holder, key, {
-    value,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  })
 }
 
 export function equal(a: unknown, b: unknown): boolean {

@@ -1,4 +1,5 @@
 /** JSON Merge Patch, RFC 7386. */
+import { ownValue, setOwn } from './own-key.ts'
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -11,13 +12,7 @@ export function applyMergePatch(target: unknown, patch: unknown): unknown {
     const value = patch[key]
     if (value === null) delete result[key]
     else if (value !== undefined) {
-      const merged = applyMergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value)
-      Object.defineProperty(result, key, {
-        value: merged,
-        writable: true,
-        enumerable: true,
-        configurable: true,
-      })
+      setOwn(result, key, applyMergePatch(ownValue(result, key), value))
     }
   }
   return result

@@ -1,5 +1,6 @@
 /** Strategic merge patch: a merge patch that knows which lists are maps by a key, from the facts. */
 import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
+import { ownValue, setOwn } from './own-key.ts'
 import { equal } from './patch-json.ts'
 import { badRequest } from './status.ts'
 
@@ -46,60 +47,66 @@ function mergeObject(
   if (directive !== undefined && directive !== 'merge')
     throw badRequest(`unrecognized type: $patch: ${JSON.stringify(directive)}`)
   const result: Item = { ...target }
-
-  const retain = patch[RETAIN]
-  if (retain !== undefined) {
-    if (!Array.isArray(retain)) throw badRequest('$retainKeys must be a list of field names')
-    for (const key of Object.keys(result)) if (!retain.includes(key)) delete result[key]
-  }
+  retainKeys(result, patch)
   for (const key of Object.keys(patch)) {
     if (!key.startsWith(DELETE_LIST)) continue
     const name = key.slice(DELETE_LIST.length)
     const gone = patch[key]
-    const list = result[name]
-    if (Array.isArray(list) && Array.isArray(gone))
-      result[name] = list.filter((item) => !gone.includes(item))
+    if (!Array.isArray(gone)) throw badRequest('invalid patch format of primitive list')
+    const list = ownValue(result, name)
+    if (Array.isArray(list))
+      result[name] = list.filter((item) => !gone.some((each) => equal(each, item)))
   }
   for (const key of Object.keys(patch)) {
-    if (key === DIRECTIVE || key === RETAIN || key.startsWith(DELETE_LIST) || key.startsWith(ORDER))
-      continue
     const given = patch[key]
-    if (given === undefined) continue
+    if (given === undefined || isDirective(key)) continue
     if (given === null) {
       delete result[key]
       continue
     }
     const field = fieldOf(types, schema, key)
-    const old = result[key]
+    const old = ownValue(result, key)
     if (Array.isArray(given))
-      result[key] = mergeList(
-        types,
-        field,
-        Array.isArray(old) ? old : [],
-        given,
-        patch[`${ORDER}${key}`],
+      setOwn(
+        result,
+        key,
+        mergeList(types, field, Array.isArray(old) ? old : [], given, patch[`${ORDER}${key}`]),
       )
     else if (isRecord(given)) {
       const strategy = (field as FieldFact | undefined)?.patchStrategy ?? ''
-      if (strategy.includes('replace')) result[key] = clean(without(given, DIRECTIVE))
-      else {
-        const merged = mergeObject(types, field, isRecord(old) ? old : {}, given)
-        if (given[DIRECTIVE] === 'delete') delete result[key]
-        else result[key] = merged
-      }
-    } else result[key] = given
+      if (strategy.includes('replace')) setOwn(result, key, clean(without(given, DIRECTIVE)))
+      else if (given[DIRECTIVE] === 'delete') delete result[key]
+      else setOwn(result, key, mergeObject(types, field, isRecord(old) ? old : {}, given))
+    } else setOwn(result, key, given)
   }
   // An order alone rearranges what is there.
   for (const key of Object.keys(patch)) {
     if (!key.startsWith(ORDER)) continue
+    const order = patch[key]
+    if (!Array.isArray(order)) throw badRequest('invalid patch format of setElementOrder list')
     const name = key.slice(ORDER.length)
-    const list = result[name]
-    if (Array.isArray(list) && !(name in patch)) {
-      const field = fieldOf(types, schema, name) as FieldFact | undefined
-      result[name] = inOrder(list, patch[key], field?.patchMergeKey)
-    }
+    const list = ownValue(result, name)
+    const field = fieldOf(types, schema, name) as FieldFact | undefined
+    if (Array.isArray(list) && !(name in patch) && field?.patchStrategy?.includes('merge') === true)
+      setOwn(result, name, inOrder(list, order, list, field.patchMergeKey))
   }
   return result
+}
+
+const isDirective = (key: string): boolean =>
+  key === DIRECTIVE || key === RETAIN || key.startsWith(DELETE_LIST) || key.startsWith(ORDER)
+
+/** Of a union only the named members stay; what the patch sets must be among them. */
+function retainKeys(result: Item, patch: Item): void {
+  const retain = patch[RETAIN]
+  if (retain === undefined) return
+  const isSet = (key: string): boolean => !isDirective(key) && patch[key] !== null
+  if (
+    !Array.isArray(retain) ||
+    Object.keys(patch).some((key) => isSet(key) && !retain.includes(key))
+  )
+    throw badRequest('invalid patch format of retainKeys')
+  for (const key of Object.keys(result)) if (!retain.includes(key)) delete result[key]
 }
 
 function mergeList(
@@ -116,7 +123,7 @@ function mergeList(
   if (patchMergeKey === undefined) {
     const result = [...old]
     for (const item of given) if (!result.some((each) => equal(each, item))) result.push(item)
-    return inOrder(result, order, undefined)
+    return inOrder(result, order ?? given, old, undefined)
   }
   if (given.some((item) => isRecord(item) && item[DIRECTIVE] === 'replace')) {
     return given.filter((item) => !(isRecord(item) && item[DIRECTIVE] === 'replace')).map(clean)
@@ -136,26 +143,40 @@ function mergeList(
     } else if (at < 0) result.push(mergeObject(types, field?.items, {}, item))
     else result[at] = mergeObject(types, field?.items, result[at] as Item, item)
   }
-  return inOrder(result, order, patchMergeKey)
+  return inOrder(result, order ?? given, old, patchMergeKey)
 }
 
-/** Items named by the order come in it; others stay behind the neighbour they had. */
+/**
+ * Items that the order names come in it, others in the order they had. Where the old list does not say which of two
+ * goes first, it is the named one: what a patch adds comes before what it does not speak of.
+ */
 function inOrder(
   list: readonly unknown[],
   order: unknown,
+  old: readonly unknown[],
   mergeKey: string | undefined,
 ): unknown[] {
-  if (!Array.isArray(order)) return [...list]
+  if (!Array.isArray(order)) throw badRequest('invalid patch format of setElementOrder list')
   const keyOf = (item: unknown): unknown =>
     mergeKey === undefined ? item : isRecord(item) ? item[mergeKey] : undefined
-  const wanted = order.map((item) => keyOf(item))
-  const place = (item: unknown): number => wanted.findIndex((each) => equal(each, keyOf(item)))
-  const named = list.filter((item) => place(item) >= 0).toSorted((a, b) => place(a) - place(b))
+  const placeIn = (all: readonly unknown[]): ((item: unknown) => number) => {
+    const keys = all.map(keyOf)
+    return (item) => keys.findIndex((each) => equal(each, keyOf(item)))
+  }
+  const [wanted, before] = [placeIn(order), placeIn(old)]
+  const placed = list.map((item) => ({ item, wanted: wanted(item), before: before(item) }))
+  const named = placed.filter((each) => each.wanted >= 0).toSorted((a, b) => a.wanted - b.wanted)
+  const others = placed.filter((each) => each.wanted < 0).toSorted((a, b) => a.before - b.before)
   const result: unknown[] = []
   let next = 0
-  // Walk the present order: a named item gives its place to the next named one of the wanted order.
-  for (const item of list) result.push(place(item) >= 0 ? named[next++] : item)
-  return result
+  for (const each of named) {
+    for (let other = others[next]; other !== undefined; other = others[++next]) {
+      if (each.before < 0 || other.before < 0 || each.before < other.before) break
+      result.push(other.item)
+    }
+    result.push(each.item)
+  }
+  return [...result, ...others.slice(next).map(({ item }) => item)]
 }
 
 const without = (item: Item, key: string): Item =>
@@ -168,14 +189,7 @@ function clean(value: unknown): unknown {
   if (!isRecord(value)) return value
   return Object.fromEntries(
     Object.entries(value)
-      .filter(
-        ([key, item]) =>
-          item !== null &&
-          key !== DIRECTIVE &&
-          key !== RETAIN &&
-          !key.startsWith(DELETE_LIST) &&
-          !key.startsWith(ORDER),
-      )
+      .filter(([key, item]) => item !== null && !isDirective(key))
       .map(([key, item]) => [key, clean(item)]),
   )
 }
