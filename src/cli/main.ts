@@ -3,6 +3,10 @@
 import { enableCompileCache } from 'node:module'
 
 enableCompileCache()
-// oxfmt-ignore
 const { run } = await import('./program.ts')
-process.exitCode = await run(process.argv.slice(2))
+const code = await run(process.argv.slice(2))
+process.exitCode = code
+/** The command has ended in order; a connection that is left open somewhere does not hold the program longer than this. */
+const LINGER_MS = 500
+// oxlint-disable-next-line no-restricted-globals -- the program's own end
+setTimeout(() => process.exit(code), LINGER_MS).unref()
