@@ -86,7 +86,12 @@ function containerForLogs(agent: PodAgent, { container, previous }: LogOptions):
     // While it waits to run again, the last one that ran is the previous one.
     const waiting =
       current !== undefined && current.state !== 'running' && agent.waiting.has(container)
-    const found = waiting ? current : attempts[1]
+    // Between its end and its next start the older one may be gone already.
+    const between =
+      current !== undefined && current.state !== 'running' && current.attempt > 0
+        ? current
+        : undefined
+    const found = waiting ? current : (attempts[1] ?? between)
     if (found !== undefined) return found
     throw badRequest(
       `previous terminated container "${container}" in pod "${pod.metadata.name}" not found`,
