@@ -9,7 +9,7 @@ import {
 } from '#api'
 import { keyOf } from '#machinery'
 import { endpointOf, includes, portsFor } from '../endpointslice/endpoint.ts'
-import { endpointView, podsOf, servicesOf } from '../endpointslice/index.ts'
+import { endpointView, podsOf, selectionIndexes, servicesOf } from '../endpointslice/index.ts'
 import {
   create,
   defineController,
@@ -146,6 +146,7 @@ export const endpointsController = defineController<Observed>({
     ),
     watching<Endpoints>(endpoints, (object) => [keyOf(object)]),
   ],
+  indexes: selectionIndexes,
   observe(cache, key) {
     const service = cache.get(services, key)
     return {

@@ -19,18 +19,32 @@ const selects = (
   return selector.length > 0 && selector.every(([name, value]) => labels?.[name] === value)
 }
 
+/** One of the selector's pairs, so that pods and Services find each other without looking at all of them. */
+const pairOf = ({ metadata, spec }: Service): readonly string[] => {
+  const [pair] = Object.entries(spec.selector ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  return pair === undefined ? [] : [`${metadata.namespace}/${pair[0]}=${pair[1]}`]
+}
+const pairsOf = ({ metadata }: Pod): readonly string[] =>
+  Object.entries(metadata.labels ?? {}).map(
+    ([key, value]) => `${metadata.namespace}/${key}=${value}`,
+  )
+
+/** What `servicesOf` and `podsOf` look things up by. */
+export const selectionIndexes = [
+  { ref: services, name: 'selector-pair', values: pairOf },
+  { ref: pods, name: 'label-pairs', values: pairsOf },
+] as const
+
 /** Services that select the pod as it is or as it was. */
 export function servicesOf(pod: Pod, old: Pod | undefined, cache: Cache): readonly string[] {
-  return cache
-    .list(services, pod.metadata.namespace)
-    .filter(
-      (service) =>
-        selects(service, pod.metadata.labels) ||
-        (old !== undefined &&
-          old.metadata.labels !== pod.metadata.labels &&
-          selects(service, old.metadata.labels)),
-    )
-    .map(keyOf)
+  const selecting = (each: Pod): readonly string[] =>
+    pairsOf(each)
+      .flatMap((pair) => cache.by(services, 'selector-pair', pair))
+      .filter((service) => selects(service, each.metadata.labels))
+      .map(keyOf)
+  return old === undefined || old.metadata.labels === pod.metadata.labels
+    ? selecting(pod)
+    : [...new Set([...selecting(pod), ...selecting(old)])]
 }
 
 /** What of a pod an endpoint shows: other changes need no look. */
@@ -48,8 +62,8 @@ export const endpointView = (pod: Pod | undefined): string =>
       ])
 
 export const podsOf = (service: Service, cache: Cache): readonly Pod[] =>
-  cache
-    .list(pods, service.metadata.namespace)
+  pairOf(service)
+    .flatMap((pair) => cache.by(pods, 'label-pairs', pair))
     .filter((pod) => selects(service, pod.metadata.labels))
 
 /** Keeps the slices of every Service with a selector. */
@@ -70,6 +84,7 @@ export const endpointSliceController = defineController<Observed>({
   ],
   reads: [nodes],
   indexes: [
+    ...selectionIndexes,
     {
       ref: endpointSlices,
       name: 'service',

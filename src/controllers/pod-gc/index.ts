@@ -2,6 +2,7 @@ import { nodes, pods, type Node, type Pod } from '#api'
 import { keyOf } from '#machinery'
 import {
   defineController,
+  isFinished,
   isTerminating,
   nothing,
   patch,
@@ -23,7 +24,7 @@ export const KEPT_TERMINATED = 12_500
 
 export function decide({ pod, node, isSurplus }: Observed, now: Date): Decision {
   const { nodeName } = pod.spec
-  const finished = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+  const finished = isFinished(pod)
   if (isTerminating(pod) && !nodeName)
     return { actions: [remove(pods, pod, { gracePeriodSeconds: 0 })] }
   if (nodeName && node === undefined) {
@@ -83,14 +84,13 @@ export const podGcController = defineController<Observed>({
     {
       ref: pods,
       name: 'finished',
-      values: (pod: Pod) =>
-        pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed' ? ['yes'] : [],
+      values: (pod: Pod) => (isFinished(pod) ? ['yes'] : []),
     },
   ],
   observe(cache, key) {
     const pod = cache.get(pods, key)
     if (pod === undefined) return undefined
-    const finished = cache.by(pods, 'finished', 'yes')
+    const finished = isFinished(pod) ? cache.by(pods, 'finished', 'yes') : []
     const surplus = finished.length - KEPT_TERMINATED
     const isSurplus =
       surplus > 0 &&
