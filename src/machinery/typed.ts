@@ -5,22 +5,14 @@
  */
 import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
-import { canonicalQuantity } from './quantity.ts'
+import { setOwn } from './own-key.ts'
+import { explainMismatch, isRecord, Mismatch, nameOf, TypeMismatchError } from './typed-mismatch.ts'
+import { anything, readBase64, SCALARS } from './typed-scalars.ts'
 
 export interface DecodeResult {
   readonly object: JsonObject
   /** Paths: `spec.containers[0].imagee`. */
   readonly unknownFields: readonly string[]
-}
-
-/** A value of the wrong type; the message is what follows `json: `. */
-export class TypeMismatchError extends Error {
-  readonly path: string
-  constructor(found: string, path: string, expected: string) {
-    super(`json: cannot unmarshal ${found} into Go struct field ${path} of type ${expected}`)
-    this.name = 'TypeMismatchError'
-    this.path = path
-  }
 }
 
 interface Trail {
@@ -40,7 +32,7 @@ interface FieldPlan {
 
 interface StructPlan {
   readonly fields: readonly FieldPlan[]
-  readonly names: ReadonlyMap<string, string>
+  readonly known: ReadonlySet<string>
 }
 
 const plans = new WeakMap<TypeTable, Map<string, Reader>>()
@@ -55,8 +47,13 @@ export function decodeTyped(
 ): DecodeResult {
   const unknown: string[] = []
   const trail: Trail = { unknown: options.unknown === 'ignore' ? undefined : unknown }
-  const object = readerOf(types, definition)(value, '', trail)
-  return { object: (object ?? {}) as JsonObject, unknownFields: unknown.toSorted() }
+  try {
+    const object = readerOf(types, definition)(value, '', trail)
+    return { object: (object ?? {}) as JsonObject, unknownFields: unknown.toSorted() }
+  } catch (error) {
+    if (!(error instanceof Mismatch)) throw error
+    throw new TypeMismatchError(error.path, explainMismatch(types, definition, value, error))
+  }
 }
 
 function readerOf(types: TypeTable, definition: string): Reader {
@@ -76,11 +73,12 @@ function compileType(types: TypeTable, definition: string): Reader {
   if (fact === undefined || (fact.scalar !== undefined && scalar === undefined)) return anything
   if (fact.scalar !== undefined && scalar !== undefined) return scalar
   if (fact.alias !== undefined) return schemaReader(types, fact.alias, name)
+  const goType = goNameOf(definition)
   // Types refer to themselves: the plan is made when it is first used.
   let plan: StructPlan | undefined
   return (value, path, trail) => {
     plan ??= structOf(types, definition)
-    return readStruct(plan, name, value, path, trail)
+    return readStruct(plan, goType, value, path, trail)
   }
 }
 
@@ -90,25 +88,19 @@ function structOf(types: TypeTable, definition: string): StructPlan {
   const found = known.get(definition)
   if (found !== undefined) return found
   const fields = (types[definition]?.fields ?? []).map((field) => fieldPlan(types, field))
-  const plan: StructPlan = {
-    fields,
-    names: new Map(fields.map(({ name }) => [name.toLowerCase(), name])),
-  }
+  const plan: StructPlan = { fields, known: new Set(fields.map(({ name }) => name)) }
   known.set(definition, plan)
   return plan
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 function readStruct(
-  { fields }: StructPlan,
+  { fields, known }: StructPlan,
   type: string,
   value: unknown,
   path: string,
   trail: Trail,
 ): JsonObject {
-  if (!isRecord(value)) throw new TypeMismatchError(nameOf(value), path === '' ? type : path, type)
+  if (!isRecord(value)) throw new Mismatch(path, nameOf(value), type)
   const object: JsonObject = {}
   let used = 0
   for (const field of fields) {
@@ -126,18 +118,17 @@ function readStruct(
   if (trail.unknown !== undefined) {
     let count = 0
     for (const key in value) if (value[key] !== undefined) count++
-    if (count > used) noteUnknown(fields, value, path, trail.unknown)
+    if (count > used) noteUnknown(known, value, path, trail.unknown)
   }
   return object
 }
 
 function noteUnknown(
-  fields: readonly FieldPlan[],
+  known: ReadonlySet<string>,
   value: Record<string, unknown>,
   path: string,
   unknown: string[],
 ): void {
-  const known = new Set(fields.map(({ name }) => name))
   for (const key of Object.keys(value))
     if (!known.has(key) && value[key] !== undefined)
       unknown.push(path === '' ? key : `${path}.${key}`)
@@ -221,8 +212,7 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
       const item = schemaReader(types, schema.items ?? {}, '')
       const zero = zeroOf(types, schema.items ?? {})
       return (value, path, trail) => {
-        if (!Array.isArray(value))
-          throw new TypeMismatchError(nameOf(value), path, `[]${goName(schema.items)}`)
+        if (!Array.isArray(value)) throw new Mismatch(path, nameOf(value), goTypeOf(schema))
         const list: unknown[] = []
         for (let i = 0; i < value.length; i++) {
           const given: unknown = value[i]
@@ -237,14 +227,13 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
       const item = schemaReader(types, schema.values ?? {}, '')
       const zero = zeroOf(types, schema.values ?? {})
       return (value, path, trail) => {
-        if (!isRecord(value))
-          throw new TypeMismatchError(nameOf(value), path, `map[string]${goName(schema.values)}`)
+        if (!isRecord(value)) throw new Mismatch(path, nameOf(value), goTypeOf(schema))
         const map: JsonObject = {}
         // The server writes maps in the order of their keys.
         for (const key of Object.keys(value).toSorted()) {
           const given = value[key]
           if (given === undefined) continue
-          map[key] = given === null ? zero() : item(given, `${path}.${key}`, trail)
+          setOwn(map, key, given === null ? zero() : item(given, `${path}.${key}`, trail))
         }
         return map
       }
@@ -252,14 +241,12 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
     case 'string':
       if (schema.format === 'byte') return readBase64
       return (value, path) => {
-        if (typeof value !== 'string')
-          throw new TypeMismatchError(nameOf(value), path, goType || 'string')
+        if (typeof value !== 'string') throw new Mismatch(path, nameOf(value), goType || 'string')
         return value
       }
     case 'boolean':
       return (value, path) => {
-        if (typeof value !== 'boolean')
-          throw new TypeMismatchError(nameOf(value), path, goType || 'bool')
+        if (typeof value !== 'boolean') throw new Mismatch(path, nameOf(value), goType || 'bool')
         return value
       }
     case 'integer': {
@@ -267,15 +254,15 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
       const type = goType || (wide ? 'int64' : 'int32')
       const limit = wide ? Number.MAX_SAFE_INTEGER * 1024 : 2 ** 31
       return (value, path) => {
-        if (typeof value !== 'number') throw new TypeMismatchError(nameOf(value), path, type)
+        if (typeof value !== 'number') throw new Mismatch(path, nameOf(value), type)
         if (!Number.isInteger(value) || value >= limit || value < -limit)
-          throw new TypeMismatchError(`number ${value}`, path, type)
+          throw new Mismatch(path, `number ${value}`, type)
         return value
       }
     }
     case 'number':
       return (value, path) => {
-        if (typeof value !== 'number') throw new TypeMismatchError(nameOf(value), path, 'float64')
+        if (typeof value !== 'number') throw new Mismatch(path, nameOf(value), 'float64')
         return value
       }
     default:
@@ -303,82 +290,25 @@ function zeroOf(types: TypeTable, schema: SchemaFact): () => unknown {
   }
 }
 
-const goName = (schema: SchemaFact | undefined): string =>
-  schema?.ref !== undefined
-    ? schema.ref.split('.').slice(-2).join('.')
-    : (schema?.type ?? 'interface {}')
+/** `v1.Container` */
+const goNameOf = (definition: string): string => definition.split('.').slice(-2).join('.')
 
-const nameOf = (value: unknown): string =>
-  Array.isArray(value)
-    ? 'array'
-    : value === null
-      ? 'null'
-      : typeof value === 'boolean'
-        ? 'bool'
-        : typeof value
-
-const anything: Reader = (value) => value
-
-const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/
-
-function readTime(value: unknown, path: string, digits: number): string | null {
-  if (typeof value !== 'string') throw new TypeMismatchError(nameOf(value), path, 'v1.Time')
-  if (value === '') return null
-  const match = RFC3339.exec(value)
-  if (match === null)
-    throw new TypeMismatchError(
-      `${JSON.stringify(value)} (not an RFC 3339 time such as "2006-01-02T15:04:05Z")`,
-      path,
-      'v1.Time',
-    )
-  const [, seconds = '', fraction = '', zone = 'Z'] = match
-  const inUtc = zone === 'Z' ? seconds : new Date(`${seconds}${zone}`).toISOString().slice(0, 19)
-  return `${inUtc}${digits === 0 ? '' : `.${fraction.slice(1, digits + 1).padEnd(digits, '0')}`}Z`
-}
-
-function readBase64(value: unknown, path: string): string {
-  if (typeof value !== 'string') throw new TypeMismatchError(nameOf(value), path, '[]uint8')
-  const text = value.replaceAll(/[\r\n]/g, '')
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
-    throw new TypeMismatchError(`${path}: illegal base64 data`, path, '[]uint8')
+function goTypeOf({ type, format, ref, items, values }: SchemaFact): string {
+  if (ref !== undefined) return goNameOf(ref)
+  switch (type) {
+    case 'array':
+      return `[]${goTypeOf(items ?? {})}`
+    case 'object':
+      return `map[string]${goTypeOf(values ?? {})}`
+    case 'string':
+      return format === 'byte' ? '[]uint8' : 'string'
+    case 'integer':
+      return format === 'int64' ? 'int64' : 'int32'
+    case 'number':
+      return 'float64'
+    case 'boolean':
+      return 'bool'
+    default:
+      return 'interface {}'
   }
-  return text
-}
-
-const SCALARS: Readonly<Record<string, Reader>> = {
-  Quantity: (value, path) => {
-    if (typeof value !== 'string' && typeof value !== 'number')
-      throw new TypeMismatchError(nameOf(value), path, 'resource.Quantity')
-    const text = canonicalQuantity(typeof value === 'string' ? value.trim() : value)
-    if (text === undefined) {
-      throw new TypeMismatchError(
-        `${JSON.stringify(value)}: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'`,
-        path,
-        'resource.Quantity',
-      )
-    }
-    return text
-  },
-  IntOrString: (value, path) => {
-    if (typeof value === 'string') return value
-    if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 2 ** 31)
-      return value
-    throw new TypeMismatchError(
-      typeof value === 'number' ? `number ${value}` : nameOf(value),
-      path,
-      'intstr.IntOrString',
-    )
-  },
-  Time: (value, path) => readTime(value, path, 0),
-  MicroTime: (value, path) => readTime(value, path, 6),
-  Duration: (value, path) => {
-    if (typeof value === 'string') return value
-    throw new TypeMismatchError(nameOf(value), path, 'v1.Duration')
-  },
-  FieldsV1: anything,
-  RawExtension: anything,
-  JSON: anything,
-  JSONSchemaPropsOrArray: anything,
-  JSONSchemaPropsOrBool: anything,
-  JSONSchemaPropsOrStringArray: anything,
 }
