@@ -87,6 +87,58 @@ const normalize = (set: Mutable): Mutable => {
   return {}
 }
 
+/** The same set with its elements in the order of their texts, so that equal sets give equal bytes. */
+export function inOrder(set: FieldSet): FieldSet {
+  let last = ''
+  let sorted = true
+  let changed = false
+  const parts: [string, Mutable][] = []
+  for (const key in set) {
+    const before = set[key] as Mutable
+    const after = inOrder(before) as Mutable
+    if (key < last) sorted = false
+    if (before !== after) changed = true
+    last = key
+    parts.push([key, after])
+  }
+  if (sorted && !changed) return set
+  return Object.fromEntries(
+    sorted ? parts : parts.toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  ) as Mutable
+}
+
+/** Items that are in their list twice, and items without a key: lists that are maps cannot hold them. */
+export function itemProblems(shape: Shape, value: unknown, path = ''): readonly string[] {
+  if (!divides(shape, value)) return []
+  if (shape.type === 'struct' || shape.type === 'map')
+    return Object.entries(value as Item).flatMap(([name, item]) =>
+      itemProblems(childShape(shape, name), item, `${path}.${name}`),
+    )
+  const seen = new Set<string>()
+  return (value as readonly unknown[]).flatMap((item, i) => {
+    const element = elementOf(shape, item)
+    const shown = shownElement(element)
+    const inner =
+      shape.type === 'listMap'
+        ? [
+            ...shape.keys
+              .filter(
+                ({ name, default: standard }) =>
+                  isRecord(item) && absent(item[name]) && standard === undefined,
+              )
+              .map(
+                ({ name }) =>
+                  `${path}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(name)} (and doesn't have default value)`,
+              ),
+            ...itemProblems(shape.item, item, `${path}${shown}`),
+          ]
+        : []
+    if (seen.has(element)) return [`${path}: duplicate entries for key ${shown}`, ...inner]
+    seen.add(element)
+    return inner
+  })
+}
+
 export interface Comparison {
   readonly added: FieldSet
   readonly modified: FieldSet

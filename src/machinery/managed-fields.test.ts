@@ -153,6 +153,116 @@ test('applying twice changes nothing, not even the time', () => {
   )
 })
 
+test('conflicts are told as kubectl shows them', () => {
+  const created = typed(web())
+  const live: JsonObject & { metadata: object } = {
+    ...created,
+    metadata: {
+      ...(created['metadata'] as object),
+      managedFields: trackUpdate(typed({}), created, context('hand')),
+    },
+  }
+  const config = web({ replicas: 7 })
+  const one = apply(live, config, 'two')
+  assert.ok(!one.ok)
+  assert.equal(
+    one.message,
+    'Apply failed with 1 conflict: conflict with "hand" using apps/v1: .spec.replicas',
+  )
+  const labelled = { ...config, metadata: { name: 'web', labels: { app: 'other' } } }
+  const two = apply(live, labelled, 'two')
+  assert.ok(!two.ok)
+  assert.equal(
+    two.message,
+    'Apply failed with 2 conflicts: conflicts with "hand" using apps/v1:\n- .metadata.labels.app\n- .spec.replicas',
+  )
+})
+
+test('what nobody is noted to own is not taken silently', () => {
+  const live = { ...typed(web()), metadata: { name: 'web', uid: '1' } }
+  const refused = apply(live, web({ replicas: 7 }), 'two')
+  assert.ok(!refused.ok)
+  assert.deepEqual(
+    refused.causes.map(({ message, field }) => [message, field]),
+    [['conflict with "before-first-apply" using apps/v1', '.spec.replicas']],
+  )
+})
+
+test('kubectl takes over what it applied from the client, and nobody else does', () => {
+  const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+  const created = typed(web())
+  Object.assign(created['metadata'] as object, {
+    annotations: { [annotation]: JSON.stringify(web()) },
+  })
+  const live: JsonObject & { metadata: object } = {
+    ...created,
+    metadata: {
+      ...(created['metadata'] as object),
+      managedFields: trackUpdate(typed({}), created, context('kubectl-client-side-apply')),
+    },
+  }
+  assert.equal(apply(live, web({ replicas: 7 }), 'flux').ok, false)
+  const result = accepted(live, web({ replicas: 7 }), 'kubectl')
+  assert.equal((result['spec'] as JsonObject)['replicas'], 7)
+  const { annotations } = result['metadata'] as { annotations: Record<string, string> }
+  assert.equal(
+    (JSON.parse(annotations[annotation] ?? '') as typeof live)['spec'] !== undefined,
+    true,
+  )
+  assert.match(annotations[annotation] ?? '', /^\{"apiVersion":"apps\/v1".*"replicas":7.*\}\n$/)
+  // What somebody else changed since is a conflict even so.
+  const scaled: JsonObject = { ...live, spec: { ...(live['spec'] as object), replicas: 5 } }
+  const managedFields = trackUpdate(live, scaled, context('scaler'))
+  const taken = { ...scaled, metadata: { ...live.metadata, managedFields } }
+  const refused = apply(taken, web({ replicas: 7 }), 'kubectl')
+  assert.ok(!refused.ok)
+  assert.match(refused.message, /"scaler"/)
+})
+
+test('an item that is there twice, or has no key, is refused by name', () => {
+  const env = [{ name: 'A', value: '1' }, { value: '2' }, { name: 'A', value: '3' }]
+  const config = web({ template: { spec: { containers: [{ name: 'main', env }] } } })
+  assert.throws(
+    () => apply({}, config, 'one'),
+    (error: Error) => {
+      const at = '.spec.template.spec.containers[name="main"].env'
+      assert.equal(
+        error.message,
+        `failed to create typed patch object (/web; apps/v1, Kind=Deployment): ${at}: element 1: associative list with keys has an element that omits key field "name" (and doesn't have default value)\n${at}: duplicate entries for key [name="A"]`,
+      )
+      return true
+    },
+  )
+})
+
+test('more managers than ten updates are folded into one', () => {
+  let live: JsonObject = typed(web())
+  for (let i = 0; i < 15; i++) {
+    const metadata = live['metadata'] as { labels: object }
+    const next: JsonObject = {
+      ...live,
+      metadata: { ...metadata, labels: { ...metadata.labels, [`l${i}`]: 'x' } },
+    }
+    const at = new Date(now.getTime() + i * 60_000)
+    const managedFields = trackUpdate(
+      live,
+      next,
+      context(`m${String(i).padStart(2, '0')}`, { now: at }),
+    )
+    live = { ...next, metadata: { ...(next['metadata'] as object), managedFields } }
+  }
+  const { managedFields } = live['metadata'] as {
+    managedFields: { manager: string; fieldsV1: object }[]
+  }
+  assert.equal(managedFields.length, 10)
+  assert.equal(managedFields[0]?.manager, 'ancient-changes')
+  assert.deepEqual(managedFields[0]?.fieldsV1, {
+    'f:metadata': {
+      'f:labels': { 'f:l0': {}, 'f:l1': {}, 'f:l2': {}, 'f:l3': {}, 'f:l4': {}, 'f:l5': {} },
+    },
+  })
+})
+
 const set: fc.Arbitrary<FieldSet> = fc.letrec<{ node: FieldSet }>((tie) => ({
   node: fc.dictionary(
     fc.constantFrom('f:a', 'f:b', 'k:{"n":"x"}'),
@@ -173,5 +283,98 @@ test('sets of fields obey the laws of sets', () => {
       )
       assert.ok(isEmptySet(intersection(difference(a, b), b)))
     }),
+  )
+})
+
+/** What ownership means, for the labels of one object, in its simplest form. */
+class Model {
+  values = new Map<string, string>()
+  owners = new Map<string, Set<string>>()
+
+  apply(id: string, config: ReadonlyMap<string, string>, force: boolean): boolean {
+    const changes = [...config].filter(([key, value]) => this.values.get(key) !== value)
+    const isTaken = ([key]: readonly [string, string]): boolean =>
+      [...this.ownersOf(key)].some((each) => each !== id)
+    if (!force && changes.some(isTaken)) return false
+    for (const [key, value] of changes) {
+      this.values.set(key, value)
+      this.owners.set(key, new Set())
+    }
+    for (const key of config.keys()) this.ownersOf(key).add(id)
+    for (const [key, owners] of this.owners)
+      if (!config.has(key) && owners.delete(id) && owners.size === 0) this.drop(key)
+    return true
+  }
+  update(id: string, next: ReadonlyMap<string, string>): void {
+    for (const key of this.values.keys()) if (!next.has(key)) this.drop(key)
+    for (const [key, value] of next)
+      if (this.values.get(key) !== value) {
+        this.values.set(key, value)
+        this.owners.set(key, new Set([id]))
+      }
+  }
+  ownersOf(key: string): Set<string> {
+    const owners = this.owners.get(key) ?? new Set()
+    this.owners.set(key, owners)
+    return owners
+  }
+  drop(key: string): void {
+    this.values.delete(key)
+    this.owners.delete(key)
+  }
+}
+
+const labelSet = fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.constantFrom('1', '2'), {
+  noNullPrototype: true,
+})
+const step = fc.record({
+  manager: fc.constantFrom('one', 'two', 'three'),
+  labels: labelSet,
+  how: fc.constantFrom('apply', 'force', 'update'),
+})
+
+test('whoever applies and updates in whatever order, values and owners are those of the model', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      const model = new Model()
+      let live: JsonObject = { metadata: { name: 'web' } }
+      for (const { manager, labels, how } of steps) {
+        const given = new Map(Object.entries(labels))
+        const config = { metadata: { name: 'web', labels } }
+        if (how === 'update') {
+          model.update(`${manager}/Update`, given)
+          const { managedFields } = live['metadata'] as JsonObject
+          const next = { metadata: { ...config.metadata, managedFields } } as JsonObject
+          if (managedFields === undefined) delete (next['metadata'] as JsonObject)['managedFields']
+          const entries = trackUpdate(live, next, context(manager))
+          live = { metadata: { ...(next['metadata'] as object), managedFields: entries } }
+          continue
+        }
+        const result = apply(live, config, manager, how === 'force')
+        assert.equal(result.ok, model.apply(`${manager}/Apply`, given, how === 'force'))
+        if (!result.ok) continue
+        const { object, managedFields } = result
+        live = { metadata: { ...(object['metadata'] as object), managedFields } }
+        // Applying the same again is accepted, and changes nothing.
+        const again = apply(live, config, manager)
+        assert.ok(again.ok)
+        assert.deepEqual(again.managedFields, managedFields)
+      }
+      const { labels = {}, managedFields = [] } = live['metadata'] as {
+        labels?: object
+        managedFields?: { manager: string; operation: string; fieldsV1: object }[]
+      }
+      assert.deepEqual(new Map(Object.entries(labels)), new Map(model.values))
+      for (const key of model.values.keys()) {
+        const owning = managedFields.filter(({ fieldsV1 }) =>
+          JSON.stringify(fieldsV1).includes(`"f:${key}"`),
+        )
+        assert.deepEqual(
+          new Set(owning.map((entry) => `${entry.manager}/${entry.operation}`)),
+          model.ownersOf(key),
+        )
+      }
+    }),
+    { numRuns: 500 },
   )
 })

@@ -4,8 +4,10 @@ import {
   compare,
   difference,
   EMPTY,
+  inOrder,
   intersection,
   isEmptySet,
+  itemProblems,
   mergeApplied,
   pathsOf,
   removeFields,
@@ -14,9 +16,11 @@ import {
   withoutPath,
   type FieldSet,
 } from './field-set.ts'
+import { fieldsOfLastApplied, withLastApplied } from './last-applied.ts'
 import type { JsonObject } from './object.ts'
 import { equal } from './patch-json.ts'
 import type { Shape } from './shape.ts'
+import { badRequest } from './status.ts'
 
 export interface OwnershipContext {
   readonly shape: Shape
@@ -43,13 +47,14 @@ const SERVERS: readonly (readonly string[])[] = [
   ['f:metadata', 'f:generation'],
   ['f:metadata', 'f:managedFields'],
   ['f:metadata', 'f:resourceVersion'],
-  ['f:metadata', 'f:generateName'],
   ['f:metadata', 'f:deletionTimestamp'],
   ['f:metadata', 'f:deletionGracePeriodSeconds'],
 ]
 /** Update managers beyond this are folded into one. */
 const MAX_UPDATE_MANAGERS = 10
 const OLDEST_MANAGER = 'ancient-changes'
+/** Owns what was there before anyone was noted. */
+const UNKNOWN_MANAGER = 'before-first-apply'
 
 const strip = (set: FieldSet, more: readonly (readonly string[])[] = []): FieldSet =>
   [...SERVERS, ...more].reduce(withoutPath, set)
@@ -77,7 +82,7 @@ const entryOf = (
   apiVersion,
   time: timeOf(now),
   fieldsType: 'FieldsV1',
-  fieldsV1: fields,
+  fieldsV1: inOrder(fields),
   ...(subresource === '' ? {} : { subresource }),
 })
 
@@ -129,7 +134,7 @@ export function trackUpdate(
   if (!isEmptySet(owned)) {
     entries.push({
       ...own,
-      fieldsV1: owned,
+      fieldsV1: inOrder(owned),
       ...(equal(owned, mine) && oldTime !== undefined && isEmptySet(modified)
         ? { time: oldTime }
         : {}),
@@ -158,7 +163,7 @@ function capped(entries: readonly ManagedFieldsEntry[]): readonly ManagedFieldsE
     fieldsType: 'FieldsV1',
     ...(first?.apiVersion === undefined ? {} : { apiVersion: first.apiVersion }),
     ...(first?.time === undefined ? {} : { time: first.time }),
-    fieldsV1: folded.reduce<FieldSet>((set, entry) => union(set, fieldsOf(entry)), EMPTY),
+    fieldsV1: inOrder(folded.reduce<FieldSet>((set, entry) => union(set, fieldsOf(entry)), EMPTY)),
   }
   return [...entries.filter((entry) => entry.operation === 'Apply'), merged, ...rest]
 }
@@ -185,9 +190,10 @@ export function applyConfiguration(
   },
 ): Applied {
   const { shape } = context
+  refuseDoubles(shape, applied)
   const own = entryOf(context, 'Apply', strip(setOf(shape, applied), context.resetFields))
   const id = identity(own)
-  const entries = entriesOf(live)
+  const entries = ownersBefore(live, context)
   const last = entries.find((entry) => identity(entry) === id)
   // The same manager's configuration in another version is the same configuration.
   const elder =
@@ -207,21 +213,28 @@ export function applyConfiguration(
   const pruned = removeFields(shape, merged, orphaned, kept) as JsonObject
   const result = context.finish?.(pruned) ?? pruned
 
-  const { added, modified } = compare(shape, live, result)
+  const { added, modified, removed } = compare(shape, live, result)
   const changed = intersection(strip(union(added, modified), context.resetFields), mine)
   const conflicts = others.flatMap((entry) => {
     const fields = intersection(fieldsOf(entry), changed)
     return isEmptySet(fields) ? [] : [{ entry, fields }]
   })
-  if (conflicts.length > 0 && !context.force) return refusal(conflicts)
+  if (conflicts.length > 0 && !context.force) {
+    const allowed = fieldsOfLastApplied(live, context)
+    const refused = conflicts.flatMap(({ entry, fields }) => {
+      const left = difference(fields, allowed)
+      return isEmptySet(left) ? [] : [{ entry, fields: left }]
+    })
+    if (refused.length > 0) return refusal(refused)
+  }
 
+  const gone = strip(removed)
   const remaining = others.flatMap((entry) => {
     const fields = fieldsOf(entry)
     const taken = conflicts.some((conflict) => conflict.entry === entry)
       ? difference(fields, changed)
       : fields
-    const { removed } = compare(shape, live, result)
-    const left = difference(taken, strip(removed))
+    const left = difference(taken, gone)
     return isEmptySet(left) ? [] : [left === fields ? entry : { ...entry, fieldsV1: left }]
   })
   const unchanged =
@@ -230,12 +243,35 @@ export function applyConfiguration(
     equal(withoutManaged(live), withoutManaged(result))
   const ownEntry = unchanged && elder.time !== undefined ? { ...own, time: elder.time } : own
   const managedFields = ordered(isEmptySet(mine) ? remaining : [...remaining, ownEntry])
-  return { ok: true, object: result, managedFields }
+  return { ok: true, object: withLastApplied(result, applied, context), managedFields }
 }
 
 const withoutManaged = (object: JsonObject): JsonObject => {
   const { managedFields: _, ...metadata } = (object['metadata'] ?? {}) as JsonObject
   return { ...object, metadata }
+}
+
+/** The owners of the live object; what nobody noted is somebody's all the same, so that applying does not take it silently. */
+function ownersBefore(
+  live: Holder & JsonObject,
+  context: OwnershipContext,
+): readonly ManagedFieldsEntry[] {
+  const entries = entriesOf(live)
+  const { uid } = (live['metadata'] ?? {}) as JsonObject
+  if (entries.length > 0 || uid === undefined) return entries
+  return trackUpdate({}, live, { ...context, manager: UNKNOWN_MANAGER, subresource: '' })
+}
+
+/** An item that is there twice would be owned once: refused, as upstream does. */
+function refuseDoubles(shape: Shape, applied: JsonObject): void {
+  const problems = itemProblems(shape, applied)
+  if (problems.length === 0) return
+  const { apiVersion = '', kind = '' } = applied as { apiVersion?: string; kind?: string }
+  const { name = '', namespace = '' } = (applied['metadata'] ?? {}) as Record<string, string>
+  const version = apiVersion.includes('/') ? apiVersion : `/${apiVersion}`
+  throw badRequest(
+    `failed to create typed patch object (${namespace}/${name}; ${version}, Kind=${kind}): ${problems.join('\n')}`,
+  )
 }
 
 function refusal(
@@ -248,25 +284,25 @@ function refusal(
       field,
     })),
   )
-  const lines = conflicts.map(({ entry, fields }) => {
-    const paths = pathsOf(fields)
-    return paths.length === 1
-      ? `conflict with ${shownManager(entry)}: ${paths[0]}`
-      : `conflicts with ${shownManager(entry)}:\n${paths.map((path) => `- ${path}`).join('\n')}`
-  })
-  const message = `Apply failed with ${causes.length} conflict${causes.length === 1 ? '' : 's'}: ${lines.join('\n')}`
+  const [first] = causes
+  if (causes.length === 1 && first !== undefined) {
+    const message = `Apply failed with 1 conflict: ${first.message}: ${first.field}`
+    return { ok: false, message, causes }
+  }
+  const lines = conflicts.map(({ entry, fields }) =>
+    [`conflicts with ${shownManager(entry)}:`, ...pathsOf(fields).map((path) => `- ${path}`)].join(
+      '\n',
+    ),
+  )
+  const message = `Apply failed with ${causes.length} conflicts: ${lines.join('\n')}`
   return { ok: false, message, causes }
 }
 
-function shownManager({
-  manager,
-  operation,
-  apiVersion,
-  subresource,
-  time,
-}: ManagedFieldsEntry): string {
-  const using = `${JSON.stringify(manager)}${subresource === undefined || subresource === '' ? '' : ` with subresource ${JSON.stringify(subresource)}`}`
-  return operation === 'Update'
-    ? `${using} using ${apiVersion}${time === undefined ? '' : ` at ${time}`}`
-    : using
+function shownManager({ manager, operation, apiVersion, subresource }: ManagedFieldsEntry): string {
+  const within =
+    subresource === undefined || subresource === ''
+      ? ''
+      : ` with subresource ${JSON.stringify(subresource)}`
+  const using = operation === 'Update' ? ` using ${apiVersion}` : ''
+  return `${JSON.stringify(manager)}${within}${using}`
 }

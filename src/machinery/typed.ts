@@ -135,6 +135,7 @@ function noteUnknown(
 }
 
 const never = (): boolean => false
+const isNull = (value: unknown): boolean => value === null
 const emptyText = (value: unknown): boolean => value === '' || value === 0 || value === false
 const emptyList = (value: unknown): boolean => (value as readonly unknown[]).length === 0
 const emptyMap = (value: unknown): boolean => {
@@ -145,8 +146,8 @@ const emptyMap = (value: unknown): boolean => {
 function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
   const read = schemaReader(types, field, goNumber(field))
   const plain = { name: field.name, read }
-  // Pointers: absent and empty differ.
-  if (field.ptr === true) return { ...plain, absent: undefined, dropEmpty: never }
+  // Pointers: absent and empty differ. An empty time is absent.
+  if (field.ptr === true) return { ...plain, absent: undefined, dropEmpty: isNull }
   const target = field.ref === undefined ? undefined : types[field.ref]
   const alias = target?.alias
   const isList = field.type === 'array' || alias?.type === 'array'
@@ -175,8 +176,7 @@ function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
   }
   const name = field.ref.slice(field.ref.lastIndexOf('.') + 1)
   if (target?.scalar !== undefined || target === undefined) {
-    if (field.omitzero === true)
-      return { ...plain, absent: undefined, dropEmpty: (value) => value === null }
+    if (field.omitzero === true) return { ...plain, absent: undefined, dropEmpty: isNull }
     if (name === 'Time' || name === 'MicroTime')
       return { ...plain, absent: () => null, dropEmpty: never }
     if (name === 'Quantity') return { ...plain, absent: () => '0', dropEmpty: never }
