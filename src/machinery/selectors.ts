@@ -1,6 +1,8 @@
 /** Selecting objects by their labels and by the few fields that can be selected. */
 import type { LabelSelector } from './meta.gen.ts'
-import { badRequest } from './status.ts'
+import { labelValue, qualifiedName, type NameRule } from './names.ts'
+import { ownValue } from './own-key.ts'
+import { badRequest, type StatusError } from './status.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
@@ -18,119 +20,112 @@ export interface FieldRequirement {
 
 /** `app=web,tier in (a,b),!canary`: all must hold. Throws 400 in upstream's words when it cannot be read. */
 export function parseLabelSelector(text: string): readonly LabelRequirement[] {
-  const tokens = tokenize(text)
+  const tokens = new Tokens(text)
   const requirements: LabelRequirement[] = []
-  let at = 0
-  const fail = (found: string, expected: string): never => {
-    throw badRequest(`unable to parse requirement: found '${found}', expected: ${expected}`)
-  }
-  const next = (): string => tokens[at++] ?? ''
-  const readValues = (): string[] => {
-    if (next() !== '(') fail(tokens[at - 1] ?? '', "'('")
-    const values: string[] = []
-    for (;;) {
-      const token = next()
-      if (token === ')') break
-      if (token === '') fail('', "',', or ')'")
-      if (token === ',') {
-        if (tokens[at] === ',' || tokens[at] === ')') values.push('')
-        continue
-      }
-      values.push(token)
-    }
-    return values.toSorted()
-  }
-  if (tokens.length === 0) return requirements
-  for (;;) {
-    let token = next()
-    if (token === '!') {
-      const key = checkKey(next())
-      requirements.push({ key, operator: 'DoesNotExist', values: [] })
-    } else {
-      if (token === '' || /^[,()=<>]/.test(token)) fail(token, "!, identifier, or 'end of string'")
-      const key = checkKey(token)
-      const operator = tokens[at]
-      if (operator === undefined || operator === ',') {
-        requirements.push({ key, operator: 'Exists', values: [] })
-      } else {
-        at++
-        switch (operator) {
-          case '=':
-          case '==':
-          case '!=': {
-            const peek = tokens[at]
-            const value = peek === undefined || peek === ',' ? '' : next()
-            requirements.push({
-              key,
-              operator: operator === '!=' ? 'NotIn' : 'In',
-              values: [checkValue(key, value)],
-            })
-            break
-          }
-          case 'in':
-          case 'notin':
-            requirements.push({
-              key,
-              operator: operator === 'in' ? 'In' : 'NotIn',
-              values: readValues().map((v) => checkValue(key, v)),
-            })
-            break
-          case '>':
-          case '<': {
-            const value = next()
-            if (!/^-?\d+$/.test(value))
-              throw badRequest(
-                `values[0][${key}]: Invalid value: "${value}": for 'Gt', 'Lt' operators, the value must be an integer`,
-              )
-            requirements.push({ key, operator: operator === '>' ? 'Gt' : 'Lt', values: [value] })
-            break
-          }
-          default:
-            fail(operator, 'in, notin, =, ==, !=, gt, lt')
-        }
-      }
-    }
-    token = next()
-    if (token === '') break
-    if (token !== ',') fail(token, "',' or 'end of string'")
-    if (tokens[at] === undefined) fail('', "identifier after ','")
+  while (!tokens.atEnd) {
+    if (!tokens.atWord && tokens.peek() !== '!')
+      throw badRequest(`found '${tokens.peek()}', expected: !, identifier, or 'end of string'`)
+    requirements.push(readRequirement(tokens))
+    if (tokens.atEnd) break
+    const comma = tokens.next()
+    if (comma !== ',') throw badRequest(`found '${comma}', expected: ',' or 'end of string'`)
+    if (!tokens.atWord && tokens.peek() !== '!')
+      throw badRequest(`found '${tokens.peek()}', expected: identifier after ','`)
   }
   return requirements.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
 }
 
-const NAME = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/
+const cannotParse = (why: string): StatusError => badRequest(`unable to parse requirement: ${why}`)
+const unexpected = (found: string, expected: string): StatusError =>
+  cannotParse(`found '${found}', expected: ${expected}`)
 
-function checkKey(key: string): string {
-  const parts = key.split('/')
-  const name = parts.at(-1) ?? ''
-  if (parts.length > 2 || name.length > 63 || !NAME.test(name)) {
-    throw badRequest(
-      `unable to parse requirement: <nil>: Invalid value: ${JSON.stringify(key)}: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')`,
-    )
+/** Words and signs. */
+class Tokens {
+  readonly #all: readonly string[]
+  #at = 0
+  constructor(text: string) {
+    this.#all = text.match(/==|!=|[=!<>(),]|[^\s=!<>(),]+/g) ?? []
   }
-  return key
+  peek(): string {
+    return this.#all[this.#at] ?? ''
+  }
+  next(): string {
+    return this.#all[this.#at++] ?? ''
+  }
+  get atEnd(): boolean {
+    return this.#at >= this.#all.length
+  }
+  get atWord(): boolean {
+    return !this.atEnd && !/^[=!<>(),]/.test(this.peek())
+  }
 }
 
-function checkValue(key: string, value: string): string {
-  if (value !== '' && (value.length > 63 || !NAME.test(value))) {
-    throw badRequest(
-      `unable to parse requirement: values[0][${key}]: Invalid value: ${JSON.stringify(value)}: a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')`,
-    )
+function readRequirement(tokens: Tokens): LabelRequirement {
+  const isNegated = tokens.peek() === '!'
+  if (isNegated) tokens.next()
+  if (!tokens.atWord) throw unexpected(tokens.peek(), 'identifier')
+  const key = tokens.next()
+  checked('<nil>', key, qualifiedName)
+  if (isNegated) return { key, operator: 'DoesNotExist', values: [] }
+  if (tokens.atEnd || tokens.peek() === ',') return { key, operator: 'Exists', values: [] }
+  const operator = tokens.next()
+  switch (operator) {
+    case '=':
+    case '==':
+    case '!=': {
+      const values = [readValue(tokens)]
+      return { key, operator: operator === '!=' ? 'NotIn' : 'In', values: labelValues(key, values) }
+    }
+    case 'in':
+    case 'notin': {
+      const values = readValues(tokens)
+      return { key, operator: operator === 'in' ? 'In' : 'NotIn', values: labelValues(key, values) }
+    }
+    case '>':
+    case '<': {
+      const value = readValue(tokens)
+      checked('values[0]', value, wholeNumber)
+      return { key, operator: operator === '>' ? 'Gt' : 'Lt', values: labelValues(key, [value]) }
+    }
+    default:
+      throw unexpected(operator, 'in, notin, =, ==, !=, gt, lt')
   }
-  return value
 }
 
-function tokenize(text: string): readonly string[] {
-  const tokens: string[] = []
-  const pattern = /\s*(==|!=|[=!<>(),]|[^\s=!<>(),]+)/gy
-  let end = 0
-  for (let match = pattern.exec(text); match !== null; match = pattern.exec(text)) {
-    tokens.push(match[1] ?? '')
-    end = pattern.lastIndex
+const INTEGER = /^-?\d+$/
+const wholeNumber = (value: string): readonly string[] =>
+  INTEGER.test(value) ? [] : ["for 'Gt', 'Lt' operators, the value must be an integer"]
+
+function checked(path: string, value: string, rule: NameRule): void {
+  const wrong = rule(value)
+  if (wrong.length > 0)
+    throw cannotParse(`${path}: Invalid value: ${JSON.stringify(value)}: ${wrong.join('; ')}`)
+}
+
+function labelValues(key: string, values: readonly string[]): readonly string[] {
+  const sorted = [...new Set(values)].toSorted()
+  for (const [i, value] of sorted.entries()) checked(`values[${i}][${key}]`, value, labelValue)
+  return sorted
+}
+
+/** What follows an equals sign; nothing is the empty value. */
+function readValue(tokens: Tokens): string {
+  if (tokens.atEnd || tokens.peek() === ',') return ''
+  if (!tokens.atWord) throw unexpected(tokens.peek(), 'identifier')
+  return tokens.next()
+}
+
+/** `(a,b)`; the values between two commas, or a comma and a bracket, may be empty. */
+function readValues(tokens: Tokens): readonly string[] {
+  if (tokens.peek() !== '(') throw cannotParse(`found '${tokens.peek()}' expected: '('`)
+  tokens.next()
+  const values: string[] = []
+  for (;;) {
+    values.push(tokens.atWord ? tokens.next() : '')
+    const sign = tokens.next()
+    if (sign === ')') return values
+    if (sign !== ',') throw unexpected(sign, "',' or ')'")
   }
-  if (text.slice(end).trim() !== '')
-    throw badRequest(`unable to parse requirement: found '${text.slice(end)}'`)
-  return tokens
 }
 
 export function matchesLabels(
@@ -138,7 +133,8 @@ export function matchesLabels(
   labels: Labels | undefined,
 ): boolean {
   for (const { key, operator, values } of requirements) {
-    const value = labels?.[key]
+    // `constructor` is a good key, and no object's own unless it was set.
+    const value = labels !== undefined && Object.hasOwn(labels, key) ? labels[key] : undefined
     switch (operator) {
       case 'In':
         if (value === undefined || !values.includes(value)) return false
@@ -154,8 +150,9 @@ export function matchesLabels(
         break
       case 'Gt':
       case 'Lt': {
-        if (value === undefined || !/^-?\d+$/.test(value)) return false
-        const [left, right] = [Number(value), Number(values[0])]
+        const other = values[0] ?? ''
+        if (value === undefined || !INTEGER.test(value) || !INTEGER.test(other)) return false
+        const [left, right] = [BigInt(value), BigInt(other)]
         if (operator === 'Gt' ? left <= right : left >= right) return false
         break
       }
@@ -227,8 +224,11 @@ export function parseFieldSelector(text: string): readonly FieldRequirement[] {
       if (match === null)
         throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`)
       const [, field = '', operator, value = ''] = match
-      if (/[^\\][=]/.test(value.replaceAll(/\\./g, '')) || value.startsWith('='))
-        throw badRequest(`invalid field selector: unescaped character in value: =`)
+      const [wrongEscape] = /\\[^\\,=]/.exec(value) ?? []
+      if (wrongEscape !== undefined && value.replaceAll(/\\[\\,=]/g, '').includes('\\'))
+        throw badRequest(`invalid field selector: invalid escape sequence: ${wrongEscape}`)
+      if (value.replaceAll(/\\./g, '').includes('='))
+        throw badRequest('invalid field selector: unescaped character in value: =')
       return {
         field: unescape(field),
         operator: operator === '!=' ? '!=' : '=',
@@ -258,5 +258,6 @@ export const matchesFields = (
   fields: Readonly<Record<string, string>>,
 ): boolean =>
   requirements.every(
-    ({ field, operator, value }) => ((fields[field] ?? '') === value) === (operator === '='),
+    ({ field, operator, value }) =>
+      ((ownValue(fields, field) ?? '') === value) === (operator === '='),
   )
