@@ -30,6 +30,8 @@ const BINARY: readonly (readonly [string, bigint])[] = [
   ['Ei', 1024n ** 6n],
 ]
 const PATTERN = /^([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d+))?$/
+/** Of each part of a number. */
+const MAX_DIGITS = 400
 const LARGEST = (2n ** 63n - 1n) * NANO
 
 /** The regular expression that a refusal quotes. */
@@ -40,14 +42,14 @@ export function parseQuantity(text: string | number): Quantity | undefined {
   const match = PATTERN.exec(String(text))
   if (match === null) return undefined
   const [, sign = '', digits = '', decimal, binary, exponent] = match
-  const [whole = '', fraction = ''] = digits.split('.')
+  const [whole, fraction] = bounded(digits)
   const mantissa = BigInt(`${whole}${fraction}` || '0')
   const format: QuantityFormat =
     binary !== undefined ? 'binary' : exponent !== undefined ? 'exponent' : 'decimal'
   const multiplier = BINARY.find(([suffix]) => suffix === binary)?.[1] ?? 1n
   const power =
     exponent !== undefined
-      ? Math.max(-40, Math.min(40, Number(exponent)))
+      ? Math.max(-MAX_DIGITS, Math.min(MAX_DIGITS, Number(exponent)))
       : (DECIMAL.find(([suffix]) => suffix === (decimal ?? ''))?.[1] ?? 0)
   const scale = 9 + power - fraction.length
   const scaled = mantissa * multiplier
@@ -55,6 +57,20 @@ export function parseQuantity(text: string | number): Quantity | undefined {
     scale >= 0 ? scaled * 10n ** BigInt(scale) : ceilDivide(scaled, 10n ** BigInt(-scale))
   const capped = nanos > LARGEST ? LARGEST : nanos
   return { nanos: sign === '-' ? -capped : capped, format }
+}
+
+/** No more digits than matter: arithmetic with millions of them takes seconds. */
+function bounded(digits: string): readonly [whole: string, fraction: string] {
+  const [whole = '', fraction = ''] = digits.split('.')
+  if (digits.length <= MAX_DIGITS) return [whole, fraction]
+  const significant = whole.replace(/^0+/, '')
+  // Too many are capped whatever the suffix; a rest that is cut off still rounds up.
+  return [
+    significant.length > MAX_DIGITS ? `1${'0'.repeat(2 * MAX_DIGITS)}` : significant,
+    /[1-9]/.test(fraction.slice(MAX_DIGITS))
+      ? `${fraction.slice(0, MAX_DIGITS)}1`
+      : fraction.slice(0, MAX_DIGITS),
+  ]
 }
 
 const ceilDivide = (a: bigint, b: bigint): bigint => (a + b - 1n) / b
@@ -94,16 +110,17 @@ export function compareQuantities(a: string | number, b: string | number): -1 | 
   return left < right ? -1 : left > right ? 1 : 0
 }
 
-/** Thousandths, rounded up. */
+/** Thousandths, rounded away from zero. */
 export const milliValue = (text: string | number | undefined): number =>
-  roundUp(nanosOf(text), 1_000_000n)
-/** Whole units, rounded up. */
+  rounded(nanosOf(text), 1_000_000n)
+/** Whole units, rounded away from zero. */
 export const quantityValue = (text: string | number | undefined): number =>
-  roundUp(nanosOf(text), NANO)
+  rounded(nanosOf(text), NANO)
 
-function roundUp(nanos: bigint, unit: bigint): number {
+function rounded(nanos: bigint, unit: bigint): number {
   const quotient = nanos / unit
-  return Number(nanos % unit > 0n ? quotient + 1n : quotient)
+  const rest = nanos % unit
+  return Number(rest === 0n ? quotient : rest > 0n ? quotient + 1n : quotient - 1n)
 }
 
 export function addQuantities(
