@@ -26,6 +26,7 @@ export {
   type AccessControl,
 } from './auth/index.ts'
 export { builtInAdmission } from './admission/index.ts'
+export { inScope, usageOf } from './admission/quota-usage.ts'
 export {
   addressText,
   createRequest,

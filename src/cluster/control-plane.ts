@@ -11,6 +11,8 @@ import {
   ensureBootstrap,
   addressText,
   ensureRbac,
+  inScope,
+  usageOf,
   parseRequest,
   followAggregation,
   type ApiServer,
@@ -143,6 +145,7 @@ export async function startControlPlane(
     { client: clientFor(CONTROLLERS), informers, env, signal },
     {
       rootCertificate: pki.authority.certificate,
+      quota: { usageOf, inScope },
       podCidr,
       certificates: {
         sign: pki.sign,

@@ -31,8 +31,7 @@ export const logDirectoryOf = (root: string, pod: Pod): string =>
   `${root}/${namespaceOf(pod)}_${pod.metadata.name}_${uidOf(pod)}`
 
 /** Relative to the pod's log directory. */
-const logPathOf = (container: string, attempt: number): string =>
-  `${container}/${attempt}.log`
+const logPathOf = (container: string, attempt: number): string => `${container}/${attempt}.log`
 
 const podLabels = (pod: Pod): Record<string, string> => ({
   [LABEL.podName]: pod.metadata.name,
