@@ -1,15 +1,5 @@
 /** Decoding what clients send: JSON and YAML, with the path of every field that is written twice. */
-import {
-  Composer,
-  Lexer,
-  Parser,
-  isMap,
-  isScalar,
-  visit,
-  type CST,
-  type Document,
-  type ScalarTag,
-} from 'yaml'
+import { parseAllDocuments, visit, isScalar, isMap, type ScalarTag } from 'yaml'
 import { badRequest, StatusError } from './status.ts'
 
 export interface Decoded {
@@ -20,8 +10,6 @@ export interface Decoded {
 
 /** Nesting beyond this is an attack, not an object. */
 export const MAX_DEPTH = 1000
-/** Each takes some microseconds; a megabyte of manifest has about half as many. */
-const MAX_YAML_TOKENS = 400_000
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -155,12 +143,20 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
       if (error instanceof StatusError) throw error
     }
   }
-  const documents = composed(text).filter((each) => each.contents !== null)
-  if (documents.length > 1) throw badRequest('the body has more than one YAML document')
-  const [document] = documents
+  const documents = parseAllDocuments(text, {
+    uniqueKeys: false,
+    version: '1.2',
+    schema: 'core',
+    merge: true,
+    customTags: (tags) => [...OLDER_TAGS, ...tags],
+  })
+  const list = Array.isArray(documents) ? documents.filter((each) => each.contents !== null) : []
+  if (list.length > 1) throw badRequest('the body has more than one YAML document')
+  const [document] = list
   if (document === undefined) return { value: null, duplicateFields: [] }
   const [error] = document.errors
-  if (error !== undefined) throw notYaml(error, text.slice(0, error.pos[0]).split('\n').length)
+  if (error !== undefined)
+    throw badRequest(`error converting YAML to JSON: ${error.message.split('\n')[0]}`)
   const duplicateFields: string[] = []
   visit(document, {
     Map(_, map, ancestors) {
@@ -179,45 +175,11 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
   try {
     value = document.toJS({ maxAliasCount: 100 })
   } catch (failure) {
-    throw notYaml(failure)
+    throw badRequest(
+      `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
+    )
   }
   return { value, duplicateFields }
-}
-
-/** Its documents. The reader is slow: what has more parts than any object is refused before it is composed. */
-function composed(text: string): readonly Document.Parsed[] {
-  const parser = new Parser()
-  const parts: CST.Token[] = []
-  let count = 0
-  for (const part of new Lexer().lex(text)) {
-    if (++count > MAX_YAML_TOKENS)
-      throw badRequest(`the body has more than ${MAX_YAML_TOKENS} parts of YAML: send it as JSON`)
-    parts.push(...parser.next(part))
-  }
-  parts.push(...parser.end())
-  // Telling where each of many errors is takes a search of the text for each.
-  const composer = new Composer({
-    uniqueKeys: false,
-    version: '1.2',
-    schema: 'core',
-    merge: true,
-    prettyErrors: false,
-    customTags: (tags) => [...OLDER_TAGS, ...tags],
-  })
-  try {
-    return [...composer.compose(parts)]
-  } catch (error) {
-    throw notYaml(error)
-  }
-}
-
-function notYaml(error: unknown, line?: number): StatusError {
-  const why =
-    error instanceof RangeError
-      ? 'it is nested too deep'
-      : (error instanceof Error ? error.message : String(error)).split('\n')[0]
-  const where = line === undefined ? '' : `line ${line}: `
-  return badRequest(`error converting YAML to JSON: yaml: ${where}${why}`)
 }
 
 function pathOf(ancestors: readonly unknown[], name: string): string {
