@@ -79,7 +79,8 @@ export async function makePlace(variables: Readonly<Record<string, string>> = {}
     child.stderr?.on('data', (chunk: Buffer) => (stderr += String(chunk)))
     const code = await new Promise((resolve) => child.once('exit', resolve))
     const ms = performance.now() - startedAt
-    if (code !== 0) throw new Error(`navarch ${words.join(' ')} ended with ${String(code)}: ${stderr}`)
+    if (code !== 0)
+      throw new Error(`navarch ${words.join(' ')} ended with ${String(code)}: ${stderr}`)
     return { ms, stdout, lines }
   }
 
