@@ -8,16 +8,20 @@ import type { Collection } from './collection.ts'
 import { componentStatuses } from './component-statuses.ts'
 import { resourceHandler, type Dispatcher } from './dispatch.ts'
 import { EventSweeper } from './event-sweeper.ts'
-import { chain, type Handler } from './exchange.ts'
+import { chain, type Handler, type RequestInfo } from './exchange.ts'
 import {
   withAuthentication,
   withAuthorization,
   withDeadline,
   withErrorResponses,
   withImpersonation,
-  withMaxInFlight,
   withRequestInfo,
 } from './filters.ts'
+import {
+  createFlowControl,
+  followFlowControl,
+  withPriorityAndFairness,
+} from './flowcontrol/index.ts'
 import { listen } from './http.ts'
 import { inProcessTransport } from './in-process.ts'
 import { RequestMetrics } from './metrics.ts'
@@ -106,13 +110,17 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const authorizer: Extensions['authorizer'] = {
     authorize: (attributes) => extended().authorizer.authorize(attributes),
   }
+  const { reading, writing } = options.maxInFlight ?? IN_FLIGHT
+  const flowControl = createFlowControl(env, { seats: reading + writing })
+  const countOf = ({ group, version, resource }: RequestInfo): number =>
+    registry.get(group, version, resource)?.collection?.cache.size ?? 0
   const handler = chain(dispatch, [
     withErrorResponses(codec, env),
     withRequestInfo(env, metrics, SLOW_MS),
     withDeadline(env, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
     withAuthentication(authenticator),
     withImpersonation(authorizer),
-    withMaxInFlight(options.maxInFlight ?? IN_FLIGHT, metrics),
+    withPriorityAndFairness(flowControl, metrics, countOf),
     withAuthorization(authorizer),
   ])
 
@@ -132,10 +140,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     },
   }
 
+  let stopFollowing = (): void => undefined
+  const ready = allReady().then(() => {
+    stopFollowing = followFlowControl(flowControl, inside.read)
+  })
   const listening = new Set<Listening>()
   return {
     handler,
-    ready: allReady().then(() => undefined),
+    ready,
     inside,
     transport,
     async listen(where) {
@@ -150,6 +162,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     removeResource: (definition) => registry.remove(definition),
     async close() {
       closing.abort()
+      stopFollowing()
       await Promise.all([...listening].map((each) => each.close()))
       sweeper.close()
       registry.close()

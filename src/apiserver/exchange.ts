@@ -32,6 +32,8 @@ export interface Exchange {
   // What the filters have found out.
   user?: RequestUser
   info?: RequestInfo
+  /** The flow schema and priority level that it was counted to. */
+  flow?: { readonly schemaUid: string; readonly levelUid: string }
   readonly warnings: string[]
 }
 

@@ -1,12 +1,6 @@
 /** What every request passes before it reaches its resource, each filter one concern. */
 import type { Env } from '#base'
-import {
-  StatusError,
-  forbidden,
-  internalError,
-  tooManyRequests,
-  type RequestUser,
-} from '#machinery'
+import { StatusError, forbidden, internalError, type RequestUser } from '#machinery'
 import type { Attributes, Authenticator, Authorizer } from './access.ts'
 import type { Exchange, Filter, Reply, RequestInfo } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
@@ -23,7 +17,7 @@ const CONVERSATIONS: ReadonlySet<string> = new Set([
 ])
 
 /** Answers that stay open as long as the client likes: no deadline, no share of the limits. */
-const isLongRunning = ({ isResource, verb, subresource, path }: RequestInfo): boolean =>
+export const isLongRunning = ({ isResource, verb, subresource, path }: RequestInfo): boolean =>
   isResource
     ? verb === 'watch' || verb === 'proxy' || CONVERSATIONS.has(subresource)
     : path.startsWith('/debug/')
@@ -48,6 +42,10 @@ export const withErrorResponses =
       'audit-id': exchange.id,
       'cache-control': 'no-cache, private',
       ...reply.headers,
+    }
+    if (exchange.flow !== undefined) {
+      headers['x-kubernetes-pf-flowschema-uid'] = exchange.flow.schemaUid
+      headers['x-kubernetes-pf-prioritylevel-uid'] = exchange.flow.levelUid
     }
     if (warnings.length > 0) headers['warning'] = warnings
     return { ...reply, headers }
@@ -266,34 +264,6 @@ function completed(user: RequestUser): RequestUser {
   if (!groups.includes('system:unauthenticated') && !groups.includes(known)) groups.push(known)
   return { ...user, groups }
 }
-
-export interface InFlightLimits {
-  readonly reading: number
-  readonly writing: number
-}
-
-/** Sheds load beyond what the server can work on at once; its administrators are never shed. */
-export const withMaxInFlight =
-  (limits: InFlightLimits, { inFlight }: RequestMetrics): Filter =>
-  (next) =>
-  async (exchange) => {
-    const info = infoOf(exchange)
-    if (isLongRunning(info)) return next(exchange)
-    const reading = info.verb === 'get' || info.verb === 'list' || info.verb === 'head'
-    const kind = reading ? 'readOnly' : 'mutating'
-    if (
-      inFlight[kind] >= (reading ? limits.reading : limits.writing) &&
-      exchange.trustedUser === undefined &&
-      exchange.user?.groups.includes('system:masters') !== true
-    )
-      throw tooManyRequests('Too many requests, please try again later.', 1)
-    inFlight[kind]++
-    try {
-      return await next(exchange)
-    } finally {
-      inFlight[kind]--
-    }
-  }
 
 export const withAuthorization =
   (authorizer: Authorizer): Filter =>

@@ -25,6 +25,7 @@ export {
   followAggregation,
   type AccessControl,
 } from './auth/index.ts'
+export { ensureFlowControl, keepFlowStatus } from './flowcontrol/index.ts'
 export { builtInAdmission } from './admission/index.ts'
 export { inScope, usageOf } from './admission/quota-usage.ts'
 export {

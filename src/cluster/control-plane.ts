@@ -9,12 +9,14 @@ import {
   createApiServer,
   ensureAuthenticationConfig,
   ensureBootstrap,
+  ensureFlowControl,
   addressText,
   ensureRbac,
   inScope,
   usageOf,
   parseRequest,
   followAggregation,
+  keepFlowStatus,
   type ApiServer,
   type NodeApis,
   type Pki,
@@ -131,6 +133,7 @@ export async function startControlPlane(
   const masters = server.transport(MASTERS)
   await ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) })
   await ensureRbac(masters)
+  await ensureFlowControl(masters)
   await ensureAuthenticationConfig(masters, {
     clientAuthority: pki.authority.certificate,
     frontProxyAuthority: pki.frontProxyAuthority.certificate,
@@ -162,6 +165,7 @@ export async function startControlPlane(
     },
   )
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
+  void keepFlowStatus({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)
   const scheduler = startScheduler(
     {

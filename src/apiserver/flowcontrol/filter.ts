@@ -1,0 +1,55 @@
+/** Every request from outside takes its turn here, between who it is from and what it may do. */
+import type { Filter, RequestInfo } from '../exchange.ts'
+import { isLongRunning, requireUser } from '../filters.ts'
+import type { RequestMetrics } from '../metrics.ts'
+import type { FlowControl } from './flow-control.ts'
+
+const OBJECTS_A_SEAT = 100
+
+/**
+ * How many seats a request takes: a list of many objects takes more than one.
+ * @param countOf how many objects the request's resource has
+ */
+export function widthOf(
+  { verb, name }: RequestInfo,
+  query: URLSearchParams,
+  countOf: () => number,
+): number {
+  if (verb !== 'list' || name !== '') return 1
+  const limit = Number(query.get('limit') ?? 0)
+  const count = countOf()
+  const objects = limit > 0 ? Math.min(limit, count) : count
+  return Math.max(1, Math.ceil(objects / OBJECTS_A_SEAT))
+}
+
+/** Calls from this process are not held up: whom they serve has waited already. */
+export const withPriorityAndFairness =
+  (
+    control: FlowControl,
+    { inFlight }: RequestMetrics,
+    countOf: (info: RequestInfo) => number,
+  ): Filter =>
+  (next) =>
+  async (exchange) => {
+    const { info } = exchange
+    if (info === undefined) return next(exchange)
+    const watching = info.isResource && info.verb === 'watch'
+    if (isLongRunning(info) && !watching) return next(exchange)
+    const reading = info.verb === 'get' || info.verb === 'list' || info.verb === 'head' || watching
+    const kind = reading ? 'readOnly' : 'mutating'
+    let release = (): void => undefined
+    if (exchange.trustedUser === undefined) {
+      const width = widthOf(info, exchange.query, () => countOf(info))
+      const turn = await control.enter(requireUser(exchange), info, width, exchange.signal)
+      exchange.flow = turn.flow
+      release = () => turn.release()
+    }
+    inFlight[kind]++
+    try {
+      // A watch gives its seat back as soon as it has begun.
+      return await next(exchange)
+    } finally {
+      inFlight[kind]--
+      release()
+    }
+  }
