@@ -1,0 +1,299 @@
+/** How the API server asks webhooks: admission and conversion, by URL or by Service, over TLS that is always verified. */
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect as tlsConnect } from 'node:tls'
+import type { WebhookClientConfig } from '#api'
+import type { Env } from '#base'
+import { decodeJson, type JsonObject } from '#machinery'
+import { isObject } from '../json.ts'
+import type { Reader } from '../server.ts'
+import { failureText, responseText } from './errors.ts'
+import { serviceEndpoint } from './service-endpoint.ts'
+
+export interface WebhookCall {
+  readonly timeoutMs: number
+  /** Ends the call when the request that caused it has ended. */
+  readonly signal?: AbortSignal
+}
+
+/** Sends a review to a webhook; the answer is the object of its body. Rejects with a `WebhookCallError`. */
+export type CallWebhook = (
+  config: WebhookClientConfig,
+  body: JsonObject,
+  options: WebhookCall,
+) => Promise<JsonObject>
+
+/** Why a webhook gave no answer, in the words that follow `failed to call webhook: `. */
+export class WebhookCallError extends Error {}
+
+export interface WebhookClientOptions {
+  readonly env: Pick<Env, 'clock' | 'net' | 'random'>
+  readonly read: Pick<Reader, 'get' | 'list'>
+}
+
+export interface WebhookClient {
+  readonly call: CallWebhook
+  /** Closes the connections that wait for the next call. */
+  close(): void
+}
+
+/** A review is at most an object and its old state, and the answer a patch of it: more is a mistake. */
+const MAX_ANSWER_BYTES = 16 << 20
+const IDLE_MS = 90_000
+/** Webhooks with connections kept open: the one that was used longest ago is dropped. */
+const MAX_POOLS = 128
+
+interface Target {
+  readonly url: URL
+  /** As messages show it. */
+  readonly shown: string
+  /** Whom the certificate must name. */
+  readonly serverName: string
+  readonly authority: string | undefined
+  readonly address: () => { readonly host: string; readonly port: number }
+}
+
+export function createWebhookClient({ env, read }: WebhookClientOptions): WebhookClient {
+  const pools = new Map<string, Agent>()
+
+  const poolOf = (target: Target): Agent => {
+    const key = `${target.url.host} ${target.serverName} ${target.authority ?? ''}`
+    const found = pools.get(key)
+    const agent = found ?? new WebhookAgent({ keepAlive: true, timeout: IDLE_MS }, env.net, target)
+    // Again at the end: the first one is the one that was used longest ago.
+    pools.delete(key)
+    pools.set(key, agent)
+    if (pools.size > MAX_POOLS) {
+      const [oldest] = pools.entries()
+      if (oldest !== undefined) {
+        pools.delete(oldest[0])
+        oldest[1].destroy()
+      }
+    }
+    return agent
+  }
+
+  return {
+    async call(config, body, { timeoutMs, signal }) {
+      const target = targetOf(read, env, config, timeoutMs)
+      const ended = new AbortController()
+      const cancel = env.clock.schedule(timeoutMs, () => ended.abort(new DeadlineError()))
+      const all = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])
+      const text = Buffer.from(JSON.stringify(body))
+      try {
+        const { status, bytes } = await post(poolOf(target), target, text, all)
+        return answerOf(status, bytes)
+      } catch (error) {
+        if (error instanceof WebhookCallError) throw error
+        if (ended.signal.aborted)
+          throw new WebhookCallError(
+            `Post ${JSON.stringify(target.shown)}: context deadline exceeded`,
+          )
+        if (signal?.aborted === true)
+          throw new WebhookCallError(`Post ${JSON.stringify(target.shown)}: context canceled`)
+        throw new WebhookCallError(
+          `Post ${JSON.stringify(target.shown)}: ${failureText(error, target.serverName)}`,
+        )
+      } finally {
+        cancel()
+      }
+    },
+    close() {
+      for (const agent of pools.values()) agent.destroy()
+      pools.clear()
+    },
+  }
+}
+
+class DeadlineError extends Error {}
+
+/** Connections of one webhook: made through the environment's network, secured, and kept for the next call. */
+class WebhookAgent extends Agent {
+  readonly #net: Env['net']
+  readonly #target: Target
+
+  constructor(options: ConstructorParameters<typeof Agent>[0], net: Env['net'], target: Target) {
+    super(options)
+    this.#net = net
+    this.#target = target
+  }
+
+  override createConnection(
+    _options: unknown,
+    done?: (error: Error | null, stream: Duplex) => void,
+  ): undefined {
+    const connected = (error: Error | null, stream?: Duplex): void =>
+      done?.(error, stream as Duplex)
+    secured(this.#net, this.#target).then(
+      (socket) => connected(null, socket),
+      (error: unknown) => connected(error as Error),
+    )
+  }
+}
+
+async function secured(net: Env['net'], target: Target): Promise<Duplex> {
+  const { serverName, authority } = target
+  const socket = await net.connect(target.address())
+  return new Promise((resolve, reject) => {
+    const secure = tlsConnect(
+      {
+        socket,
+        // A certificate names addresses as addresses: there is no server name for them (RFC 6066 §3).
+        ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
+        ...(authority === undefined ? {} : { ca: authority }),
+        ALPNProtocols: ['http/1.1'],
+      },
+      () => {
+        secure.off('error', reject)
+        resolve(secure)
+      },
+    )
+    secure.once('error', reject)
+    // Whoever answers in plain text, or goes away in the middle of it.
+    secure.once('close', () => reject(new Error('EOF')))
+  })
+}
+
+function targetOf(
+  read: Pick<Reader, 'get' | 'list'>,
+  { random }: Pick<Env, 'random'>,
+  { url, service, caBundle }: WebhookClientConfig,
+  timeoutMs: number,
+): Target {
+  const authority =
+    caBundle === undefined || caBundle === ''
+      ? undefined
+      : Buffer.from(caBundle, 'base64').toString('utf8')
+  const timeout = `timeout=${Math.ceil(timeoutMs / 1000)}s`
+  if (service !== undefined) {
+    const { namespace, name, path = '', port = 443 } = service
+    const serverName = `${name}.${namespace}.svc`
+    const at = `${path.startsWith('/') ? path : `/${path}`}?${timeout}`
+    return {
+      url: new URL(`https://${serverName}:${port}${at}`),
+      shown: `https://${serverName}:${port}${at}`,
+      serverName,
+      authority,
+      address: () => serviceEndpoint(read, random, { namespace, name, port }),
+    }
+  }
+  let parsed: URL
+  try {
+    parsed = new URL(url ?? '')
+  } catch {
+    throw new WebhookCallError(`parse ${JSON.stringify(url ?? '')}: invalid URL`)
+  }
+  const host = parsed.hostname.replace(/^\[|\]$/g, '')
+  parsed.search = `?${timeout}`
+  return {
+    url: parsed,
+    shown: parsed.href,
+    serverName: host,
+    authority,
+    address: () => ({ host, port: Number(parsed.port) || 443 }),
+  }
+}
+
+interface Received {
+  readonly status: number
+  readonly bytes: Buffer
+}
+
+/** A connection that was kept may have been closed by the other side just now: such a call begins once more. */
+async function post(
+  agent: Agent,
+  target: Target,
+  body: Buffer,
+  signal: AbortSignal,
+): Promise<Received> {
+  const first = await attempt(agent, target, body, signal)
+  if (first !== 'stale') return first
+  const second = await attempt(agent, target, body, signal)
+  if (second === 'stale') throw new Error('EOF')
+  return second
+}
+
+function attempt(
+  agent: Agent,
+  { url }: Target,
+  body: Buffer,
+  signal: AbortSignal,
+): Promise<Received | 'stale'> {
+  return new Promise((resolve, reject) => {
+    const ended = (): void => {
+      reject(signal.reason as Error)
+      outgoing.destroy()
+    }
+    const outgoing = httpRequest({
+      agent,
+      method: 'POST',
+      host: url.hostname,
+      port: url.port === '' ? 443 : url.port,
+      path: `${url.pathname}${url.search}`,
+      headers: {
+        host: url.host,
+        accept: 'application/json, */*',
+        'content-type': 'application/json',
+        'content-length': body.length,
+        'user-agent': 'kube-apiserver-admission',
+      },
+    })
+    if (signal.aborted) {
+      ended()
+      outgoing.on('error', () => undefined)
+      return
+    }
+    signal.addEventListener('abort', ended, { once: true })
+    outgoing.on('close', () => signal.removeEventListener('abort', ended))
+    outgoing.on('error', (error: NodeJS.ErrnoException) => {
+      const isStale =
+        outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+      if (isStale) resolve('stale')
+      else reject(error)
+    })
+    outgoing.on('response', (response) => {
+      readAnswer(response).then(
+        (bytes) => resolve({ status: response.statusCode ?? 0, bytes }),
+        (error: unknown) => {
+          outgoing.destroy()
+          reject(error as Error)
+        },
+      )
+    })
+    outgoing.end(body)
+  })
+}
+
+async function readAnswer(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > MAX_ANSWER_BYTES)
+      throw new WebhookCallError(`the response is larger than ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function answerOf(status: number, bytes: Buffer): JsonObject {
+  const text = bytes.toString('utf8')
+  let value: unknown
+  try {
+    ;({ value } = decodeJson(bytes, { duplicates: false }))
+  } catch {
+    value = undefined
+  }
+  if (status < 200 || status > 206)
+    throw new WebhookCallError(
+      isObject(value) && value['kind'] === 'Status' && typeof value['message'] === 'string'
+        ? value['message']
+        : responseText(status, text),
+    )
+  if (!isObject(value))
+    throw new WebhookCallError(
+      `couldn't get version/kind; json parse error: the response is not a JSON object: ${JSON.stringify(text.slice(0, 200))}`,
+    )
+  return value
+}
