@@ -16,7 +16,22 @@ export interface AdmissionRequest {
   readonly options?: JsonObject
   /** Texts for the Warning header. */
   readonly warn: (text: string) => void
+  /** A note for the audit log. */
+  readonly annotate: (key: string, value: string) => void
   readonly signal: AbortSignal
+  /**
+   * Takes what a webhook or a policy made of the object: what its type does not know is dropped, and defaults are filled
+   * in. `object` stays the same JavaScript object. Throws what a decoder throws.
+   */
+  readonly replace: (object: JsonObject) => void
+  readonly rounds: AdmissionRounds
+}
+
+/** Who changes an object may want the others to look again: the mutating plugins are asked twice at most. */
+export interface AdmissionRounds {
+  readonly isSecond: boolean
+  /** Set in the first round when there is to be a second one. */
+  again: boolean
 }
 
 /** Throws a StatusError to refuse. */

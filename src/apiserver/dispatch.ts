@@ -13,6 +13,7 @@ import {
 import { kindOf, readDeleteOptions, readObject, type ExpectedKind } from './body.ts'
 import type { Codec } from './codec.ts'
 import { shownAs, type Collection } from './collection.ts'
+import { connectOptions } from './connect-options.ts'
 import { deleteObject, deletedStatus, returnsObject } from './deletes.ts'
 import type { Exchange, Handler, Reply, RequestInfo } from './exchange.ts'
 import { textOf } from './json.ts'
@@ -349,11 +350,7 @@ async function connect(
       info.name,
       { dryRun: false, asObject: {} },
       {
-        object: {
-          kind: fact.kind,
-          apiVersion: apiVersionOf({ group: fact.group ?? '', version: fact.version ?? 'v1' }),
-          ...Object.fromEntries(exchange.query),
-        },
+        object: connectOptions(fact, exchange.query, info.rest),
       },
     )
   return handler(exchange, {
@@ -485,6 +482,15 @@ async function virtual(call: Call): Promise<Reply> {
     throw badRequest(
       'the namespace of the provided object does not match the namespace sent on the request',
     )
+  const { name } = object['metadata'] as JsonObject
+  await admitOnly(
+    call.writer,
+    { exchange, definition, namespace: call.namespace, subresource: '' },
+    'CREATE',
+    textOf(name),
+    options,
+    { object },
+  )
   const answer = await handler(exchange, object)
   return valueReply(codec, exchange, 201, answer, encoding)
 }

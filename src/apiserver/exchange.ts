@@ -35,6 +35,8 @@ export interface Exchange {
   /** The flow schema and priority level that it was counted to. */
   flow?: { readonly schemaUid: string; readonly levelUid: string }
   readonly warnings: string[]
+  /** Notes of admission for the audit log. */
+  auditAnnotations?: Record<string, string>
 }
 
 /** What a path asks for. `verb` is Kubernetes': get, list, watch, create, update, patch, delete, deletecollection, or the lower-case method. */

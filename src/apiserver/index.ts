@@ -39,4 +39,5 @@ export {
   type Credential,
   type Pki,
 } from './certificates/index.ts'
+export { createWebhookClient } from './webhook-client/index.ts'
 export { connectHandlers, type NodeApis } from './streaming/index.ts'

@@ -6,7 +6,7 @@ import type { JsonObject } from '#machinery'
 import { createMemoryStorage, type Storage } from '#storage'
 import { createApiServer } from './create-server.ts'
 import type { Exchange } from './exchange.ts'
-import type { ApiServer, ApiServerOptions, Extensions } from './server.ts'
+import type { ApiServer, ApiServerOptions, Extensions, ServerInside } from './server.ts'
 
 export const ADMIN = { name: 'admin', groups: ['system:masters', 'system:authenticated'] }
 
@@ -25,7 +25,7 @@ export interface TestServer {
 
 export async function testServer(
   options: Partial<Omit<ApiServerOptions, 'extend'>> & {
-    readonly extensions?: Partial<Extensions>
+    readonly extensions?: Partial<Extensions> | ((inside: ServerInside) => Partial<Extensions>)
   } = {},
 ): Promise<TestServer> {
   const env = virtualEnv()
@@ -37,7 +37,10 @@ export async function testServer(
     types: typeTable,
     storage,
     freeze: true,
-    extend: () => ({ ...allowAll, ...extensions }),
+    extend: (inside) => ({
+      ...allowAll,
+      ...(typeof extensions === 'function' ? extensions(inside) : extensions),
+    }),
     ...more,
   })
   await server.ready

@@ -20,11 +20,12 @@ import {
 import type { Origin, Write } from '#storage'
 import type { Authorizer } from './access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
+import { kindOf } from './body.ts'
 import type { Codec } from './codec.ts'
 import { shownAs, storedForm, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange } from './exchange.ts'
 import { attributesOf, forbiddenFor, requireUser } from './filters.ts'
-import { sameFields, sameJson, textOf } from './json.ts'
+import { isObject, sameFields, sameJson, textOf } from './json.ts'
 import { toStored, withRevision, type Stored } from './json-bytes.ts'
 import { keyFor } from './keys.ts'
 import {
@@ -108,12 +109,16 @@ export function managerOf({ headers, user }: Exchange, asked: string): string {
   return user?.name.split(':').at(-1)?.slice(0, 128) || 'unknown'
 }
 
+/** What admission needs to know of where a request goes. */
+export type AdmissionTarget = Omit<WriteTarget, 'collection'>
+
 function admissionRequest(
-  { exchange, definition, namespace, subresource }: WriteTarget,
+  { exchange, definition, namespace, subresource }: AdmissionTarget,
   operation: AdmissionRequest['operation'],
   name: string,
   options: { readonly dryRun: boolean; readonly asObject: JsonObject },
   objects: { readonly object?: JsonObject; readonly old?: KubeObject },
+  replace: AdmissionRequest['replace'],
 ): AdmissionRequest {
   return {
     operation,
@@ -126,7 +131,10 @@ function admissionRequest(
     ...objects,
     options: options.asObject,
     warn: (text) => void exchange.warnings.push(text),
+    annotate: (key, value) => void ((exchange.auditAnnotations ??= {})[key] = value),
     signal: exchange.signal,
+    replace,
+    rounds: { isSecond: false, again: false },
   }
 }
 
@@ -135,13 +143,46 @@ async function mutate(
   request: AdmissionRequest,
 ): Promise<boolean> {
   let ran = false
-  for (const plugin of plugins)
-    if (plugin.mutate !== undefined && plugin.handles(request)) {
-      await plugin.mutate(request)
-      ran = true
-    }
+  const round = async (): Promise<void> => {
+    for (const plugin of plugins)
+      if (plugin.mutate !== undefined && plugin.handles(request)) {
+        await plugin.mutate(request)
+        ran = true
+      }
+  }
+  await round()
+  if (request.rounds.again) {
+    Object.assign(request.rounds, { isSecond: true, again: false })
+    await round()
+  }
   return ran
 }
+
+/** Gives an object another's fields; it and its metadata stay the same JavaScript objects, which others hold. */
+function become(object: JsonObject, next: JsonObject): void {
+  const { metadata } = object
+  for (const key in object) if (key !== 'metadata') delete object[key]
+  if (!isObject(metadata) || !isObject(next['metadata'])) {
+    Object.assign(object, next)
+    return
+  }
+  for (const key in metadata) delete metadata[key]
+  Object.assign(metadata, next['metadata'])
+  Object.assign(object, next, { metadata })
+}
+
+/** For objects of the resource's own kind. */
+const replaceTyped =
+  (
+    { codec }: Writer,
+    { definition }: WriteTarget,
+    object: JsonObject,
+  ): AdmissionRequest['replace'] =>
+  (next) => {
+    const { object: shaped } = codec.shape(next, kindOf(definition), false)
+    definition.defaults(shaped)
+    become(object, shaped)
+  }
 
 async function admit(
   plugins: readonly AdmissionPlugin[],
@@ -154,14 +195,17 @@ async function admit(
 /** Admission of what has no object of its own to change: deletes, connects, small subresources. */
 export async function admitOnly(
   writer: Writer,
-  target: WriteTarget,
+  target: AdmissionTarget,
   operation: AdmissionRequest['operation'],
   name: string,
   options: { readonly dryRun: boolean; readonly asObject: JsonObject },
   objects: { readonly object?: JsonObject; readonly old?: KubeObject },
 ): Promise<void> {
   const plugins = writer.admission()
-  const request = admissionRequest(target, operation, name, options, objects)
+  const { object } = objects
+  const request = admissionRequest(target, operation, name, options, objects, (next) => {
+    if (object !== undefined) become(object, next)
+  })
   await mutate(plugins, request)
   await admit(plugins, request)
 }
@@ -212,7 +256,14 @@ export async function createObject(
   const plugins = writer.admission()
   const generateName = textOf(metadata['generateName'])
   const isGenerated = textOf(metadata['name']) === '' && generateName !== ''
-  const request = admissionRequest(target, 'CREATE', textOf(metadata['name']), options, { object })
+  const request = admissionRequest(
+    target,
+    'CREATE',
+    textOf(metadata['name']),
+    options,
+    { object },
+    replaceTyped(writer, target, object),
+  )
   if (await mutate(plugins, request)) definition.defaults(object)
 
   metadata['uid'] = env.random.uuid()
@@ -395,7 +446,14 @@ async function updateOnce(
     writer.codec.trackUpdate(definition, old, object, { manager, now, subresource })
   }
   const plugins = writer.admission()
-  const request = admissionRequest(target, 'UPDATE', name, options, { object, old })
+  const request = admissionRequest(
+    target,
+    'UPDATE',
+    name,
+    options,
+    { object, old },
+    replaceTyped(writer, target, object),
+  )
   if (await mutate(plugins, request)) definition.defaults(object)
 
   keepServerMetadata(metadata, old.metadata)

@@ -7,6 +7,7 @@ import {
   connectHandlers,
   createDescriptions,
   createApiServer,
+  createWebhookClient,
   ensureAuthenticationConfig,
   ensureBootstrap,
   ensureFlowControl,
@@ -94,6 +95,7 @@ export function makeServer(
         admission: builtInAdmission(inside, {
           env,
           authorizer: access.authorizer,
+          callWebhook: createWebhookClient({ env, read: inside.read }).call,
           last: [access.escalationCheck],
         }),
         virtualResources: access.virtualResources,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { seededRandom } from '#base'
+import { virtualEnv } from '#base'
 import {
   limitRanges,
   namespaces,
@@ -57,7 +57,7 @@ function world({
     definitions: () => [],
     definitionOf: () => undefined,
   } as unknown as ServerInside
-  const plugins = builtInAdmission(inside, { env: { random: seededRandom(1) }, authorizer })
+  const plugins = builtInAdmission(inside, { env: virtualEnv(), authorizer })
   return { read, plugins, writes }
 }
 
@@ -99,6 +99,9 @@ async function admit(
     ...(rest.old === undefined ? {} : { old: rest.old as NonNullable<AdmissionRequest['old']> }),
     warn: (text) => warnings.push(text),
     signal: new AbortController().signal,
+    annotate: () => undefined,
+    replace: () => undefined,
+    rounds: { isSecond: false, again: false },
   }
   const handling = plugins.filter((plugin) => plugin.handles(request))
   for (const plugin of handling) await plugin.mutate?.(request)

@@ -4,6 +4,7 @@ import type { Authorizer } from '../access.ts'
 import type { AdmissionPlugin } from '../admission.ts'
 import { apiServerUser } from '../auth/index.ts'
 import type { ServerInside } from '../server.ts'
+import type { CallWebhook } from '../webhook-client/index.ts'
 import {
   defaultIngressClass,
   defaultStorageClass,
@@ -25,16 +26,17 @@ import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
 import { defaultTolerationSeconds, priority, runtimeClass } from './pods.ts'
 import { resourceQuota } from './resource-quota.ts'
 import { serviceAccountAdmission } from './service-account.ts'
+import { mutatingWebhooks, validatingWebhooks } from './webhooks/index.ts'
 
 export interface AdmissionOptions {
-  readonly env: Pick<Env, 'random'>
+  readonly env: Pick<Env, 'random' | 'log'>
+  /** How webhooks are reached; without it there are none. */
+  readonly callWebhook?: CallWebhook
   readonly authorizer: Authorizer
   readonly podSecurity?: PodSecurityOptions
   /** Names of plugins that are off by default upstream. */
   readonly enable?: readonly string[]
   readonly disable?: readonly string[]
-  /** What is asked after the built-in plugins and before quota is counted: policies and webhooks. */
-  readonly dynamic?: readonly AdmissionPlugin[]
   /** What is asked last: `accessControl().escalationCheck`. */
   readonly last?: readonly AdmissionPlugin[]
 }
@@ -48,7 +50,7 @@ export function builtInAdmission(
     authorizer,
     enable = [],
     disable = [],
-    dynamic = [],
+    callWebhook,
     last = [],
     ...options
   }: AdmissionOptions,
@@ -73,7 +75,7 @@ export function builtInAdmission(
     clusterTrustBundleAttest(authorizer),
     certificateSubjectRestriction,
     defaultIngressClass(read),
-    ...dynamic,
+    ...dynamicAdmission(inside, env, callWebhook),
     resourceQuota(read, inside.transport(apiServerUser)),
     ...last,
   ]
@@ -81,6 +83,16 @@ export function builtInAdmission(
     ({ name }) =>
       !disable.includes(name) && (!OFF_BY_DEFAULT.includes(name) || enable.includes(name)),
   )
+}
+
+/** What is asked after the built-in plugins, and before quota is counted. */
+function dynamicAdmission(
+  inside: ServerInside,
+  env: AdmissionOptions['env'],
+  call: CallWebhook | undefined,
+): readonly AdmissionPlugin[] {
+  const webhooks = call && { inside, env, call }
+  return webhooks === undefined ? [] : [mutatingWebhooks(webhooks), validatingWebhooks(webhooks)]
 }
 
 export type { PodSecurityOptions }

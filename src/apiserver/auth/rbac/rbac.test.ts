@@ -259,6 +259,9 @@ function write(user: RequestUser, resource: string, object: object): AdmissionRe
     object: object as AdmissionRequest['object'] & object,
     warn: () => undefined,
     signal: new AbortController().signal,
+    annotate: () => undefined,
+    replace: () => undefined,
+    rounds: { isSecond: false, again: false },
   }
 }
 
