@@ -28,7 +28,7 @@ import {
 } from '#machinery'
 import { cannotBeHandled, kindOf, type ExpectedKind } from './body.ts'
 import { copyJson, isObject } from './json.ts'
-import { notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
+import { bodyEncoding, notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
 import { protobufList } from './protobuf-list.ts'
 import type { OwnSchemas } from './server.ts'
 
@@ -115,6 +115,20 @@ export class Codec {
     return {
       object: given === type ? this.shape(object, expected, false).object : object,
       problems: [],
+    }
+  }
+
+  /** A body of any kind, for those who only show it; undefined when it cannot be read. */
+  readAny(bytes: Uint8Array, contentType: string | undefined): unknown {
+    try {
+      const encoding = bodyEncoding(contentType)
+      if (encoding === 'yaml') return decodeYaml(bytes).value
+      if (encoding === 'json') return decodeJson(bytes, { duplicates: false }).value
+      const envelope = readEnvelope(bytes)
+      const type = this.#typeOf(envelope)
+      return type === undefined ? undefined : decodeProtobuf(this.#types, type, envelope)
+    } catch {
+      return undefined
     }
   }
 

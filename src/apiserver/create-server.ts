@@ -3,6 +3,7 @@ import { groupFacts } from '#api'
 import type { Service } from '#api'
 import type { RequestUser } from '#machinery'
 import { parseRange } from './addresses.ts'
+import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
 import { Codec } from './codec.ts'
 import type { Collection } from './collection.ts'
 import { componentStatuses } from './component-statuses.ts'
@@ -118,7 +119,11 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     withErrorResponses(codec, env),
     withRequestInfo(env, metrics, SLOW_MS),
     withDeadline(env, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
+    ...(options.audit === undefined ? [] : [withFailedAuthenticationAudit(options.audit, env)]),
     withAuthentication(authenticator),
+    ...(options.audit === undefined
+      ? []
+      : [withAudit(options.audit, env, (bytes, type) => codec.readAny(bytes, type))]),
     withImpersonation(authorizer),
     withPriorityAndFairness(flowControl, metrics, countOf),
     withAuthorization(authorizer),

@@ -271,6 +271,11 @@ export const withAuthorization =
   async (exchange) => {
     const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
     const { verdict, reason } = await authorizer.authorize(attributes)
+    const { auditAnnotations: notes } = exchange
+    if (notes !== undefined) {
+      notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'
+      if (reason !== '') notes['authorization.k8s.io/reason'] = reason
+    }
     if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
     return next(exchange)
   }

@@ -26,6 +26,8 @@ export {
   type AccessControl,
 } from './auth/index.ts'
 export { ensureFlowControl, keepFlowStatus } from './flowcontrol/index.ts'
+export { openAudit, type Audit, type AuditOptions } from './audit/index.ts'
+export { openEncryption } from './encryption/index.ts'
 export { builtInAdmission } from './admission/index.ts'
 export { inScope, usageOf } from './admission/quota-usage.ts'
 export {

@@ -13,6 +13,7 @@ import type {
 import type { Storage } from '#storage'
 import type { Authenticator, Authorizer } from './access.ts'
 import type { AdmissionPlugin } from './admission.ts'
+import type { Audit } from './audit/index.ts'
 import type { Descriptions } from './descriptions.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
 
@@ -112,6 +113,8 @@ export interface ApiServerOptions {
   readonly metrics?: { metrics(): Promise<string> }
   /** Texts of types and fields for the API descriptions. */
   readonly descriptions?: Pick<Descriptions, 'load'>
+  /** Writes down who did what. Absent: nobody does. */
+  readonly audit?: Audit
   /** Of our own build, shown by /version. */
   readonly build?: { readonly commit?: string; readonly date?: string }
 }

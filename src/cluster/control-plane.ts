@@ -19,6 +19,7 @@ import {
   followAggregation,
   keepFlowStatus,
   type ApiServer,
+  type Audit,
   type NodeApis,
   type Pki,
 } from '#apiserver'
@@ -45,6 +46,7 @@ export interface ControlPlaneOptions {
   readonly podCidr: string
   /** Freeze what caches share, so that a test sees who changes it. */
   readonly freeze?: boolean
+  readonly audit?: Audit
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
 }
 
@@ -70,7 +72,7 @@ const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENT
 
 /** A server that answers; nothing else runs yet. */
 export function makeServer(
-  { env, storage, pki, serviceCidr, freeze, readyChecks }: ControlPlaneOptions,
+  { env, storage, pki, serviceCidr, freeze, audit, readyChecks }: ControlPlaneOptions,
   nodeApi: NodeApis,
 ): ApiServer {
   return createApiServer({
@@ -82,6 +84,7 @@ export function makeServer(
     descriptions: createDescriptions({ types: typeTable, readText: env.fs.readText }),
     ...(freeze === undefined ? {} : { freeze }),
     ...(readyChecks === undefined ? {} : { readyChecks }),
+    ...(audit === undefined ? {} : { audit }),
     extend(inside) {
       const access = accessControl(inside, {
         env,

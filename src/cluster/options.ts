@@ -1,4 +1,5 @@
 /** What a cluster can be asked to be, and what it says of itself. */
+import type { AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
 
 export type RuntimeKind = 'containerd' | 'simulated'
@@ -25,6 +26,15 @@ export interface ServeOptions {
   readonly withNode?: boolean
   /** The address other machines reach this one by. Default: its first. */
   readonly nodeIp?: string
+  readonly api?: ApiSettings
+}
+
+/** What the API server can be told by its flags. */
+export interface ApiSettings {
+  /** An EncryptionConfiguration. Default: `encryption.yaml` in the data folder, made with a fresh key for Secrets. */
+  readonly encryptionFile?: string
+  /** Default: nobody writes down who did what. */
+  readonly audit?: AuditOptions
 }
 
 /** Reported while a cluster starts. */

@@ -9,6 +9,7 @@ import { removePodNetwork, removeServiceRules } from '#network'
 import { openSqliteStorage, StorageOpenError, type SqliteStorage } from '#storage'
 import { nthAddress, overlap } from './addresses.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
+import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
 import { namesFor, startMachinery, startNode } from './node.ts'
@@ -88,11 +89,16 @@ export async function serve(
     })
     progress({ phase: 'certificates', state: 'done' })
 
+    const settings = await openSettings(env, storage, dataDir, options.api)
+    undo.push(() => settings.close())
+
     progress({ phase: 'api', state: 'begun' })
     const nodes = new Map<string, NodeApi>()
     const plane: ControlPlaneOptions = {
       env,
-      storage,
+      storage: settings.storage,
+      readyChecks: settings.readyChecks,
+      ...(settings.audit === undefined ? {} : { audit: settings.audit }),
       pki,
       serviceCidr: options.serviceCidr,
       podCidr: options.podCidr,
@@ -109,6 +115,10 @@ export async function serve(
       { server, nodes },
     )
     undo.push(() => control.stop())
+    settings.rewrite().then(
+      (count) => count > 0 && env.log.info('values were encrypted anew', { count }),
+      (error: unknown) => env.log.error('values could not be encrypted anew', { error }),
+    )
     const stopping = new AbortController()
     undo.push(async () => stopping.abort(new Error('the cluster is stopping')))
     await ensureJoining(control.client, pki, options, `https://${nodeIp}:${listening.port}`)

@@ -15,6 +15,16 @@ export interface WebhookCall {
   readonly timeoutMs: number
   /** Ends the call when the request that caused it has ended. */
   readonly signal?: AbortSignal
+  /** Who the API server is to the webhook, for those that ask. */
+  readonly credentials?: WebhookCredentials
+  /** The code of the answer is all that counts: its body may be anything. */
+  readonly withoutAnswer?: boolean
+}
+
+export interface WebhookCredentials {
+  readonly certificate?: string
+  readonly key?: string
+  readonly token?: string
 }
 
 /** Sends a review to a webhook; the answer is the object of its body. Rejects with a `WebhookCallError`. */
@@ -51,6 +61,7 @@ interface Target {
   /** Whom the certificate must name. */
   readonly serverName: string
   readonly authority: string | undefined
+  readonly credentials: WebhookCredentials
   readonly address: () => { readonly host: string; readonly port: number }
 }
 
@@ -58,7 +69,12 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
   const pools = new Map<string, Agent>()
 
   const poolOf = (target: Target): Agent => {
-    const key = `${target.url.host} ${target.serverName} ${target.authority ?? ''}`
+    const key = [
+      target.url.host,
+      target.serverName,
+      target.authority ?? '',
+      target.credentials.certificate ?? '',
+    ].join(' ')
     const found = pools.get(key)
     const agent = found ?? new WebhookAgent({ keepAlive: true, timeout: IDLE_MS }, env.net, target)
     // Again at the end: the first one is the one that was used longest ago.
@@ -75,15 +91,15 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
   }
 
   return {
-    async call(config, body, { timeoutMs, signal }) {
-      const target = targetOf(read, env, config, timeoutMs)
+    async call(config, body, { timeoutMs, signal, credentials = {}, withoutAnswer = false }) {
+      const target = { ...targetOf(read, env, config, timeoutMs), credentials }
       const ended = new AbortController()
       const cancel = env.clock.schedule(timeoutMs, () => ended.abort(new DeadlineError()))
       const all = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])
       const text = Buffer.from(JSON.stringify(body))
       try {
         const { status, bytes } = await post(poolOf(target), target, text, all)
-        return answerOf(status, bytes)
+        return withoutAnswer && status >= 200 && status < 300 ? {} : answerOf(status, bytes)
       } catch (error) {
         if (error instanceof WebhookCallError) throw error
         if (ended.signal.aborted)
@@ -133,7 +149,11 @@ class WebhookAgent extends Agent {
 }
 
 async function secured(net: Env['net'], target: Target): Promise<Duplex> {
-  const { serverName, authority } = target
+  const {
+    serverName,
+    authority,
+    credentials: { certificate, key },
+  } = target
   const socket = await net.connect(target.address())
   return new Promise((resolve, reject) => {
     const secure = tlsConnect(
@@ -142,6 +162,8 @@ async function secured(net: Env['net'], target: Target): Promise<Duplex> {
         // A certificate names addresses as addresses: there is no server name for them (RFC 6066 §3).
         ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
         ...(authority === undefined ? {} : { ca: authority }),
+        ...(certificate === undefined ? {} : { cert: certificate }),
+        ...(key === undefined ? {} : { key }),
         ALPNProtocols: ['http/1.1'],
       },
       () => {
@@ -160,7 +182,7 @@ function targetOf(
   { random }: Pick<Env, 'random'>,
   { url, service, caBundle }: WebhookClientConfig,
   timeoutMs: number,
-): Target {
+): Omit<Target, 'credentials'> {
   const authority =
     caBundle === undefined || caBundle === ''
       ? undefined
@@ -216,7 +238,7 @@ async function post(
 
 function attempt(
   agent: Agent,
-  { url }: Target,
+  { url, credentials: { token } }: Target,
   body: Buffer,
   signal: AbortSignal,
 ): Promise<Received | 'stale'> {
@@ -237,6 +259,7 @@ function attempt(
         'content-type': 'application/json',
         'content-length': body.length,
         'user-agent': 'kube-apiserver-admission',
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       },
     })
     if (signal.aborted) {

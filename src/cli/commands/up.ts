@@ -14,6 +14,7 @@ import { CommandError, type Command, type CommandContext } from '../command.ts'
 import { serveControl, type ControlRequest, type ImageRequest } from '../control.ts'
 import { editKubeconfig, mergeKubeconfig } from '../kubeconfig.ts'
 import { duration, type Step } from '../terminal.ts'
+import { apiOptions, apiSettings } from './api-flags.ts'
 import {
   askStatus,
   contextName,
@@ -49,6 +50,7 @@ export const options: readonly OptionSpec[] = [
   { name: 'pod-cidr', value: 'CIDR', summary: 'Addresses of pods (default 10.244.0.0/16)' },
   { name: 'service-cidr', value: 'CIDR', summary: 'Addresses of Services (default 10.96.0.0/12)' },
   { name: 'log-level', value: 'LEVEL', summary: 'debug, info, warn or error (default info)' },
+  ...apiOptions,
   { name: 'foreground', summary: 'Stay in the foreground and log to standard error; for systemd' },
   { name: 'detach', summary: 'Return when the node is Ready; the cluster runs on (the default)' },
   contextOption,
@@ -106,6 +108,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     clusterDomain: 'cluster.local',
     registryMirrors: parsed.values.get('registry-mirror') ?? [],
     logLevel,
+    api: apiSettings(parsed),
   }
 }
 

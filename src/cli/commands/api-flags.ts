@@ -1,0 +1,63 @@
+/** Flags of the API server, under the names that kube-apiserver gives them. */
+import type { ServeOptions } from '#cluster'
+import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
+import { first } from './common.ts'
+
+export const apiOptions: readonly OptionSpec[] = [
+  {
+    name: 'audit-policy-file',
+    value: 'FILE',
+    summary: 'Which requests are written down, and how much of them (audit.k8s.io/v1 Policy)',
+  },
+  { name: 'audit-log-path', value: 'FILE', summary: 'Where audit events go, one a line' },
+  {
+    name: 'audit-log-maxsize',
+    value: 'MB',
+    summary: 'The audit log is rotated at this size (default 100)',
+  },
+  {
+    name: 'audit-log-maxbackup',
+    value: 'N',
+    summary: 'How many rotated audit logs are kept (default 10)',
+  },
+  {
+    name: 'audit-webhook-config-file',
+    value: 'FILE',
+    summary: 'A kubeconfig: where audit events are sent in batches',
+  },
+  {
+    name: 'encryption-provider-config',
+    value: 'FILE',
+    summary:
+      'How values lie in the store (EncryptionConfiguration; default: Secrets with AES-GCM, by DATA-DIR/encryption.yaml)',
+  },
+]
+
+export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['api']> {
+  const encryptionFile = first(parsed, 'encryption-provider-config')
+  const policyFile = first(parsed, 'audit-policy-file')
+  const path = first(parsed, 'audit-log-path')
+  const webhookFile = first(parsed, 'audit-webhook-config-file')
+  if (policyFile === undefined && (path !== undefined || webhookFile !== undefined))
+    throw new UsageError('Auditing needs a policy: --audit-policy-file FILE')
+  if (policyFile !== undefined && path === undefined && webhookFile === undefined)
+    throw new UsageError(
+      'Audit events need a place to go: --audit-log-path FILE or --audit-webhook-config-file FILE',
+    )
+  const number = (name: string, usual: number, least: number): number =>
+    wholeNumber(name, first(parsed, name) ?? String(usual), { min: least, max: 1_000_000 })
+  const maxSizeMb = number('audit-log-maxsize', 100, 1)
+  const maxBackups = number('audit-log-maxbackup', 10, 0)
+  return {
+    ...(encryptionFile === undefined ? {} : { encryptionFile }),
+    ...(policyFile === undefined
+      ? {}
+      : {
+          audit: {
+            policyFile,
+            ...(path === undefined ? {} : { log: { path, maxSizeMb, maxBackups } }),
+            ...(webhookFile === undefined ? {} : { webhookFile }),
+          },
+        }),
+  }
+}

@@ -1,0 +1,61 @@
+/** Opens what the API server's flags name; mistakes are told with the file and what would be right. */
+import { join } from 'node:path'
+import { definitions } from '#api'
+import { openAudit, openEncryption, type Audit } from '#apiserver'
+import type { Env } from '#base'
+import type { Storage } from '#storage'
+import { guarded } from './data-folder.ts'
+import { ClusterError, type ApiSettings } from './options.ts'
+
+export interface OpenedSettings {
+  /** The store as the API server sees it. */
+  readonly storage: Storage
+  readonly audit: Audit | undefined
+  readonly readyChecks: Readonly<Record<string, () => Promise<void>>>
+  /** Seals what was stored before its resource was to be, or by an earlier key. */
+  rewrite(): Promise<number>
+  close(): Promise<void>
+}
+
+export async function openSettings(
+  env: Env,
+  store: Storage,
+  dataDir: string,
+  settings: ApiSettings = {},
+): Promise<OpenedSettings> {
+  const { encryptionFile, audit: auditOptions } = settings
+  const file = encryptionFile ?? join(dataDir, 'encryption.yaml')
+  if (encryptionFile !== undefined && (await env.fs.stat(encryptionFile)) === undefined)
+    throw new ClusterError(
+      `There is no file ${encryptionFile}`,
+      'Check --encryption-provider-config',
+    )
+  const told = async <T>(run: () => Promise<T>, advice: string): Promise<T> => {
+    try {
+      return await run()
+    } catch (error) {
+      if (error instanceof ClusterError) throw error
+      throw new ClusterError(error instanceof Error ? error.message : String(error), advice)
+    }
+  }
+  const encryption = await told(
+    () => guarded(file, () => openEncryption(env, store, { file, definitions })),
+    'Encryption at rest is configured there; without its keys what is stored cannot be read',
+  )
+  const audit =
+    auditOptions &&
+    (await told(
+      () => openAudit(env, auditOptions),
+      'Check --audit-policy-file and the files it goes with',
+    ))
+  return {
+    storage: encryption.storage,
+    audit,
+    readyChecks: encryption.checks,
+    rewrite: () => encryption.rewrite(),
+    async close() {
+      encryption.close()
+      await audit?.close()
+    },
+  }
+}
