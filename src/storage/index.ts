@@ -3,6 +3,7 @@ export * from './embedded.ts'
 export * from './errors.ts'
 export * from './memory.ts'
 export * from './sqlite/index.ts'
+export { transformedStorage, type ValueTransform } from './transformed.ts'
 export * from './watch-cache.ts'
 export {
   CacheWatch,

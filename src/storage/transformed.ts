@@ -1,0 +1,78 @@
+/** A store whose values lie in another form than they are read and written in: encrypted, for example. */
+import { isEmbedded, type EmbeddedChange, type EmbeddedStorage } from './embedded.ts'
+import type { Change, Entry, Read, Storage, Write } from './storage.ts'
+
+export interface ValueTransform {
+  /** What is stored. The key belongs to it: a value that was moved to another key cannot be read. */
+  toStored(key: string, value: Uint8Array): Uint8Array
+  /** What was written; the same array when it is stored as it is. Throws when it cannot be read. */
+  fromStored(key: string, stored: Uint8Array): Uint8Array
+}
+
+/** Everything that the store offers, over values in another form. An embedded store remains one. */
+export function transformedStorage(inner: Storage, transform: ValueTransform): Storage {
+  /** A cache and a watcher share what was read of the same bytes. */
+  const read = new WeakMap<Uint8Array, Uint8Array>()
+  const valueOf = (key: string, stored: Uint8Array): Uint8Array => {
+    let value = read.get(stored)
+    if (value === undefined) {
+      value = transform.fromStored(key, stored)
+      if (value !== stored) read.set(stored, value)
+    }
+    return value
+  }
+  const entryOf = (entry: Entry): Entry => {
+    const value = valueOf(entry.key, entry.value)
+    const { key, modified, created } = entry
+    return value === entry.value ? entry : { key, value, modified, created }
+  }
+  const written = (write: Write): Write =>
+    write.ok || write.current === undefined ? write : { ...write, current: entryOf(write.current) }
+  /** Field by field: a store's own entries and changes may have theirs on their class. */
+  const changeOf = ({ type, key, revision, value, previous, origin }: Change): Change => ({
+    type,
+    key,
+    revision,
+    value: valueOf(key, value),
+    previous: previous && valueOf(key, previous),
+    origin,
+  })
+  const listed = ({ value, revision }: Read<readonly Entry[]>): Read<readonly Entry[]> => ({
+    value: value.map(entryOf),
+    revision,
+  })
+
+  const storage: Storage = {
+    async get(key) {
+      const { value, revision } = await inner.get(key)
+      return { value: value && entryOf(value), revision }
+    },
+    list: async (range, options) => listed(await inner.list(range, options)),
+    create: async (key, value, origin) =>
+      written(await inner.create(key, transform.toStored(key, value), origin)),
+    update: async (key, value, expected, origin) =>
+      written(await inner.update(key, transform.toStored(key, value), expected, origin)),
+    delete: async (key, expected, origin) => written(await inner.delete(key, expected, origin)),
+    async *watch(range, from, signal) {
+      for await (const changes of inner.watch(range, from, signal)) yield changes.map(changeOf)
+    },
+    compact: (before) => inner.compact(before),
+    revisions: () => inner.revisions(),
+    close: () => inner.close(),
+  }
+  if (!isEmbedded(inner)) return storage
+  const embedded: EmbeddedStorage = {
+    ...storage,
+    listNow: (range) => listed(inner.listNow(range)),
+    listen: (prefix, onChanges) =>
+      inner.listen(prefix, (changes) => onChanges(changes.map(embeddedOf))),
+  }
+  const embeddedOf = (change: EmbeddedChange): EmbeddedChange => {
+    const entry = entryOf(change.entry)
+    const before = change.before && entryOf(change.before)
+    return entry === change.entry && before === change.before
+      ? change
+      : { ...changeOf(change), entry, before }
+  }
+  return embedded
+}
