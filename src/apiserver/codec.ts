@@ -46,6 +46,7 @@ export interface Author {
 }
 
 const NONE: readonly (readonly string[])[] = []
+const SPEC: readonly string[] = ['spec']
 const ONLY_STATUS = [['f:status']]
 const OF_STATUS: ReadonlySet<string> = new Set(['kind', 'apiVersion', 'metadata', 'status'])
 
@@ -95,13 +96,7 @@ export class Codec {
       encoding === 'yaml' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: wantsProblems })
     if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'the body is not an object'))
     const { object, unknown } = this.shape(value, expected, wantsProblems)
-    return {
-      object,
-      problems: [
-        ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
-        ...duplicateFields.map((path) => `duplicate field ${JSON.stringify(path)}`),
-      ],
-    }
+    return { object, problems: fieldProblems(expected, unknown, duplicateFields) }
   }
 
   #decodeProtobuf(bytes: Uint8Array, expected: ExpectedKind): DecodedBody {
@@ -188,20 +183,23 @@ export class Codec {
     expected: ExpectedKind,
     wantsProblems: boolean,
   ): { readonly object: JsonObject; readonly unknown: readonly string[] } {
+    const form = expected.definition && this.#own.get(expected.definition)?.form
+    if (form !== undefined) {
+      if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'it is not an object'))
+      const unknown: string[] = []
+      return {
+        object: asExpected(expected, () => form(value, wantsProblems ? unknown : undefined)),
+        unknown,
+      }
+    }
     const types = this.typesOf(expected.definition)
     const { type } = expected
     if (type === undefined || types[type] === undefined)
       return { object: copyJson(value) as JsonObject, unknown: [] }
-    try {
-      const { object, unknownFields } = decodeTyped(types, type, value, {
-        unknown: wantsProblems ? 'collect' : 'ignore',
-      })
-      return { object, unknown: unknownFields }
-    } catch (error) {
-      if (error instanceof TypeMismatchError)
-        throw badRequest(cannotBeHandled(expected, error.message))
-      throw error
-    }
+    const { object, unknownFields } = asExpected(expected, () =>
+      decodeTyped(types, type, value, { unknown: wantsProblems ? 'collect' : 'ignore' }),
+    )
+    return { object, unknown: unknownFields }
   }
 
   /** Notes in the object's managedFields who wrote what. `old` is absent for a create. */
@@ -255,7 +253,9 @@ export class Codec {
     { manager, subresource, now }: Author,
   ): OwnershipContext {
     return {
-      shape: shapeOf(this.typesOf(definition), definition.facts.type),
+      shape:
+        this.#own.get(definition)?.shape ??
+        shapeOf(this.typesOf(definition), definition.facts.type),
       apiVersion: apiVersionOf(definition.facts),
       manager,
       subresource,
@@ -283,8 +283,11 @@ export class Codec {
     if (subresource !== 'status') return ONLY_STATUS
     let fields = this.#notStatus.get(definition)
     if (fields === undefined) {
-      const names = this.typesOf(definition)[definition.facts.type]?.fields ?? [{ name: 'spec' }]
-      fields = names.filter(({ name }) => !OF_STATUS.has(name)).map(({ name }) => [`f:${name}`])
+      const names =
+        this.#own.get(definition)?.fields ??
+        this.typesOf(definition)[definition.facts.type]?.fields?.map(({ name }) => name) ??
+        SPEC
+      fields = names.filter((name) => !OF_STATUS.has(name)).map((name) => [`f:${name}`])
       this.#notStatus.set(definition, fields)
     }
     return fields
@@ -298,6 +301,30 @@ export class Codec {
   }
   strategicPatch(definition: ResourceDefinition, old: KubeObject, patch: unknown): unknown {
     return applyStrategicPatch(this.typesOf(definition), definition.facts.type, old, patch)
+  }
+}
+
+/** Unknown and duplicate fields in the words of a strict decoder, and in the order in which it finds them. */
+export function fieldProblems(
+  { definition }: ExpectedKind,
+  unknown: readonly string[],
+  duplicates: readonly string[],
+): readonly string[] {
+  const unknownTexts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`)
+  const duplicateTexts = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
+  // Custom resources are decoded first, and compared with their schema afterwards.
+  return definition?.isCustom === true
+    ? [...duplicateTexts, ...unknownTexts]
+    : [...unknownTexts, ...duplicateTexts]
+}
+
+function asExpected<T>(expected: ExpectedKind, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof TypeMismatchError)
+      throw badRequest(cannotBeHandled(expected, error.message))
+    throw error
   }
 }
 

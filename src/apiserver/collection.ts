@@ -105,8 +105,12 @@ export class Collection {
   }
 }
 
-const fieldsOf = ({ fields, convert }: ResourceDefinition): ResourceDefinition['fields'] =>
-  convert === undefined
+const fieldsOf = ({
+  fields,
+  convert,
+  isCustom = false,
+}: ResourceDefinition): ResourceDefinition['fields'] =>
+  convert === undefined || isCustom
     ? fields
     : (object) => fields(convert.fromStorage(object) as unknown as KubeObject)
 
@@ -142,5 +146,51 @@ export function shownAs(definition: ResourceDefinition, stored: KubeObject): Kub
 }
 
 /** The object as it is stored: what a definition of another version wrote is converted. */
-export const storedForm = (definition: ResourceDefinition, object: JsonObject): JsonObject =>
-  definition.convert === undefined ? object : definition.convert.toStorage(object)
+export async function storedForm(
+  { convert }: ResourceDefinition,
+  object: JsonObject,
+): Promise<JsonObject> {
+  if (convert === undefined) return object
+  return convert.toStorage(
+    convert.ahead === undefined ? object : await convert.ahead.toStorage(object),
+  )
+}
+
+/** Entries of webhooks' making, for as long as the cache has the entry that they were made of. */
+const ahead = new WeakMap<StoredEntry, Map<object, StoredEntry>>()
+
+/** The entries with their objects in the definition's version where that takes a webhook; the others as they are. */
+export async function readyEntries(
+  definition: ResourceDefinition,
+  entries: readonly StoredEntry[],
+): Promise<readonly StoredEntry[]> {
+  const conversion = definition.convert?.ahead
+  if (conversion === undefined) return entries
+  const known = (entry: StoredEntry): StoredEntry | undefined => ahead.get(entry)?.get(conversion)
+  const missing = entries.filter(
+    (entry) => known(entry) === undefined && conversion.isNeeded(entry.object),
+  )
+  if (missing.length > 0) {
+    const objects = await conversion.fromStorage(missing.map(({ object }) => object))
+    for (const [i, entry] of missing.entries()) {
+      let forms = ahead.get(entry)
+      if (forms === undefined) ahead.set(entry, (forms = new Map()))
+      forms.set(conversion, withObject(entry, objects[i]!))
+    }
+  }
+  return entries.map((entry) => known(entry) ?? entry)
+}
+
+export async function readyEntry(
+  definition: ResourceDefinition,
+  entry: StoredEntry,
+): Promise<StoredEntry> {
+  if (definition.convert?.ahead === undefined) return entry
+  const [ready = entry] = await readyEntries(definition, [entry])
+  return ready
+}
+
+const withObject = (
+  { key, modified, created, bytes, index }: StoredEntry,
+  object: KubeObject,
+): StoredEntry => ({ key, modified, created, bytes, index, object })

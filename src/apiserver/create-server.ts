@@ -7,6 +7,12 @@ import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
 import { Codec } from './codec.ts'
 import type { Collection } from './collection.ts'
 import { componentStatuses } from './component-statuses.ts'
+import {
+  completeDefinition,
+  followDefinitions,
+  objectRemover,
+  webhookConversion,
+} from './custom-resources/index.ts'
 import { resourceHandler, type Dispatcher } from './dispatch.ts'
 import { EventSweeper } from './event-sweeper.ts'
 import { chain, type Handler, type RequestInfo } from './exchange.ts'
@@ -39,6 +45,12 @@ const SLOW_MS = 1000
 const SERVICE_RANGE = '10.96.0.0/12'
 const NODE_PORTS = { first: 30_000, last: 32_767 }
 
+/** The server itself, where it works on its own account. */
+const SERVER: RequestUser = {
+  name: 'system:apiserver',
+  groups: ['system:masters', 'system:authenticated'],
+}
+
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { env, storage } = options
   const codec = new Codec(options.types)
@@ -52,7 +64,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         sweeper.follow(collection)
     },
   })
-  for (const definition of options.definitions) registry.add(definition)
+  for (const definition of options.definitions) registry.add(completeDefinition(definition))
 
   let extensions: Extensions | undefined
   const extended = (): Extensions => {
@@ -137,6 +149,20 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     definitionOf: (group, resource, version) => registry.find(group, resource, version)?.definition,
   }
   const given = options.extend(inside)
+  const custom = (): Promise<void> =>
+    followDefinitions({
+      env,
+      read: inside.read,
+      transport: transport(SERVER),
+      convert: webhookConversion(() => extended().callWebhook, env),
+      async add(definition, schemas) {
+        codec.register(definition, schemas)
+        await registry.add(definition).collection?.ready
+      },
+      remove: (definition) => registry.remove(definition),
+      removeObjects: objectRemover(writer, registry, SERVER),
+      signal: closing.signal,
+    })
   extensions = {
     ...given,
     virtualReads: {
@@ -148,6 +174,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   let stopFollowing = (): void => undefined
   const ready = allReady().then(() => {
     stopFollowing = followFlowControl(flowControl, inside.read)
+    return custom()
   })
   const listening = new Set<Listening>()
   return {

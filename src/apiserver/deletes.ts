@@ -7,7 +7,7 @@ import {
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import { shownAs, storedForm, type StoredEntry } from './collection.ts'
+import { readyEntry, shownAs, storedForm, type StoredEntry } from './collection.ts'
 import { copyJson, sameJson } from './json.ts'
 import { withRevision } from './json-bytes.ts'
 import { keyFor } from './keys.ts'
@@ -49,7 +49,7 @@ export async function deleteObject(
   let admittedUid: string | undefined
   for (let round = 1; ; round++) {
     if (entry === undefined) throw notFound(facts, name)
-    const old = shownAs(definition, entry.object)
+    const old = shownAs(definition, (await readyEntry(definition, entry)).object)
     if (admittedUid !== old.metadata.uid) {
       await admitOnly(writer, target, 'DELETE', name, options, { old })
       admittedUid = old.metadata.uid
@@ -98,7 +98,8 @@ async function deleteOnce(
     const shown = object as unknown as KubeObject
     if (options.dryRun)
       return { gone: false, outcome: { type: 'value', created: false, object: () => shown } }
-    const result = await replace(writer, target, key, entry, storedForm(definition, object), object)
+    const stored = await storedForm(definition, object)
+    const result = await replace(writer, target, key, entry, stored, object)
     return 'outcome' in result ? { gone: false, outcome: result.outcome } : result
   }
   if (options.dryRun) return { gone: true, object: next.object as unknown as KubeObject }
@@ -145,6 +146,7 @@ function marked(
   const { generation } = old.metadata
   if (deletionTimestamp === undefined && generation !== undefined && generation > 0)
     metadata['generation'] = generation + 1
+  if (deletionTimestamp === undefined) definition.prepareForDelete?.(object, now)
   if (idOf(definition) === 'namespaces')
     object['status'] = { ...(object['status'] as JsonObject | undefined), phase: 'Terminating' }
   return { object, waits: seconds > 0 || pendingFinalizers(object) }

@@ -1,4 +1,5 @@
 /** From a request that may happen to the one function that does it. */
+import { deprecationWarning } from '#api'
 import type { Env } from '#base'
 import {
   StatusError,
@@ -12,7 +13,7 @@ import {
 } from '#machinery'
 import { kindOf, readDeleteOptions, readObject, type ExpectedKind } from './body.ts'
 import type { Codec } from './codec.ts'
-import { shownAs, type Collection } from './collection.ts'
+import { readyEntries, readyEntry, shownAs, type Collection } from './collection.ts'
 import { connectOptions } from './connect-options.ts'
 import { deleteObject, deletedStatus, returnsObject } from './deletes.ts'
 import type { Exchange, Handler, Reply, RequestInfo } from './exchange.ts'
@@ -88,6 +89,8 @@ export const resourceHandler =
     const served = dispatcher.registry.get(info.group, info.version, info.resource)
     if (served === undefined) throw pathNotFound()
     const { definition, collection } = served
+    const deprecated = definition.deprecation ?? deprecationWarning(definition.facts)
+    if (deprecated !== undefined) exchange.warnings.push(deprecated)
     const { facts } = definition
     if (
       facts.namespaced
@@ -152,7 +155,7 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
         name,
         exchange.query.get('resourceVersion') ?? '',
       )
-      return entryReply(rendering(call), 200, entry)
+      return entryReply(rendering(call), 200, await readyEntry(definition, entry))
     }
     case 'list': {
       const page = await listEntries(
@@ -233,7 +236,9 @@ function outcomeReply(call: Call, outcome: Outcome): Reply {
         outcome.object,
       )
     case 'unchanged':
-      return entryReply(context, 200, outcome.entry)
+      return call.definition.convert?.ahead === undefined
+        ? entryReply(context, 200, outcome.entry)
+        : objectReply(context, 200, outcome.object())
     case 'value':
       return objectReply(context, outcome.created ? 201 : 200, outcome.object())
   }
@@ -280,7 +285,8 @@ async function deleteCollection(call: Call, collection: Collection): Promise<Rep
     }
   }
   await Promise.all(Array.from({ length: Math.min(DELETE_WORKERS, page.entries.length) }, worker))
-  const items = page.entries.map((entry) => shownAs(definition, entry.object))
+  const ready = await readyEntries(definition, page.entries)
+  const items = ready.map((entry) => shownAs(definition, entry.object))
   const list = {
     kind: listKindOf(definition),
     apiVersion: apiVersionOf(definition.facts),
@@ -288,7 +294,12 @@ async function deleteCollection(call: Call, collection: Collection): Promise<Rep
     items,
   }
   if (isInProcess(exchange)) return { status: 200, headers: {}, value: list }
-  return listReply(rendering(call), { ...page, continue: undefined, remaining: undefined })
+  return listReply(rendering(call), {
+    ...page,
+    entries: ready,
+    continue: undefined,
+    remaining: undefined,
+  })
 }
 
 // --- Subresources ---------------------------------------------------------------------------------
@@ -314,7 +325,7 @@ async function subresource(call: Call, served: Served): Promise<Reply> {
   switch (info.verb) {
     case 'get': {
       const entry = await getEntry(reading(call, collection), namespace, info.name)
-      return entryReply(rendering(call), 200, entry)
+      return entryReply(rendering(call), 200, await readyEntry(call.definition, entry))
     }
     case 'update':
       return outcomeReply(call, await putObject(call, collection))
@@ -410,7 +421,7 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
   const reply = (object: KubeObject): Reply => plainReply(call, 200, scaleOf(definition, object))
   if (info.verb === 'get') {
     const entry = await getEntry(reading(call, collection), namespace, info.name)
-    return reply(shownAs(definition, entry.object))
+    return reply(shownAs(definition, (await readyEntry(definition, entry)).object))
   }
   const target = writing(call, collection)
   if (info.verb === 'update') {

@@ -9,7 +9,7 @@ import {
   type ResourceDefinition,
 } from '#machinery'
 import { checkKind, kindOf, reportProblems, type ExpectedKind } from './body.ts'
-import type { Codec } from './codec.ts'
+import { fieldProblems, type Codec } from './codec.ts'
 import type { Exchange } from './exchange.ts'
 import { copyJson, isObject, textOf } from './json.ts'
 import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
@@ -112,15 +112,7 @@ export function formed(
 ): JsonObject {
   if (!isObject(result)) throw badRequest('the patched document is not an object')
   const { object, unknown } = codec.shape(result, expected, validation !== 'Ignore')
-  reportProblems(
-    exchange,
-    expected,
-    [
-      ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
-      ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
-    ],
-    validation,
-  )
+  reportProblems(exchange, expected, fieldProblems(expected, unknown, duplicates), validation)
   return checkKind(object, expected)
 }
 
@@ -152,10 +144,7 @@ async function applyObject(
   metadata['name'] = name
   if (definition.facts.namespaced) metadata['namespace'] ??= target.namespace
   const { unknown } = codec.shape(patch, expected, true)
-  const problems = [
-    ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
-    ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
-  ]
+  const problems = fieldProblems(expected, unknown, duplicates)
   if (options.fieldValidation === 'Strict') reportProblems(exchange, expected, problems, 'Strict')
   // What no schema knows cannot be owned: it is refused however lenient the client is.
   if (unknown.length > 0) {

@@ -52,7 +52,7 @@ async function revise(
     const old = shownAs(definition, entry.object)
     const next = change(old) as unknown as JsonObject | undefined
     if (next === undefined) return old
-    const stored = storedForm(definition, next)
+    const stored = await storedForm(definition, next)
     const result = await replace(writer, target, key, entry, stored, next)
     if ('outcome' in result) return result.outcome.object()
     if (round >= ATTEMPTS) throw conflict(definition.facts, name, 'it changes too often')

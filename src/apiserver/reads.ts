@@ -4,6 +4,8 @@ import { StatusError, notFound, type KubeObject, type ResourceDefinition } from 
 import type { CacheList, CacheWatch, Entry, Range } from '#storage'
 import {
   isCompacted,
+  readyEntries,
+  shownAs,
   tooLargeRevision,
   tooOld,
   type Collection,
@@ -54,8 +56,38 @@ export async function listEntries(
   namespace: string,
   options: ListOptions,
 ): Promise<Page> {
-  const { definition, collection, signal } = context
+  const { definition } = context
   const selection = select(definition, namespace, options)
+  if (selection.late !== undefined) return listLate(context, selection, options)
+  const page = await listSelected(context, selection, options)
+  return definition.convert?.ahead === undefined
+    ? page
+    : { ...page, entries: await readyEntries(definition, page.entries) }
+}
+
+/** Fields of a version that a webhook makes: all is converted, then chosen from, and given in one page. */
+async function listLate(
+  context: ReadContext,
+  { late, ...selection }: Selection,
+  options: ListOptions,
+): Promise<Page> {
+  const { definition } = context
+  const page = await listSelected(context, selection, { ...options, limit: 0 })
+  const entries = await readyEntries(definition, page.entries)
+  return {
+    ...page,
+    entries: entries.filter((entry) => late?.(shownAs(definition, entry.object)) === true),
+    continue: undefined,
+    remaining: undefined,
+  }
+}
+
+async function listSelected(
+  context: ReadContext,
+  selection: Selection,
+  options: ListOptions,
+): Promise<Page> {
+  const { collection, signal } = context
   if (options.continue !== '') return continued(context, selection, options)
   const { revision, match, limit } = options
   if (revision !== undefined && revision > 0) {
@@ -235,6 +267,8 @@ export interface OpenWatch {
   /** Whether the end of the initial events is announced by a bookmark. */
   readonly announceInitial: boolean
   readonly changes: CacheWatch<KubeObject>
+  /** What of a converted object decides whether it is shown. */
+  readonly late: Selection['late']
 }
 
 /** Throws 410 when the revision is too long ago. */
@@ -270,7 +304,13 @@ export async function openWatch(
       ...(selection.filter === undefined ? {} : { filter: selection.filter }),
       ...(selection.hint === undefined ? {} : { hint: selection.hint }),
     })
-    return { initial, revision: from, announceInitial: sendInitialEvents === true, changes }
+    return {
+      initial,
+      revision: from,
+      announceInitial: sendInitialEvents === true,
+      changes,
+      late: selection.late,
+    }
   } catch (error) {
     if (!isCompacted(error)) throw error
     throw new StatusError('Expired', `too old resource version: ${from} (${cache.oldest})`)

@@ -199,8 +199,7 @@ export async function listReply(context: RenderContext, page: Page): Promise<Rep
 }
 
 /** Items of typed lists carry no kind; those of custom resources do. */
-export const isBuiltIn = ({ facts }: ResourceDefinition): boolean =>
-  facts.type.startsWith('io.k8s.')
+export const isBuiltIn = ({ isCustom = false }: ResourceDefinition): boolean => !isCustom
 
 const withoutKind = (definition: ResourceDefinition, object: KubeObject): unknown => {
   if (!isBuiltIn(definition)) return object

@@ -4,6 +4,7 @@ import {
   matchesLabels,
   parseFieldSelector,
   parseLabelSelector,
+  type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
 import type { StoredEntry } from './collection.ts'
@@ -16,6 +17,8 @@ export interface Selection {
   readonly key: string | undefined
   /** Absent when every object of the range matches. */
   readonly filter: ((entry: StoredEntry) => boolean) | undefined
+  /** For objects that a webhook converts: the rest of the filter, on the converted object. */
+  readonly late?: ((object: KubeObject) => boolean) | undefined
   /** An equality that the filter asks for anyway, for routing events. */
   readonly hint: { readonly field: string; readonly value: string } | undefined
 }
@@ -47,23 +50,31 @@ export function select(
     if (equal && ROUTED.has(stored)) hint = { field: stored, value }
     fields.push({ field: stored, value, equal })
   }
+  const isLate = definition.convert?.ahead !== undefined
+  const early = isLate ? fields.filter(({ field }) => ALWAYS.includes(field)) : fields
+  const others = isLate ? fields.filter(({ field }) => !ALWAYS.includes(field)) : []
   const filter = (entry: StoredEntry): boolean => {
     const { index } = entry
-    for (const { field, value, equal } of fields)
+    for (const { field, value, equal } of early)
       if (((index.fields?.[field] ?? '') === value) !== equal) return false
     return labels === undefined || matchesLabels(labels, index.labels)
   }
-  return { prefix, key, filter, hint }
+  if (others.length === 0) return { prefix, key, filter, hint }
+  const late = (object: KubeObject): boolean => {
+    const shown = definition.fields(object)
+    return others.every(({ field, value, equal }) => ((shown[field] ?? '') === value) === equal)
+  }
+  return { prefix, key, filter, hint, late }
 }
 
 /** The name under which the stored version knows a selectable field. Throws 400 for others. */
-function storedField({ facts }: ResourceDefinition, field: string): string {
+function storedField({ facts, isCustom = false }: ResourceDefinition, field: string): string {
   const { fieldSelectors = ALWAYS, fieldSelectorAliases = {} } = facts
   const alias = fieldSelectorAliases[field]
   if (alias !== undefined) return alias
   if (fieldSelectors.includes(field) || ALWAYS.includes(field)) return field
   throw badRequest(
-    fieldSelectors.every((each) => ALWAYS.includes(each))
+    !isCustom && fieldSelectors.every((each) => ALWAYS.includes(each))
       ? `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`
       : `field label not supported: ${field}`,
   )

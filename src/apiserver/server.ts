@@ -8,6 +8,7 @@ import type {
   RequestUser,
   ResourceDefinition,
   ResourceRef,
+  Shape,
   TypeTable,
 } from '#machinery'
 import type { Storage } from '#storage'
@@ -16,6 +17,7 @@ import type { AdmissionPlugin } from './admission.ts'
 import type { Audit } from './audit/index.ts'
 import type { Descriptions } from './descriptions.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
+import type { CallWebhook } from './webhook-client/index.ts'
 
 /**
  * Reads of the newest state, straight from the watch cache: for authorizers and admission plugins, which
@@ -87,6 +89,8 @@ export interface Extensions {
     serviceAccount: KubeObject,
     request: JsonObject,
   ) => Promise<JsonObject>
+  /** Asks a conversion webhook of a custom resource. */
+  readonly callWebhook?: CallWebhook
   /** Pages of other parts, by path: `/openid/v1/jwks`. They pass authentication and authorization. */
   readonly pages?: Readonly<Record<string, (exchange: Exchange) => Promise<Reply>>>
 }
@@ -123,6 +127,12 @@ export interface ApiServerOptions {
 export interface OwnSchemas {
   /** For decoding, patches and the ownership of fields: what the definition's `facts.type` leads to. */
   readonly types?: TypeTable
+  /** A value in the form of the resource, as a copy; paths of fields that it does not have are added to `unknown`. */
+  readonly form?: (value: JsonObject, unknown?: string[]) => JsonObject
+  /** How objects are taken apart for the ownership of fields. */
+  readonly shape?: Shape
+  /** The fields at the root, besides those that every object has. */
+  readonly fields?: readonly string[]
   /** For the API descriptions, by definition name, as they are to be published. */
   readonly published?: Readonly<Record<'v2' | 'v3', ExtraSchemas>>
 }

@@ -11,7 +11,7 @@ import {
 } from '#machinery'
 import { WatchOverflowError, type Delivery } from '#storage'
 import type { Codec } from './codec.ts'
-import { shownAs, type Collection, type StoredEntry } from './collection.ts'
+import { readyEntries, shownAs, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { LIST_SHAPES, MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from './negotiate.ts'
@@ -87,7 +87,9 @@ export async function watchReply(
   })
   exchange.signal.addEventListener('abort', end)
   if (exchange.signal.aborted) end()
-  const steps = follow(open, options.allowBookmarks, clock, end)
+  const changes = follow(open, options.allowBookmarks, clock, end)
+  const steps =
+    definition.convert?.ahead === undefined ? changes : readySteps(definition, open, changes)
   if (accepted === undefined)
     return { status: 200, headers: {}, value: inProcessEvents(definition, steps) }
   return {
@@ -177,6 +179,50 @@ async function* follow(
     cancelTimer()
     end()
   }
+}
+
+/** Where a webhook converts, all that a step brings is converted before it is shown. */
+async function* readySteps(
+  definition: ResourceDefinition,
+  { late }: OpenWatch,
+  steps: AsyncGenerator<Step>,
+): AsyncGenerator<Step> {
+  const fits = (entry: StoredEntry): boolean =>
+    late === undefined || late(shownAs(definition, entry.object))
+  for await (const step of steps) {
+    if (step.type === 'initial') {
+      const entries = await readyEntries(definition, step.entries)
+      yield { type: 'initial', entries: entries.filter(fits) }
+    } else if (step.type === 'changes') {
+      const deliveries: Delivery<KubeObject>[] = []
+      for (const delivery of step.deliveries) {
+        const shown = await readyDelivery(definition, delivery, fits)
+        if (shown !== undefined) deliveries.push(shown)
+      }
+      if (deliveries.length > 0) yield { type: 'changes', deliveries }
+    } else yield step
+  }
+}
+
+/** What a change is to a watcher whose selector looks at converted objects; undefined when it is nothing. */
+async function readyDelivery(
+  definition: ResourceDefinition,
+  { type, event, entry }: Delivery<KubeObject>,
+  fits: (entry: StoredEntry) => boolean,
+): Promise<Delivery<KubeObject> | undefined> {
+  const before = type === 'modified' ? event.previous : undefined
+  const [now = entry, previous] = await readyEntries(
+    definition,
+    before === undefined ? [entry] : [entry, before],
+  )
+  const is = type !== 'deleted' && fits(now)
+  const was = type === 'deleted' ? fits(now) : previous !== undefined && fits(previous)
+  if (is) return { type: was ? 'modified' : 'added', event, entry: now }
+  if (!was) return undefined
+  if (type === 'deleted' || event.departed === undefined)
+    return { type: 'deleted', event, entry: now }
+  const [departed = now] = await readyEntries(definition, [event.departed])
+  return { type: 'deleted', event, entry: departed }
 }
 
 const INITIAL_END = { 'k8s.io/initial-events-end': 'true' }

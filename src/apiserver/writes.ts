@@ -22,7 +22,7 @@ import type { Authorizer } from './access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
 import { kindOf } from './body.ts'
 import type { Codec } from './codec.ts'
-import { shownAs, storedForm, type Collection, type StoredEntry } from './collection.ts'
+import { readyEntry, shownAs, storedForm, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange } from './exchange.ts'
 import { attributesOf, forbiddenFor, requireUser } from './filters.ts'
 import { isObject, sameFields, sameJson, textOf } from './json.ts'
@@ -326,11 +326,11 @@ async function put(
     if (collection.cache.get(key) !== undefined) return undefined
     return { type: 'value', created: true, object: () => object as unknown as KubeObject }
   }
-  const stored = toStored(storedForm(definition, object))
+  const stored = toStored(await storedForm(definition, object))
   const { bytes } = stored
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
   const write = await attempt(() => collection.storage.create(key, bytes, originOf(writer, target)))
-  return write.ok ? storedOutcome(target, key, stored, write.revision, true) : undefined
+  return write.ok ? storedOutcome(target, key, stored, write.revision, true, object) : undefined
 }
 
 /** The store is there for others too: what it cannot do is told as an error of the server. */
@@ -351,6 +351,7 @@ function storedOutcome(
   { object: stored, bytes }: Stored,
   revision: number,
   created: boolean,
+  given: JsonObject,
 ): Outcome {
   return {
     type: 'stored',
@@ -358,6 +359,8 @@ function storedOutcome(
     bytes,
     revision,
     object() {
+      // What was just written need not be converted back.
+      if (definition.convert?.ahead !== undefined) return withRevision(given, revision)
       const entry = collection.cache.get(key)
       // The cache's own is shared by everyone who reads it next.
       const object = entry?.modified === revision ? entry.object : withRevision(stored, revision)
@@ -433,7 +436,7 @@ async function updateOnce(
 ): Promise<{ readonly outcome: Outcome } | { readonly current: StoredEntry | undefined }> {
   const { definition, exchange, subresource } = target
   const { facts } = definition
-  const old = shownAs(definition, entry.object)
+  const old = shownAs(definition, (await readyEntry(definition, entry)).object)
   const object = await change.next(old, round)
   const metadata = metadataOf(object)
   bindNamespace(target, object)
@@ -465,7 +468,7 @@ async function updateOnce(
 
   const problems: FieldError[] = [
     ...validateMetadataUpdate(metadata, old.metadata),
-    ...definition.validate(object),
+    ...(definition.validatesUpdateAlone === true ? [] : definition.validate(object)),
     ...definition.validateUpdate(object, old, context),
   ]
   if (problems.length > 0) throw invalid(facts, name, problems)
@@ -475,7 +478,7 @@ async function updateOnce(
   let done = false
   try {
     await admit(plugins, request)
-    const stored = storedForm(definition, object)
+    const stored = await storedForm(definition, object)
     if (saysTheSame(stored, entry.object)) {
       done = true
       return { outcome: { type: 'unchanged', entry, object: () => old } }
@@ -505,10 +508,8 @@ export async function replace(
   if (isFinished(object)) {
     const gone = await attempt(() => collection.storage.delete(key, entry.modified, origin))
     if (!gone.ok) return { current: currentOf(collection, gone) }
-    writer.allocators[idOf(target.definition)]?.settle(
-      shownAs(target.definition, entry.object),
-      undefined,
-    )
+    const allocator = writer.allocators[idOf(target.definition)]
+    allocator?.settle(shownAs(target.definition, entry.object), undefined)
     const last = withRevision(object, gone.revision)
     return { outcome: { type: 'value', created: false, object: () => last } }
   }
@@ -517,7 +518,7 @@ export async function replace(
   collection.cache.offer(key, bytes, next.object as unknown as KubeObject)
   const write = await attempt(() => collection.storage.update(key, bytes, entry.modified, origin))
   return write.ok
-    ? { outcome: storedOutcome(target, key, next, write.revision, false) }
+    ? { outcome: storedOutcome(target, key, next, write.revision, false, object) }
     : { current: currentOf(collection, write) }
 }
 
@@ -585,9 +586,13 @@ function checkIdentity(
 }
 
 const OUTSIDE_SPEC: ReadonlySet<string> = new Set(['metadata', 'status', 'kind', 'apiVersion'])
+/** Without a status endpoint a custom resource's status is a part like any other. */
+const OUTSIDE_ALL: ReadonlySet<string> = new Set(['metadata', 'kind', 'apiVersion'])
 
 function specChanged(definition: ResourceDefinition, object: JsonObject, old: KubeObject): boolean {
-  if (!sameFields(object, old as unknown as JsonObject, OUTSIDE_SPEC)) return true
+  const hasStatus = definition.facts.subresources?.some(({ name }) => name === 'status') === true
+  const outside = definition.isCustom === true && !hasStatus ? OUTSIDE_ALL : OUTSIDE_SPEC
+  if (!sameFields(object, old as unknown as JsonObject, outside)) return true
   // A deployment's annotations go to its replica sets: its controller has something to do.
   return (
     idOf(definition) === 'deployments.apps' &&

@@ -29,6 +29,10 @@ export interface Column extends PrinterColumnFact {
  */
 export interface ResourceDefinition {
   readonly facts: ResourceFact
+  /** Made from a CustomResourceDefinition. */
+  readonly isCustom?: boolean
+  /** Told to every client, in the Warning header. */
+  readonly deprecation?: string
   /** Fills in absent fields, in place. Idempotent, and byte-stable: defaulting twice changes nothing. */
   readonly defaults: (object: JsonObject) => void
   /** Rules that the facts cannot say, on a defaulted new object. Metadata is validated by the server itself. */
@@ -39,6 +43,10 @@ export interface ResourceDefinition {
     old: KubeObject,
     context: StrategyContext,
   ) => readonly FieldError[]
+  /** `validateUpdate` looks at everything that `validate` does: only one of them runs. */
+  readonly validatesUpdateAlone?: boolean
+  /** Notes in the object, in place, that its deletion has been asked for. */
+  readonly prepareForDelete?: (object: JsonObject, now: Date) => void
   /** Clears or sets what clients may not (status, generation is the server's), in place. */
   readonly prepareForCreate: (object: JsonObject, context: StrategyContext) => void
   /** The same for update: puts back what this endpoint must not change. */
@@ -56,7 +64,7 @@ export interface ResourceDefinition {
   /** Finalizers that orphan/background/foreground start from when a delete says nothing. */
   readonly defaultPropagation: 'Background' | 'Orphan'
   readonly columns: readonly Column[]
-  /** Values of the selectable fields, besides metadata.name and metadata.namespace. */
+  /** Values of the selectable fields, besides metadata.name and metadata.namespace. Custom resources are asked with the stored object. */
   readonly fields: (object: KubeObject) => Readonly<Record<string, string>>
   /** For resources with /scale: where spec.replicas, status.replicas and the selector live. */
   readonly scale?: {
@@ -78,4 +86,14 @@ export interface Conversion {
   readonly toStorage: (object: JsonObject) => JsonObject
   /** A new object in this version's form; the stored one is shared and read only. */
   readonly fromStorage: (object: KubeObject) => JsonObject
+  /** Where others convert, that happens before: then the functions above find nothing left to convert. */
+  readonly ahead?: ConversionAhead
+}
+
+/** Conversion that takes time. */
+export interface ConversionAhead {
+  readonly isNeeded: (object: KubeObject) => boolean
+  /** As many objects as were given, in their order. */
+  readonly fromStorage: (objects: readonly KubeObject[]) => Promise<readonly KubeObject[]>
+  readonly toStorage: (object: JsonObject) => Promise<JsonObject>
 }

@@ -57,6 +57,8 @@ function rowOf(
 }
 
 function cell(value: unknown, type: string, now: Date): unknown {
+  // A cell that is empty on purpose.
+  if (value === null) return null
   if (type === 'date') return typeof value === 'string' ? ageOf(value, now) : '<unknown>'
   return value ?? (type === 'integer' ? 0 : '')
 }
@@ -77,7 +79,7 @@ export function ageOf(time: string | undefined, now: Date): string {
 /** `5s`, `3m20s`, `45m`, `2h5m`, `30h`, `3d4h`, `120d`, `2y45d`, `9y`: two units where the first is small. */
 export function humanDuration(ms: number): string {
   const seconds = Math.trunc(ms / 1000)
-  if (seconds < -1) return '<invalid>'
+  if (Number.isNaN(seconds) || seconds < -1) return '<invalid>'
   if (seconds < 0) return '0s'
   if (seconds < 120) return `${seconds}s`
   const minutes = Math.trunc(seconds / 60)

@@ -1,0 +1,170 @@
+/** What a schema does not know is taken out of an object, unless the schema says that it is kept. */
+import { typeTable } from '#api'
+import { TypeMismatchError, decodeTyped, type JsonObject } from '#machinery'
+import { copyJson, isObject } from '../json.ts'
+import {
+  OBJECT_FIELDS,
+  isEmbedded,
+  isMap,
+  isStrayNull,
+  itemsOf,
+  keepsUnknown,
+  own,
+  valuesOf,
+  type Schema,
+} from './schema.ts'
+
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'
+
+export interface PruneOptions {
+  /** Malformed metadata is dropped rather than refused: stored objects must stay readable. */
+  readonly lenient?: boolean
+  /** Paths of what is taken out are added to it. */
+  readonly unknown?: string[]
+}
+
+/** Brings an object into the form of its schema, in place. Throws `TypeMismatchError` for wrong metadata. */
+export function pruneObject(object: JsonObject, schema: Schema, options: PruneOptions = {}): void {
+  const { unknown } = options
+  if (isObject(object['metadata']))
+    object['metadata'] = metadataForm(object['metadata'], 'metadata', options)
+  const found: string[] = []
+  prune(object, schema, true, '', found)
+  unknown?.push(...found.toSorted())
+  dropNulls(object, schema)
+  coerceEmbedded(object, schema, '', options, true)
+}
+
+const below = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`)
+
+function prune(
+  value: unknown,
+  schema: Schema | undefined,
+  isResource: boolean,
+  path: string,
+  found: string[],
+  /** Items of a list that keeps what is unknown keep it too. */
+  inherited = false,
+): void {
+  const keeps = inherited || (schema !== undefined && keepsUnknown(schema))
+  if (Array.isArray(value)) {
+    const items = schema && itemsOf(schema)
+    if (keeps && items === undefined) return
+    for (const [i, item] of value.entries())
+      prune(item, items, false, `${path}[${i}]`, found, keeps)
+    return
+  }
+  if (!isObject(value)) return
+  for (const key of Object.keys(value)) {
+    if (OBJECT_FIELDS.has(key) && (isResource || (schema && isEmbedded(schema)))) continue
+    const known = own(schema?.properties, key)
+    if (known !== undefined) prune(value[key], known, false, below(path, key), found)
+    else if (schema !== undefined && isMap(schema))
+      prune(value[key], valuesOf(schema), false, below(path, key), found)
+    else if (!keeps) {
+      found.push(below(path, key))
+      delete value[key]
+    }
+  }
+}
+
+/** `null` of a field that is not nullable and has no default is as if it were absent. */
+function dropNulls(value: unknown, schema: Schema | undefined): void {
+  if (schema === undefined) return
+  if (Array.isArray(value)) {
+    const items = itemsOf(schema)
+    for (const item of value) dropNulls(item, items)
+    return
+  }
+  if (!isObject(value)) return
+  for (const key of Object.keys(value)) {
+    const known = own(schema.properties, key) ?? valuesOf(schema)
+    if (isStrayNull(value[key], known) && known?.default === undefined) delete value[key]
+    else dropNulls(value[key], known)
+  }
+}
+
+/** Metadata of resources within the object has the form of all metadata. */
+function coerceEmbedded(
+  value: unknown,
+  schema: Schema | undefined,
+  path: string,
+  options: PruneOptions,
+  isRoot = false,
+): void {
+  if (schema === undefined) return
+  if (Array.isArray(value)) {
+    const items = itemsOf(schema)
+    for (const [i, item] of value.entries()) coerceEmbedded(item, items, `${path}[${i}]`, options)
+    return
+  }
+  if (!isObject(value)) return
+  if (!isRoot && isEmbedded(schema) && isObject(value['metadata']))
+    value['metadata'] = metadataForm(value['metadata'], below(path, 'metadata'), options)
+  for (const key of Object.keys(value)) {
+    const known = own(schema.properties, key) ?? valuesOf(schema)
+    if (isRoot && OBJECT_FIELDS.has(key)) continue
+    coerceEmbedded(value[key], known, below(path, key), options)
+  }
+}
+
+function metadataForm(
+  metadata: JsonObject,
+  path: string,
+  { lenient = false, unknown }: PruneOptions,
+): JsonObject {
+  const read = (value: JsonObject): JsonObject => {
+    const { object, unknownFields } = decodeTyped(typeTable, OBJECT_META, value, {
+      unknown: unknown === undefined ? 'ignore' : 'collect',
+    })
+    for (const field of unknownFields) unknown?.push(below(path, field))
+    // A type says when it has not been created; an object does not.
+    if (object['creationTimestamp'] === null) delete object['creationTimestamp']
+    return object
+  }
+  try {
+    return read(metadata)
+  } catch (error) {
+    if (!lenient || !(error instanceof TypeMismatchError)) throw error
+    const kept: JsonObject = {}
+    for (const [key, value] of Object.entries(metadata)) {
+      try {
+        Object.assign(kept, read({ [key]: value }))
+      } catch (mismatch) {
+        if (!(mismatch instanceof TypeMismatchError)) throw mismatch
+      }
+    }
+    return kept
+  }
+}
+
+/** Fills in what a schema has a default for, in place. Filling in twice changes nothing. */
+export function fillDefaults(value: unknown, schema: Schema | undefined): void {
+  if (schema === undefined) return
+  if (Array.isArray(value)) {
+    const items = itemsOf(schema)
+    if (items === undefined) return
+    for (const [i, item] of value.entries()) {
+      if (isStrayNull(item, items) && items.default !== undefined)
+        value[i] = copyJson(items.default)
+      fillDefaults(value[i], items)
+    }
+    return
+  }
+  if (!isObject(value)) return
+  for (const [key, known] of Object.entries(schema.properties ?? {})) {
+    if (known.default === undefined) continue
+    if (!Object.hasOwn(value, key) || value[key] === undefined || isStrayNull(value[key], known))
+      value[key] = copyJson(known.default)
+  }
+  const values = valuesOf(schema)
+  for (const key of Object.keys(value)) {
+    const known = own(schema.properties, key)
+    if (known !== undefined) fillDefaults(value[key], known)
+    else if (values !== undefined) {
+      if (isStrayNull(value[key], values) && values.default !== undefined)
+        value[key] = copyJson(values.default)
+      fillDefaults(value[key], values)
+    }
+  }
+}
