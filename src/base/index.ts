@@ -1,4 +1,5 @@
 export type * from './env.ts'
+export { aborted } from './aborted.ts'
 export {
   createLogger,
   formatJson,

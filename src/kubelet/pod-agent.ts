@@ -2,6 +2,7 @@
  * The shell around one pod's worker: looks at the runtime, asks the pure parts what to do, does it,
  * and tells the API. One round at a time; whatever happens meanwhile asks for another round.
  */
+import { aborted } from '#base'
 import type { Pod } from '#api'
 import type { KubeletContext } from './context.ts'
 import { CRASH_BACKOFF } from './backoff.ts'
@@ -709,10 +710,7 @@ export class PodAgent implements StartedPod {
     const boundMs = Math.min(graceSeconds * 1000, MAX_DRAIN_MS)
     const cancel = env.clock.schedule(boundMs, () => limit.abort())
     const signal = AbortSignal.any([limit.signal, this.#signal])
-    const bounded = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
-    await Promise.race([config.drained(worker.pod, signal).catch(() => {}), bounded])
+    await Promise.race([config.drained(worker.pod, signal).catch(() => {}), aborted(signal)])
     cancel()
   }
 

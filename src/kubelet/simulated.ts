@@ -4,7 +4,7 @@
  * machines that have no containers.
  */
 import type { Duplex } from 'node:stream'
-import type { Env } from '#base'
+import { aborted, type Env } from '#base'
 import type { SessionStreams } from '#client'
 import {
   type Container,
@@ -465,12 +465,6 @@ function simulatedCommand(command: readonly string[]): { exitCode: number; stdou
   if (program === 'echo') return { exitCode: 0, stdout: `${rest.join(' ')}\n` }
   return { exitCode: 0, stdout: '' }
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 
 /** Log files that nobody wrote to a disk. */
 class MemoryLogs implements LogFiles {

@@ -1,4 +1,5 @@
 /** `pods/portforward`: over SPDY, over SPDY in a WebSocket, and over a WebSocket's own channels. */
+import { aborted } from '#base'
 import type { Duplex } from 'node:stream'
 import type { NodeApi, PodTarget } from '#client'
 import { badRequest } from '#machinery'
@@ -68,10 +69,7 @@ function overSpdy(socket: Duplex, forward: Forward): Promise<void> {
     const [data, error] = type === 'data' ? [stream, other] : [other, stream]
     void forwardOne(forward, data, error, connection.gone)
   })
-  return new Promise((resolve) => {
-    if (connection.gone.aborted) resolve()
-    else connection.gone.addEventListener('abort', () => resolve(), { once: true })
-  })
+  return aborted(connection.gone)
 }
 
 async function forwardOne(

@@ -8,7 +8,7 @@ import {
   type RunningCluster,
   type ServeOptions,
 } from '#cluster'
-import type { Env, LogLevel } from '#base'
+import { aborted, type Env, type LogLevel } from '#base'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { CommandError, type Command, type CommandContext } from '../command.ts'
 import { serveControl, type ControlRequest, type ImageRequest } from '../control.ts'
@@ -176,14 +176,8 @@ export async function foreground(
     await running.stopped
     return undefined
   })
-  const ending = Promise.race([
-    new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    ),
-    new Promise<void>((resolve) =>
-      stop.signal.addEventListener('abort', () => resolve(), { once: true }),
-    ),
-  ])
+  // It may have been asked to end while it began.
+  const ending = Promise.race([aborted(signal), aborted(stop.signal)])
   try {
     await Promise.race([running.ready, ending])
     if (!signal.aborted && !stop.signal.aborted) {
