@@ -80,6 +80,7 @@ test('thousandths and units are rounded away from zero', () => {
 test('sums keep the notation of the first', () => {
   assert.equal(addQuantities('1Gi', '1Mi'), '1025Mi')
   assert.equal(addQuantities('500m', '1'), '1500m')
+  assert.equal(addQuantities('0', '200Mi'), '200Mi')
   assert.equal(subtractQuantities('1', '250m'), '750m')
   assert.deepEqual(addResources({ cpu: '1' }, { cpu: '500m', memory: '1Gi' }), {
     cpu: '1500m',

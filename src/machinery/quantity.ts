@@ -123,6 +123,10 @@ function rounded(nanos: bigint, unit: bigint): number {
   return Number(rest === 0n ? quotient : rest > 0n ? quotient + 1n : quotient - 1n)
 }
 
+/** A sum is written like its first part; nothing at all takes the form of what comes to it. */
+const sumFormat = (left: Quantity | undefined, right: Quantity | undefined): QuantityFormat =>
+  (left === undefined || left.nanos === 0n ? (right ?? left)?.format : left.format) ?? 'decimal'
+
 export function addQuantities(
   a: string | number | undefined,
   b: string | number | undefined,
@@ -131,7 +135,7 @@ export function addQuantities(
   const right = b === undefined ? undefined : parseQuantity(b)
   return formatQuantity({
     nanos: (left?.nanos ?? 0n) + (right?.nanos ?? 0n),
-    format: left?.format ?? right?.format ?? 'decimal',
+    format: sumFormat(left, right),
   })
 }
 
@@ -143,7 +147,7 @@ export function subtractQuantities(
   const right = b === undefined ? undefined : parseQuantity(b)
   return formatQuantity({
     nanos: (left?.nanos ?? 0n) - (right?.nanos ?? 0n),
-    format: left?.format ?? right?.format ?? 'decimal',
+    format: sumFormat(left, right),
   })
 }
 

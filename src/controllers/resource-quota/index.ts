@@ -30,6 +30,9 @@ export interface QuotaRules {
  */
 const SETTLE_MS = 1000
 
+/** All are looked at again this often: a status that somebody else wrote is put right then, as upstream does. */
+const RESYNC_MS = 300_000
+
 const idOf = ({ group, resource }: Pick<ResourceRef, 'group' | 'resource'>): string =>
   group === '' ? resource : `${resource}.${group}`
 
@@ -141,12 +144,21 @@ function start({ client, informers, env, signal }: ControllerContext, rules: Quo
       .updateStatus(resourceQuotas, { ...quota, status: { hard, used } }, { signal })
   }
 
+  const resync = (): void => {
+    if (signal.aborted) return
+    for (const quota of quotas.list()) queue.add(keyOf(quota))
+    cancelResync = env.clock.schedule(RESYNC_MS, resync)
+  }
+  let cancelResync = (): void => undefined
+  signal.addEventListener('abort', () => cancelResync(), { once: true })
+
   void (async () => {
     try {
       await quotas.synced
     } catch {
       return
     }
+    resync()
     queue.run(work, {
       concurrency: 5,
       signal,

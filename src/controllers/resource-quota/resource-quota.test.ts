@@ -57,6 +57,19 @@ test('usage is counted when a quota comes, and falls when things go or end', asy
   w.stop()
 })
 
+test('a status that somebody else wrote is put right within five minutes, and not at once', async () => {
+  const w = await world([resourceQuotaController(rules)])
+  await w.client.create(resourceQuotas, { metadata: key, spec: { hard: { pods: '1' } } })
+  await w.env.advance(500)
+  const found = w.store.get(resourceQuotas, key)!
+  await w.client.updateStatus(resourceQuotas, { ...found, status: { hard: { pods: '9' } } })
+  await w.env.advance(10_000)
+  assert.deepEqual(w.store.get(resourceQuotas, key)?.status?.hard, { pods: '9' })
+  await w.env.advance(300_000)
+  assert.deepEqual(w.store.get(resourceQuotas, key)?.status?.hard, { pods: '1' })
+  w.stop()
+})
+
 test('names in a quota say what they count', () => {
   const cases = {
     pods: 'pods',
