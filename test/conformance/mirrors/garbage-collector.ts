@@ -202,10 +202,7 @@ mirror(
       gone(api, ns('replicationcontrollers/simpletest-rc-to-be-deleted')),
     )
     const left = await podsOf(fixture, 'simpletest-rc-to-be-deleted')
-    assert.deepEqual(
-      left.map((each) => each['metadata'].name).toSorted(),
-      both.map((each) => each['metadata'].name).toSorted(),
-    )
+    assert.deepEqual(names({ items: left }).toSorted(), names({ items: both }).toSorted())
     for (const { metadata } of left) {
       assert.equal(metadata.deletionTimestamp, undefined)
       assert.deepEqual(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import type { Json } from '../api.ts'
 import { configMap, mirror, type Fixture } from '../mirror.ts'
 import {
@@ -51,8 +52,7 @@ const used = (
       const { spec, status } = await api.get(ns(`resourcequotas/${name}`))
       last = status
       return (
-        JSON.stringify(Object.entries(status?.hard ?? {}).toSorted()) ===
-          JSON.stringify(Object.entries(spec.hard).toSorted()) &&
+        isDeepStrictEqual(status?.hard, spec.hard) &&
         Object.entries(expected).every(([key, value]) => status?.used?.[key] === value)
       )
     },
