@@ -99,10 +99,19 @@ function candidates(header: string, shapes: ShapeNames): readonly Accepted[] {
 }
 
 /** What to answer with. Throws 406 when nothing that we have is accepted. */
-export function negotiate(accept: string | undefined, shapes: ShapeNames): Accepted {
+export function negotiate(
+  accept: string | undefined,
+  shapes: ShapeNames,
+  /** Objects without a protobuf form have metadata that has one. */
+  { isCustom = false }: { readonly isCustom?: boolean } = {},
+): Accepted {
   if (accept === undefined || accept === '' || accept === '*/*') return DEFAULT
-  const best = candidates(accept, shapes)[0]
-  if (best === undefined) throw notAcceptable()
+  const all = candidates(accept, shapes)
+  const best = isCustom
+    ? all.find(({ encoding, shape }) => encoding !== 'protobuf' || shape === 'metadata')
+    : all[0]
+  if (best === undefined)
+    throw notAcceptable(isCustom ? [MEDIA_TYPES.json, MEDIA_TYPES.yaml] : undefined)
   return best
 }
 

@@ -41,7 +41,7 @@ export function entryReply(context: RenderContext, status: number, entry: Stored
   const { exchange, definition } = context
   if (isInProcess(exchange))
     return { status, headers: {}, value: shownAs(definition, entry.object) }
-  const accepted = negotiate(exchange.headers['accept'], OBJECT_SHAPES)
+  const accepted = negotiate(exchange.headers['accept'], OBJECT_SHAPES, definition)
   if (isPlainJson(accepted) && definition.convert === undefined && !isPretty(exchange)) {
     const form = storedFormOf(definition.facts)
     const { bytes } = entry
@@ -57,9 +57,14 @@ export function entryReply(context: RenderContext, status: number, entry: Stored
 
 /** One object that has a value only: a dry run's, a subresource's. */
 export function objectReply(context: RenderContext, status: number, object: KubeObject): Reply {
-  const { exchange } = context
+  const { exchange, definition } = context
   if (isInProcess(exchange)) return { status, headers: {}, value: object }
-  return shapedReply(context, status, object, negotiate(exchange.headers['accept'], OBJECT_SHAPES))
+  return shapedReply(
+    context,
+    status,
+    object,
+    negotiate(exchange.headers['accept'], OBJECT_SHAPES, definition),
+  )
 }
 
 /** An object whose stored bytes were just written. */
@@ -72,7 +77,7 @@ export function writtenReply(
 ): Reply {
   const { exchange, definition } = context
   if (isInProcess(exchange)) return { status, headers: {}, value: object() }
-  const accepted = negotiate(exchange.headers['accept'], OBJECT_SHAPES)
+  const accepted = negotiate(exchange.headers['accept'], OBJECT_SHAPES, definition)
   if (isPlainJson(accepted) && definition.convert === undefined && !isPretty(exchange))
     return {
       status,
@@ -160,7 +165,7 @@ export async function listReply(context: RenderContext, page: Page): Promise<Rep
         : await objectsOf(definition, page.entries)
     return { status: 200, headers: {}, value: { kind, apiVersion, metadata, items } }
   }
-  const accepted = negotiate(exchange.headers['accept'], LIST_SHAPES)
+  const accepted = negotiate(exchange.headers['accept'], LIST_SHAPES, definition)
   const headers = { 'content-type': contentTypeOf(accepted) }
   if (isPlainJson(accepted) && !isPretty(exchange)) {
     const chunks = jsonList(definition, page, metadata)

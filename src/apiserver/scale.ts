@@ -2,6 +2,7 @@
 import {
   FieldPath,
   formatLabelSelector,
+  internalError,
   invalid,
   invalidValue,
   selectorRequirements,
@@ -38,6 +39,8 @@ const count = (object: KubeObject, path: string): number => {
 
 export function scaleOf(definition: ResourceDefinition, object: KubeObject): KubeObject {
   const { specReplicas, statusReplicas, selector } = pathsOf(definition)
+  if (definition.isCustom === true && valueAt(object, pathOf(specReplicas)) === undefined)
+    throw internalError(`the spec replicas field ${JSON.stringify(specReplicas)} does not exist`)
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata
   const text = selector === undefined ? '' : selectorText(valueAt(object, pathOf(selector)))
   const scale = {

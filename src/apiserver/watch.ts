@@ -61,7 +61,7 @@ export async function watchReply(
   const { exchange, definition, collection, env, metrics } = context
   const { clock, random } = env
   const options = parseListOptions(exchange.query, true)
-  const accepted = isInProcess(exchange) ? undefined : negotiateWatch(exchange)
+  const accepted = isInProcess(exchange) ? undefined : negotiateWatch(exchange, definition)
   const seconds =
     options.timeoutSeconds !== undefined && options.timeoutSeconds > 0
       ? options.timeoutSeconds
@@ -104,11 +104,11 @@ export async function watchReply(
   }
 }
 
-function negotiateWatch({ headers }: Exchange): Accepted {
+function negotiateWatch({ headers }: Exchange, definition: ResourceDefinition): Accepted {
   const accept = headers['accept']
   // Watches are asked for with the names of lists by some clients, and of objects by others.
   const shapes = /PartialObjectMetadataList/.test(accept ?? '') ? LIST_SHAPES : OBJECT_SHAPES
-  const accepted = negotiate(accept?.replaceAll(/;\s*stream=watch/g, ''), shapes)
+  const accepted = negotiate(accept?.replaceAll(/;\s*stream=watch/g, ''), shapes, definition)
   if (accepted.encoding === 'yaml')
     throw badRequest('a watch has no YAML form: ask for application/json')
   return accepted

@@ -1,5 +1,6 @@
 /** Which names a definition may have, and what its conditions say of them. */
 import type { CustomResourceDefinition } from '#api'
+import { approvalOf, isProtected } from './approval.ts'
 
 type Status = NonNullable<CustomResourceDefinition['status']>
 type Names = CustomResourceDefinition['spec']['names']
@@ -90,9 +91,11 @@ export function decideNames(
           reason: 'NotAccepted',
           message: 'not all names are accepted',
         }
-  const conditions = isTrue(definition, 'Established')
-    ? [namesAccepted]
-    : [namesAccepted, established]
+  const conditions = [
+    namesAccepted,
+    ...(isTrue(definition, 'Established') ? [] : [established]),
+    ...(isProtected(definition.spec.group) ? [approvalCondition(definition)] : []),
+  ]
   return {
     ...status,
     acceptedNames: next as Names,
@@ -103,6 +106,23 @@ export function decideNames(
     storedVersions: status.storedVersions ?? [],
   }
 }
+
+/** Whether a definition in a group of the community's own says who approved it. */
+function approvalCondition(definition: CustomResourceDefinition): Condition {
+  const { state, text } = approvalOf(definition)
+  return {
+    type: 'KubernetesAPIApprovalPolicyConformant',
+    status: state === 'approved' ? 'True' : 'False',
+    reason: APPROVAL_REASONS[state],
+    message: text,
+  }
+}
+const APPROVAL_REASONS = {
+  missing: 'MissingAnnotation',
+  bypassed: 'UnapprovedAnnotation',
+  approved: 'ApprovedAnnotation',
+  invalid: 'InvalidAnnotation',
+} as const
 
 /** RFC 3339 in whole seconds. */
 const timeText = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`

@@ -26,13 +26,17 @@ export interface PruneOptions {
 /** Brings an object into the form of its schema, in place. Throws `TypeMismatchError` for wrong metadata. */
 export function pruneObject(object: JsonObject, schema: Schema, options: PruneOptions = {}): void {
   const { unknown } = options
-  if (isObject(object['metadata']))
-    object['metadata'] = metadataForm(object['metadata'], 'metadata', options)
+  if (isObject(object['metadata'])) formMetadata(object['metadata'], 'metadata', options)
   const found: string[] = []
   prune(object, schema, true, '', found)
   unknown?.push(...found.toSorted())
   dropNulls(object, schema)
   coerceEmbedded(object, schema, '', options, true)
+}
+
+/** The same for a part of an object. */
+export function pruneValue(value: unknown, schema: Schema): void {
+  prune(value, schema, false, '', [])
 }
 
 const below = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`)
@@ -100,12 +104,19 @@ function coerceEmbedded(
   }
   if (!isObject(value)) return
   if (!isRoot && isEmbedded(schema) && isObject(value['metadata']))
-    value['metadata'] = metadataForm(value['metadata'], below(path, 'metadata'), options)
+    formMetadata(value['metadata'], below(path, 'metadata'), options)
   for (const key of Object.keys(value)) {
     const known = own(schema.properties, key) ?? valuesOf(schema)
     if (isRoot && OBJECT_FIELDS.has(key)) continue
     coerceEmbedded(value[key], known, below(path, key), options)
   }
+}
+
+/** In place: whoever holds on to the metadata of an object goes on to hold it. */
+function formMetadata(metadata: JsonObject, path: string, options: PruneOptions): void {
+  const form = metadataForm(metadata, path, options)
+  for (const key of Object.keys(metadata)) delete metadata[key]
+  Object.assign(metadata, form)
 }
 
 function metadataForm(
