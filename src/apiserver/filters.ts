@@ -1,6 +1,6 @@
 /** What every request passes before it reaches its resource, each filter one concern. */
 import type { Env } from '#base'
-import { StatusError, forbidden, internalError, type RequestUser } from '#machinery'
+import { StatusError, badRequest, forbidden, internalError, type RequestUser } from '#machinery'
 import type { Attributes, Authenticator, Authorizer } from './access.ts'
 import type { Exchange, Filter, Reply, RequestInfo } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
@@ -62,6 +62,9 @@ function toStatusError(error: unknown, exchange: Exchange, log: Env['log']): Sta
   if (error instanceof StatusError) return error
   if (exchange.signal.aborted && exchange.signal.reason instanceof StatusError)
     return exchange.signal.reason
+  // Only what the client sent can be nested so deep.
+  if (error instanceof RangeError && error.message.includes('call stack'))
+    return badRequest('the request is nested too deep')
   // The client sees which request it was; what went wrong inside is for the log alone.
   if (!exchange.signal.aborted)
     log.error('request failed', {

@@ -255,3 +255,36 @@ test('hostile requests are answered as mistakes of the client', async () => {
     { numRuns: RUNS, seed: SEED },
   )
 })
+
+test('what is nested deep is stored or refused, never too much', async () => {
+  const { server } = await testServer()
+  for (const levels of [400, 990, 20_000]) {
+    for (const [open, close] of [
+      ['{"a":', '}'],
+      ['[', ']'],
+      ['{"not":', '}'],
+      ['{"items":', '}'],
+    ] as const) {
+      const deep = `${open.repeat(levels)}null${close.repeat(levels)}`
+      const bodies = [
+        ['configmaps', `{"metadata":{"name":"a"},"data":${deep}}`],
+        ['controllerrevisions', `{"metadata":{"name":"a"},"data":${deep},"revision":1}`],
+        ['pods', deep],
+      ] as const
+      for (const [resource, sent] of bodies) {
+        const root =
+          resource.startsWith('c') && resource !== 'configmaps' ? 'apis/apps/v1' : 'api/v1'
+        for (const type of ['json', 'yaml', 'apply-patch+yaml', 'merge-patch+json']) {
+          const verb = type.includes('patch') ? 'PATCH' : 'POST'
+          const { status, text } = await send(
+            server,
+            `${verb} /${root}/namespaces/shop/${resource}${verb === 'PATCH' ? '/a?fieldManager=x' : ''}`,
+            sent,
+            { 'content-type': `application/${type}` },
+          )
+          assert.ok(status < 500, `${type} of ${levels}: ${status} ${text.slice(0, 300)}`)
+        }
+      }
+    }
+  }
+})

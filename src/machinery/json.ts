@@ -1,5 +1,17 @@
 /** Decoding what clients send: JSON and YAML, with the path of every field that is written twice. */
-import { parseAllDocuments, visit, isScalar, isMap, type ScalarTag } from 'yaml'
+import {
+  Composer,
+  Lexer,
+  Parser,
+  YAMLParseError,
+  isMap,
+  isScalar,
+  visit,
+  type CST,
+  type Document,
+  type ScalarTag,
+  type YAMLMap,
+} from 'yaml'
 import { badRequest, StatusError } from './status.ts'
 
 export interface Decoded {
@@ -10,6 +22,10 @@ export interface Decoded {
 
 /** Nesting beyond this is an attack, not an object. */
 export const MAX_DEPTH = 1000
+/** Each takes a microsecond or two; manifests of 3 MB, the largest body, have half a million to one and a half. */
+const MAX_YAML_TOKENS = 2_000_000
+
+const TOO_DEEP = `the body is nested deeper than ${MAX_DEPTH} levels`
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
@@ -51,8 +67,7 @@ function checkDepth(text: string): void {
       else if (c === 34) inString = false
     } else if (c === 34) inString = true
     else if (c === 123 || c === 91) {
-      if (++depth > MAX_DEPTH)
-        throw badRequest(`the body is nested deeper than ${MAX_DEPTH} levels`)
+      if (++depth > MAX_DEPTH) throw badRequest(TOO_DEEP)
     } else if (c === 125 || c === 93) depth--
   }
 }
@@ -143,43 +158,90 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
       if (error instanceof StatusError) throw error
     }
   }
-  const documents = parseAllDocuments(text, {
+  const documents = composed(text).filter((each) => each.contents !== null)
+  if (documents.length > 1) throw badRequest('the body has more than one YAML document')
+  const [document] = documents
+  if (document === undefined) return { value: null, duplicateFields: [] }
+  const [error] = document.errors
+  if (error !== undefined) throw notYaml(error.message, lineAt(text, error.pos[0]))
+  const duplicateFields: string[] = []
+  const noteDuplicates = (_: unknown, map: YAMLMap, ancestors: readonly unknown[]): void => {
+    // A pair stands between a map and its value.
+    if (ancestors.length > 2 * MAX_DEPTH) throw badRequest(TOO_DEEP)
+    const seen = new Set<string>()
+    for (const { key } of map.items) {
+      // Keys are texts, whatever a value of that look would be.
+      if (isScalar(key) && typeof key.value !== 'string' && key.source !== undefined)
+        key.value = key.source
+      const name = isScalar(key) ? String(key.value) : ''
+      if (seen.has(name)) duplicateFields.push(pathOf([...ancestors, map], name))
+      seen.add(name)
+    }
+  }
+  const Seq = (_: unknown, __: unknown, ancestors: readonly unknown[]): void => {
+    if (ancestors.length > 2 * MAX_DEPTH) throw badRequest(TOO_DEEP)
+  }
+  let value: unknown
+  try {
+    visit(document, { Map: noteDuplicates, Seq })
+    value = document.toJS({ maxAliasCount: 100 })
+  } catch (failure) {
+    throw failure instanceof StatusError ? failure : notYaml(failure)
+  }
+  return { value, duplicateFields }
+}
+
+/** Its documents. The reader is slow: it stops at the first mistake, and at more parts than any object has. */
+function composed(text: string): readonly Document.Parsed[] {
+  const parser = new Parser()
+  const parts: CST.Token[] = []
+  let count = 0
+  let depth = 0
+  for (const lexeme of new Lexer().lex(text)) {
+    if (++count > MAX_YAML_TOKENS)
+      throw badRequest(`the body has more than ${MAX_YAML_TOKENS} parts of YAML: send it as JSON`)
+    if (lexeme === '[' || lexeme === '{') {
+      if (++depth > MAX_DEPTH) throw badRequest(TOO_DEEP)
+    } else if (lexeme === ']' || lexeme === '}') depth--
+    for (const part of parser.next(lexeme)) {
+      if (part.type === 'error') throw notYaml(part.message, lineAt(text, part.offset))
+      parts.push(part)
+    }
+  }
+  parts.push(...parser.end())
+  const composer = new Composer({
     uniqueKeys: false,
     version: '1.2',
     schema: 'core',
     merge: true,
+    // Telling where each of many mistakes is takes a search of the text for each.
+    prettyErrors: false,
     customTags: (tags) => [...OLDER_TAGS, ...tags],
   })
-  const list = Array.isArray(documents) ? documents.filter((each) => each.contents !== null) : []
-  if (list.length > 1) throw badRequest('the body has more than one YAML document')
-  const [document] = list
-  if (document === undefined) return { value: null, duplicateFields: [] }
-  const [error] = document.errors
-  if (error !== undefined)
-    throw badRequest(`error converting YAML to JSON: ${error.message.split('\n')[0]}`)
-  const duplicateFields: string[] = []
-  visit(document, {
-    Map(_, map, ancestors) {
-      const seen = new Set<string>()
-      for (const { key } of map.items) {
-        // Keys are texts, whatever a value of that look would be.
-        if (isScalar(key) && typeof key.value !== 'string' && key.source !== undefined)
-          key.value = key.source
-        const name = isScalar(key) ? String(key.value) : ''
-        if (seen.has(name)) duplicateFields.push(pathOf([...ancestors, map], name))
-        seen.add(name)
-      }
-    },
-  })
-  let value: unknown
-  try {
-    value = document.toJS({ maxAliasCount: 100 })
-  } catch (failure) {
-    throw badRequest(
-      `error converting YAML to JSON: ${failure instanceof Error ? failure.message : String(failure)}`,
-    )
+  // It would collect them all, and junk has a million.
+  const inner = composer as unknown as { onError: (...mistake: unknown[]) => void; errors: Error[] }
+  const { onError } = inner
+  inner.onError = (...mistake) => {
+    onError(...mistake)
+    const [first] = inner.errors
+    if (first !== undefined) throw first
   }
-  return { value, duplicateFields }
+  try {
+    return [...composer.compose(parts)]
+  } catch (error) {
+    throw error instanceof YAMLParseError
+      ? notYaml(error.message, lineAt(text, error.pos[0]))
+      : notYaml(error)
+  }
+}
+
+const lineAt = (text: string, offset: number): number => text.slice(0, offset).split('\n').length
+
+function notYaml(error: unknown, line?: number): StatusError {
+  const [text = ''] = (error instanceof Error ? error.message : String(error)).split('\n')
+  const why = text.includes('call stack') ? 'it is nested too deep' : text
+  const where = line === undefined ? '' : `line ${line}: `
+  return badRequest(`error converting YAML to JSON: yaml: ${where}${why}`)
 }
 
 function pathOf(ancestors: readonly unknown[], name: string): string {

@@ -60,3 +60,15 @@ test('durations have the form that Go gives them', () => {
   for (const text of ['0s', '1h0m0s', '1m30s', '2.5s', '150ms', '1h2m3.000000004s', '30s'])
     assert.equal(formatDuration(durationNanos(text)), text)
 })
+
+test('messages nested too deep are refused', () => {
+  const name = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition'
+  const nested = (levels: number) => {
+    let schema: object = { type: 'string' }
+    for (let i = 0; i < levels; i++) schema = { properties: { a: schema } }
+    const versions = [{ name: 'v1', schema: { openAPIV3Schema: schema } }]
+    return readEnvelope(encodeProtobuf(types, name, { kind: 'x', spec: { versions } } as object))
+  }
+  assert.ok(decodeProtobuf(types, name, nested(150)))
+  assert.throws(() => decodeProtobuf(types, name, nested(450)), /nested deeper/)
+})

@@ -12,6 +12,8 @@ const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
 const VARINT = 0
 const FIXED64 = 1
 const BYTES = 2
+/** Messages in messages; a schema of a custom resource takes two or three for each level of its objects. */
+const MAX_MESSAGE_DEPTH = 500
 
 const text = new TextEncoder()
 const decodeText = new TextDecoder()
@@ -113,10 +115,22 @@ class Reader {
   readonly #bytes: Uint8Array
   readonly #end: number
   #at: number
-  constructor(bytes: Uint8Array, at = 0, end = bytes.length) {
+  readonly #depth: number
+  constructor(bytes: Uint8Array, at = 0, depth = 0) {
+    if (depth > MAX_MESSAGE_DEPTH)
+      throw badRequest(`the protobuf body is nested deeper than ${MAX_MESSAGE_DEPTH} messages`)
     this.#bytes = bytes
     this.#at = at
-    this.#end = end
+    this.#end = bytes.length
+    this.#depth = depth
+  }
+  /** Of the message that comes next. */
+  message(): Reader {
+    return this.of(this.bytes())
+  }
+  /** Of a message inside this one. */
+  of(bytes: Uint8Array): Reader {
+    return new Reader(bytes, 0, this.#depth + 1)
   }
   get more(): boolean {
     return this.#at < this.#end
@@ -481,7 +495,7 @@ function readMessage(
       r.skip(wire)
       continue
     }
-    if (slot.kind === 'inner') readMessage(new Reader(r.bytes()), types, slot.inner, object)
+    if (slot.kind === 'inner') readMessage(r.message(), types, slot.inner, object)
     else readField(r, types, slot.field, wire, object)
   }
   return object
@@ -502,14 +516,14 @@ function readField(
       wire === BYTES &&
       (item.type === 'integer' || item.type === 'number' || item.type === 'boolean')
     ) {
-      const packed = new Reader(r.bytes())
+      const packed = r.message()
       while (packed.more) list.push(readValue(packed, types, item, field.proto))
     } else list.push(readValue(r, types, item, field.proto))
     return
   }
   if (field.type === 'object') {
     const map = (object[name] ??= {}) as JsonObject
-    const entry = new Reader(r.bytes())
+    const entry = r.message()
     const valueProto = /^map<[^,]+,\s*(.+)>$/.exec(field.proto ?? '')?.[1]
     let key = ''
     let value: unknown
@@ -547,7 +561,7 @@ function readValue(
 ): unknown {
   if (schema.ref !== undefined) {
     const fact: TypeFact | undefined = types[schema.ref]
-    const inner = new Reader(r.bytes())
+    const inner = r.message()
     if (fact?.alias !== undefined) return readAlias(inner, types, fact.alias)
     return fact?.scalar === undefined
       ? readMessage(inner, types, planOf(types, schema.ref), {})
@@ -555,7 +569,7 @@ function readValue(
   }
   switch (schema.type) {
     case 'array':
-      return readAlias(new Reader(r.bytes()), types, schema)
+      return readAlias(r.message(), types, schema)
     case 'boolean':
       return r.small() !== 0
     case 'integer':
@@ -592,7 +606,7 @@ function readScalar(r: Reader, types: TypeTable, name: string): unknown {
   const chunk = (number: number): string =>
     decodeText.decode(chunks.get(number)?.[0] ?? new Uint8Array())
   const schema = (bytes: Uint8Array): JsonObject =>
-    readMessage(new Reader(bytes), types, planOf(types, SCHEMA_PROPS), {})
+    readMessage(r.of(bytes), types, planOf(types, SCHEMA_PROPS), {})
   switch (name) {
     case 'Time':
     case 'MicroTime': {
@@ -686,7 +700,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope {
   while (r.more) {
     const key = r.small()
     if (key === 10) {
-      const meta = new Reader(r.bytes())
+      const meta = r.message()
       while (meta.more) {
         const inner = meta.small()
         if (inner === 10) apiVersion = meta.string()
