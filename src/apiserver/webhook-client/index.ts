@@ -1,13 +1,11 @@
 /** How the API server asks webhooks: admission and conversion, by URL or by Service, over TLS that is always verified. */
-import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { connect as tlsConnect } from 'node:tls'
+import { request as httpRequest, type Agent, type IncomingMessage } from 'node:http'
 import type { WebhookClientConfig } from '#api'
 import type { Env } from '#base'
 import { decodeJson, type JsonObject } from '#machinery'
 import { isObject } from '../json.ts'
 import type { Reader } from '../server.ts'
+import { SecureAgent, type SecureTarget } from './agent.ts'
 import { failureText, responseText } from './errors.ts'
 import { serviceEndpoint } from './service-endpoint.ts'
 
@@ -50,19 +48,14 @@ export interface WebhookClient {
 
 /** A review is at most an object and its old state, and the answer a patch of it: more is a mistake. */
 const MAX_ANSWER_BYTES = 16 << 20
-const IDLE_MS = 90_000
 /** Webhooks with connections kept open: the one that was used longest ago is dropped. */
 const MAX_POOLS = 128
 
-interface Target {
+interface Target extends SecureTarget {
   readonly url: URL
   /** As messages show it. */
   readonly shown: string
-  /** Whom the certificate must name. */
-  readonly serverName: string
-  readonly authority: string | undefined
   readonly credentials: WebhookCredentials
-  readonly address: () => { readonly host: string; readonly port: number }
 }
 
 export function createWebhookClient({ env, read }: WebhookClientOptions): WebhookClient {
@@ -76,7 +69,7 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
       target.credentials.certificate ?? '',
     ].join(' ')
     const found = pools.get(key)
-    const agent = found ?? new WebhookAgent({ keepAlive: true, timeout: IDLE_MS }, env.net, target)
+    const agent = found ?? new SecureAgent(env.net, target)
     // Again at the end: the first one is the one that was used longest ago.
     pools.delete(key)
     pools.set(key, agent)
@@ -123,59 +116,6 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
 }
 
 class DeadlineError extends Error {}
-
-/** Connections of one webhook: made through the environment's network, secured, and kept for the next call. */
-class WebhookAgent extends Agent {
-  readonly #net: Env['net']
-  readonly #target: Target
-
-  constructor(options: ConstructorParameters<typeof Agent>[0], net: Env['net'], target: Target) {
-    super(options)
-    this.#net = net
-    this.#target = target
-  }
-
-  override createConnection(
-    _options: unknown,
-    done?: (error: Error | null, stream: Duplex) => void,
-  ): undefined {
-    const connected = (error: Error | null, stream?: Duplex): void =>
-      done?.(error, stream as Duplex)
-    secured(this.#net, this.#target).then(
-      (socket) => connected(null, socket),
-      (error: unknown) => connected(error as Error),
-    )
-  }
-}
-
-async function secured(net: Env['net'], target: Target): Promise<Duplex> {
-  const {
-    serverName,
-    authority,
-    credentials: { certificate, key },
-  } = target
-  const socket = await net.connect(target.address())
-  return new Promise((resolve, reject) => {
-    const secure = tlsConnect(
-      {
-        socket,
-        // A certificate names addresses as addresses: there is no server name for them (RFC 6066 §3).
-        ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
-        ...(authority === undefined ? {} : { ca: authority }),
-        ...(certificate === undefined ? {} : { cert: certificate }),
-        ...(key === undefined ? {} : { key }),
-        ALPNProtocols: ['http/1.1'],
-      },
-      () => {
-        secure.off('error', reject)
-        resolve(secure)
-      },
-    )
-    secure.once('error', reject)
-    // Whoever answers in plain text, or goes away in the middle of it.
-    secure.once('close', () => reject(new Error('EOF')))
-  })
-}
 
 function targetOf(
   read: Pick<Reader, 'get' | 'list'>,
