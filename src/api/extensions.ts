@@ -130,7 +130,7 @@ const apiServices = defineResource(apiServicesRef, {
     if (spec.service) spec.service.port ??= 443
   },
   validate: validateApiService,
-  prepareForCreate(service) {
+  prepareForCreate(service, { now }) {
     // What this server serves by itself needs no proof.
     service.status =
       service.spec.service === undefined
@@ -139,6 +139,7 @@ const apiServices = defineResource(apiServicesRef, {
               {
                 type: 'Available',
                 status: 'True',
+                lastTransitionTime: `${now.toISOString().slice(0, 19)}Z`,
                 reason: 'Local',
                 message: 'Local APIServices are always available',
               },

@@ -114,7 +114,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     metrics: options.metrics && (() => options.metrics?.metrics() ?? ''),
   })
   const dispatch: Handler = (exchange) =>
-    exchange.info?.isResource === true ? resources(exchange) : pages(exchange)
+    extended().aggregator?.handle(exchange) ??
+    (exchange.info?.isResource === true ? resources(exchange) : pages(exchange))
 
   // What is built upon the server may already call it: the chain looks these up when it is used.
   const authenticator: Extensions['authenticator'] = {
@@ -181,6 +182,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     handler,
     ready,
     inside,
+    aggregator: given.aggregator,
     transport,
     async listen(where) {
       const opened = await listen(handler, where, env)

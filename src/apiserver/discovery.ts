@@ -1,6 +1,7 @@
 /** What the server has: legacy discovery, one document a group version, and aggregated discovery (KEP-3352). */
 import { createHash } from 'node:crypto'
 import { apiVersionOf, type JsonObject, type ResourceDefinition } from '#machinery'
+import { groupPriority, type RemoteApi } from './aggregation/index.ts'
 import type { Registry } from './registry.ts'
 import { hasHandler, type Extensions } from './server.ts'
 import { compareVersions } from './versions.ts'
@@ -33,13 +34,17 @@ export interface Discovery {
   readonly groupVersions: readonly { readonly group: string; readonly version: string }[]
 }
 
+interface Version {
+  readonly version: string
+  readonly definitions: readonly ResourceDefinition[]
+  /** Another server has it: what is known of it is remembered. */
+  readonly remote?: RemoteApi
+}
+
 interface Group {
   readonly name: string
   /** Preferred first. */
-  readonly versions: readonly {
-    readonly version: string
-    readonly definitions: readonly ResourceDefinition[]
-  }[]
+  readonly versions: readonly Version[]
 }
 
 export function buildDiscovery(
@@ -73,7 +78,8 @@ export function buildDiscovery(
       const found = groups
         .find(({ name }) => name === group)
         ?.versions.find((each) => each.version === version)
-      if (found === undefined) return undefined
+      // Another server's own word is fresher.
+      if (found === undefined || found.remote !== undefined) return undefined
       return {
         kind: 'APIResourceList',
         ...(group === '' ? {} : { apiVersion: 'v1' }),
@@ -119,29 +125,58 @@ function groupsOf(
     if (list === undefined) versions.set(version, [definition])
     else list.push(definition)
   }
-  const rank = new Map(order.map(({ group }, i) => [group, i]))
+  const remotes = extensions.aggregator?.apis() ?? []
+  for (const { group, version } of remotes)
+    if (!byGroup.get(group)?.has(version)) {
+      const versions = byGroup.get(group) ?? new Map<string, ResourceDefinition[]>()
+      byGroup.set(group, versions.set(version, []))
+    }
+  const rank = rankOf(order, remotes)
   const preferred = new Map(order.map((each) => [each.group, each.preferred]))
   return [...byGroup]
-    .toSorted(
-      ([a], [b]) =>
-        (rank.get(a) ?? order.length) - (rank.get(b) ?? order.length) ||
-        (a < b ? -1 : a > b ? 1 : 0),
-    )
+    .toSorted(([a], [b]) => rank(b) - rank(a) || (a < b ? -1 : a > b ? 1 : 0))
     .map(([name, versions]) => ({
       name,
       versions: [...versions]
-        .toSorted(([a], [b]) => {
-          const first = preferred.get(name)
-          return a === first ? -1 : b === first ? 1 : compareVersions(a, b)
+        .map(([version, definitions]): Version => {
+          const remote = remotes.find((each) => each.group === name && each.version === version)
+          return {
+            version,
+            definitions: definitions.toSorted((a, b) =>
+              a.facts.resource < b.facts.resource ? -1 : 1,
+            ),
+            ...(remote === undefined ? {} : { remote }),
+          }
         })
-        .map(([version, definitions]) => ({
-          version,
-          definitions: definitions.toSorted((a, b) =>
-            a.facts.resource < b.facts.resource ? -1 : 1,
-          ),
-        })),
+        .toSorted((a, b) => {
+          const first = preferred.get(name)
+          if (a.version === first || b.version === first) return a.version === first ? -1 : 1
+          return (
+            (b.remote?.versionPriority ?? 0) - (a.remote?.versionPriority ?? 0) ||
+            compareVersions(a.version, b.version)
+          )
+        }),
     }))
 }
+
+/** Built-in groups in the order of their priorities, then those of others by theirs, then custom resources. */
+function rankOf(
+  order: readonly GroupOrder[],
+  remotes: readonly RemoteApi[],
+): (group: string) => number {
+  const places = new Map(order.map(({ group }, i) => [group, i]))
+  const given = new Map<string, number>()
+  for (const { group, groupPriority: each } of remotes)
+    given.set(group, Math.max(each, given.get(group) ?? 0))
+  return (group) => {
+    const place = places.get(group)
+    const priority = given.get(group) ?? (place === undefined ? CUSTOM_PRIORITY : 0)
+    if (place === undefined || priority > 0) return priority
+    // The core group, and this group itself, have no other group before them.
+    return groupPriority(group) || Number.MAX_SAFE_INTEGER - place
+  }
+}
+const CUSTOM_PRIORITY = 1000
 
 function groupInfo({ name, versions }: Group): JsonObject {
   const infos = versions.map(({ version }) => ({
@@ -189,10 +224,14 @@ function resourceInfos(definition: ResourceDefinition): JsonObject[] {
 function groupDiscovery({ name, versions }: Group): JsonObject {
   return {
     metadata: name === '' ? {} : { name },
-    versions: versions.map(({ version, definitions }) => ({
+    versions: versions.map(({ version, definitions, remote }) => ({
       version,
-      resources: definitions.map(resourceDiscovery),
-      freshness: 'Current',
+      ...(remote === undefined
+        ? { resources: definitions.map(resourceDiscovery), freshness: 'Current' }
+        : {
+            ...(remote.resources.length > 0 ? { resources: remote.resources } : {}),
+            freshness: remote.isStale ? 'Stale' : 'Current',
+          }),
     })),
   }
 }

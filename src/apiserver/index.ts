@@ -1,3 +1,4 @@
+export { createAggregator } from './aggregation/index.ts'
 export { createApiServer } from './create-server.ts'
 export { ensureBootstrap, type BootstrapOptions } from './bootstrap.ts'
 export { createDescriptions } from './descriptions.ts'

@@ -67,6 +67,8 @@ const address: NameRule = (name) =>
   /^[0-9a-fA-F.:]+$/.test(name) ? [] : ['must be a valid IP address']
 
 const NAME_RULES: Readonly<Record<string, NameRule>> = {
+  // `v1.` is that of the core group.
+  'apiservices.apiregistration.k8s.io': anySegment,
   namespaces: dnsLabel,
   services: dns1035Label,
   'roles.rbac.authorization.k8s.io': anySegment,

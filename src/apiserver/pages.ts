@@ -29,8 +29,9 @@ export function pagesHandler(options: PageOptions): Handler {
   let discovery: Discovery | undefined
   let builtFor = -1
   const current = (): Discovery => {
-    if (discovery === undefined || builtFor !== registry.version) {
-      builtFor = registry.version
+    const version = registry.version + (extensions().aggregator?.version ?? 0)
+    if (discovery === undefined || builtFor !== version) {
+      builtFor = version
       discovery = buildDiscovery(registry, extensions(), order, '')
     }
     return discovery
@@ -45,6 +46,7 @@ export function pagesHandler(options: PageOptions): Handler {
         .map(({ definition }) => definition),
     types: (definitions) => codec.allTypes(definitions),
     schemas: (definition, dialect) => codec.ownSchemas(definition)?.published?.[dialect],
+    remotes: () => extensions().aggregator?.apis() ?? [],
     version: GIT_VERSION,
     ...(options.descriptions === undefined ? {} : { descriptions: options.descriptions }),
   })

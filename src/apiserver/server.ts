@@ -14,6 +14,7 @@ import type {
 import type { Storage } from '#storage'
 import type { Authenticator, Authorizer } from './access.ts'
 import type { AdmissionPlugin } from './admission.ts'
+import type { Aggregator } from './aggregation/index.ts'
 import type { Audit } from './audit/index.ts'
 import type { Descriptions } from './descriptions.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
@@ -91,6 +92,8 @@ export interface Extensions {
   ) => Promise<JsonObject>
   /** Asks a conversion webhook of a custom resource. */
   readonly callWebhook?: CallWebhook
+  /** APIs of other servers: they are asked before anything here is. */
+  readonly aggregator?: Aggregator
   /** Pages of other parts, by path: `/openid/v1/jwks`. They pass authentication and authorization. */
   readonly pages?: Readonly<Record<string, (exchange: Exchange) => Promise<Reply>>>
 }
@@ -161,6 +164,8 @@ export interface ApiServer {
   /** Resolves once reads are served; rejects when the store cannot be read. */
   readonly ready: Promise<void>
   readonly inside: ServerInside
+  /** What `extend` gave, to be run when the server answers. */
+  readonly aggregator: Aggregator | undefined
   /** In-process calls with this identity. They pass authorization and admission like all others. */
   transport(user: RequestUser): Transport
   listen(options: ListenOptions): Promise<Listening>

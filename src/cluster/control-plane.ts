@@ -6,6 +6,7 @@ import {
   builtInAdmission,
   connectHandlers,
   createDescriptions,
+  createAggregator,
   createApiServer,
   createWebhookClient,
   ensureAuthenticationConfig,
@@ -104,6 +105,11 @@ export function makeServer(
         virtualResources: access.virtualResources,
         issueToken: access.issueToken,
         pages: access.pages,
+        aggregator: createAggregator({
+          env,
+          read: inside.read,
+          frontProxyClient: pki.frontProxyClient,
+        }),
         connect: connectHandlers({ env, read: inside.read, nodeApi }),
       }
     },
@@ -169,6 +175,11 @@ export async function startControlPlane(
       },
     },
   )
+  server.aggregator?.run({
+    transport: masters,
+    builtIn: definitions.map(({ facts }) => facts),
+    signal,
+  })
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
   void keepFlowStatus({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)

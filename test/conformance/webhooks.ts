@@ -1,10 +1,6 @@
 /** Webhook servers for mirrors: HTTPS in this process, where the official tests deploy an image behind a Service. */
-import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { networkInterfaces } from 'node:os'
-import { ensurePki } from '#apiserver'
-import { virtualEnv } from '#base'
 import type { Json } from './api.ts'
+import { localService } from './local-service.ts'
 import type { Fixture } from './mirror.ts'
 
 export interface WebhookServer {
@@ -25,32 +21,22 @@ export async function startWebhooks(
   fixture: Fixture,
   answers: Readonly<Record<string, Answer>>,
 ): Promise<WebhookServer> {
-  const { api, namespace, ns, unique, cleanUp } = fixture
-  const address = Object.values(networkInterfaces())
-    .flat()
-    .find((each) => each?.family === 'IPv4' && !each.internal)?.address
-  const pki = await ensurePki(virtualEnv({ start: new Date() }), '/pki', {})
-  const leaf = pki.issue({
-    subject: { commonName: 'e2e-test-webhook' },
-    usages: ['server'],
-    names: [`e2e-test-webhook.${namespace}.svc`],
-    addresses: ['127.0.0.1'],
-  })
+  const { api, namespace, unique, cleanUp } = fixture
   const all: Readonly<Record<string, Answer>> = {
     '/always-deny': () => denied('this webhook denies all requests'),
     ...answers,
   }
-  const server = createServer({ cert: leaf.certificate, key: leaf.key }, (request, response) => {
-    const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.on('end', () => {
+  const { address, port, caBundle } = await localService(fixture, {
+    name: 'e2e-test-webhook',
+    port: 8443,
+    answer(request, response, body) {
       const { pathname } = new URL(request.url ?? '/', 'https://webhook')
-      const review = JSON.parse(Buffer.concat(chunks).toString()) as Json
       const answer = all[pathname]
       if (answer === undefined) {
         response.writeHead(404).end()
         return
       }
+      const review = JSON.parse(body) as Json
       void (async () => {
         const given = await answer(review['request'] as Json)
         response.setHeader('content-type', 'application/json')
@@ -62,36 +48,8 @@ export async function startWebhooks(
           }),
         )
       })()
-    })
+    },
   })
-  await new Promise<void>((resolve) => {
-    server.listen(0, address === undefined ? '127.0.0.1' : '0.0.0.0', resolve)
-  })
-  cleanUp(async () => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const { port } = server.address() as AddressInfo
-  const caBundle = Buffer.from(pki.authority.certificate).toString('base64')
-  if (address !== undefined) {
-    await api.post(ns('services'), {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'e2e-test-webhook' },
-      spec: { ports: [{ name: 'https', protocol: 'TCP', port: 8443, targetPort: port }] },
-    })
-    await api.post(`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`, {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: 'e2e-test-webhook',
-        labels: { 'kubernetes.io/service-name': 'e2e-test-webhook' },
-      },
-      addressType: 'IPv4',
-      ports: [{ name: 'https', protocol: 'TCP', port }],
-      endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    })
-  }
   const label = unique('webhooks')
   await api.patch(
     `/api/v1/namespaces/${namespace}`,

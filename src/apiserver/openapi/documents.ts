@@ -27,6 +27,8 @@ export interface OpenApiSource {
   definitions(): readonly ResourceDefinition[]
   /** The types that these definitions use. */
   types(definitions: readonly ResourceDefinition[]): TypeTable
+  /** What other servers say of their APIs. */
+  readonly remotes?: () => readonly RemoteDocuments[]
   /** Shown as the version of the documents. */
   readonly version: string
   /** What the texts in the documents are; without, there are none. */
@@ -36,6 +38,15 @@ export interface OpenApiSource {
     definition: ResourceDefinition,
     dialect: 'v2' | 'v3',
   ) => ExtraSchemas | undefined
+}
+
+export interface RemoteDocuments {
+  readonly group: string
+  readonly version: string
+  /** OpenAPI v2, of this group version alone. */
+  readonly described: V2 | undefined
+  /** Of its v3 document, which it serves itself; undefined when it has none. */
+  readonly v3Hash: string | undefined
 }
 
 export interface Document {
@@ -91,6 +102,12 @@ export function openApiDocuments(source: OpenApiSource): Documents {
     openApiV3Discovery(source.types([]), groups(), options)
   const plain: OpenApiOptions = { queryParameters, version }
 
+  /** What the documents of the whole are made from. */
+  const everything = (): readonly unknown[] => [
+    ...source.definitions(),
+    ...(source.remotes?.() ?? []).flatMap(({ described, v3Hash }) => [described, v3Hash]),
+  ]
+
   async function optionsFor(
     definitions: readonly ResourceDefinition[],
     dialect: 'v2' | 'v3',
@@ -139,6 +156,8 @@ export function openApiDocuments(source: OpenApiSource): Documents {
     }
     // What is no longer served is forgotten.
     for (const name of v3Documents.keys()) if (!hashes.has(name)) v3Documents.delete(name)
+    for (const { group, version: of, v3Hash } of source.remotes?.() ?? [])
+      if (v3Hash !== undefined) hashes.set(`apis/${group}/${of}`, v3Hash)
     return toDocument(openApiV3Index(hashes))
   }
 
@@ -149,16 +168,18 @@ export function openApiDocuments(source: OpenApiSource): Documents {
       yield openApiV2(source.types(definitions), factsOf(definitions), options) as unknown as V2
       await pause()
     }
+    for (const { described } of source.remotes?.() ?? []) if (described) yield described
   }
 
   async function makeV2(): Promise<Document> {
-    let rest: Partial<V2> = {}
+    let rest: Partial<V2> | undefined
     const paths: Record<string, unknown> = {}
     const definitions: Record<string, unknown> = {}
     for await (const part of v2Parts()) {
-      rest = part
-      Object.assign(paths, part.paths)
-      Object.assign(definitions, part.definitions)
+      // The first is our own, and says what the document is. What is there already is not another's to say.
+      rest ??= part
+      for (const [path, item] of Object.entries(part.paths)) paths[path] ??= item
+      for (const [name, each] of Object.entries(part.definitions)) definitions[name] ??= each
     }
     return toDocument({ ...rest, paths: sorted(paths), definitions: sorted(definitions) })
   }
@@ -186,9 +207,9 @@ export function openApiDocuments(source: OpenApiSource): Documents {
 
   return {
     v3: (name) => v3(name, groupVersions().get(name), discovery(plain)[name] !== undefined),
-    index: () => whole.index.get(source.definitions(), makeIndex),
-    v2: () => whole.v2.get(source.definitions(), makeV2),
-    v2Protobuf: () => whole.v2Protobuf.get(source.definitions(), makeV2Protobuf),
+    index: () => whole.index.get(everything(), makeIndex),
+    v2: () => whole.v2.get(everything(), makeV2),
+    v2Protobuf: () => whole.v2Protobuf.get(everything(), makeV2Protobuf),
   }
 }
 

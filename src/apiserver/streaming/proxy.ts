@@ -1,11 +1,12 @@
 /** `pods|services|nodes` `/proxy`: requests of any kind, carried to a pod, a Service's endpoint or a kubelet. */
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as tlsConnect } from 'node:tls'
 import type { Duplex } from 'node:stream'
 import type { Env } from '#base'
-import { StatusError, badRequest, notFound } from '#machinery'
+import { StatusError, badRequest } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import type { ConnectHandler, ConnectTarget, Reader } from '../server.ts'
+import { isForwarded, isUpgrade, join, responseHeaders, sendBody } from './carry.ts'
 import { UPGRADED } from './exec.ts'
 import { parseProxyName, podAddress, serviceAddress, type ProxyAddress } from './proxy-target.ts'
 import { rewriteHtml, rewriteUrl, type Rewriting } from './rewrite.ts'
@@ -19,23 +20,6 @@ export interface ProxyOptions {
 
 /** A page whose links are rewritten is read whole: a larger one goes through as it is. */
 const MAX_PAGE_BYTES = 8 << 20
-
-/** Headers that concern one connection only (RFC 9110 §7.6.1), and what is meant for this server alone. */
-const NOT_FORWARDED: ReadonlySet<string> = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'authorization',
-  'host',
-  // Answers must come readable, so that links in them can be rewritten.
-  'accept-encoding',
-])
 
 export const podProxy =
   (options: ProxyOptions): ConnectHandler =>
@@ -87,11 +71,6 @@ async function withSlash(
     headers: { location: `${encodeURI(exchange.path)}/${query === '' ? '' : `?${query}`}` },
   }
 }
-
-const isUpgrade = ({ headers, upgrade }: Exchange): boolean =>
-  upgrade !== undefined &&
-  headers['upgrade'] !== undefined &&
-  /\bupgrade\b/i.test(headers['connection'] ?? '')
 
 async function carry(
   { env }: Pick<ProxyOptions, 'env'>,
@@ -160,7 +139,8 @@ function requestHeaders(
 ): Record<string, string> {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(exchange.headers))
-    if (value !== undefined && !NOT_FORWARDED.has(name) && !name.startsWith(':'))
+    // Answers must come readable, so that links in them can be rewritten.
+    if (value !== undefined && isForwarded(name) && name !== 'accept-encoding')
       headers[name] = value
   const forwarded = exchange.headers['x-forwarded-for']
   return {
@@ -175,33 +155,6 @@ function requestHeaders(
       ? { connection: 'Upgrade', upgrade: exchange.headers['upgrade'] ?? '' }
       : { connection: 'close' }),
   }
-}
-
-async function sendBody(
-  exchange: Exchange,
-  outgoing: ReturnType<typeof httpRequest>,
-): Promise<void> {
-  const hasBody =
-    exchange.headers['content-length'] !== undefined ||
-    exchange.headers['transfer-encoding'] !== undefined ||
-    !['GET', 'HEAD', 'OPTIONS', 'DELETE'].includes(exchange.method)
-  if (!hasBody || isUpgrade(exchange)) {
-    outgoing.end()
-    return
-  }
-  if (exchange.stream === undefined) {
-    outgoing.end(await exchange.body())
-    return
-  }
-  for await (const chunk of exchange.stream()) {
-    if (outgoing.destroyed) return
-    if (!outgoing.write(chunk))
-      await new Promise<void>((resolve) => {
-        outgoing.once('drain', resolve)
-        outgoing.once('close', resolve)
-      })
-  }
-  outgoing.end()
 }
 
 async function replyOf(response: IncomingMessage, rewriting: Rewriting): Promise<Reply> {
@@ -242,37 +195,4 @@ async function* resumed(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   yield* chunks
   for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
-}
-
-function responseHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {
-  const kept: Record<string, string | string[]> = {}
-  for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !NOT_FORWARDED.has(name)) kept[name] = value
-  return kept
-}
-
-/** The other side has switched protocols: so do we, and then only carry bytes. */
-async function join(
-  exchange: Exchange,
-  response: IncomingMessage,
-  upstream: Duplex,
-  head: Buffer,
-): Promise<void> {
-  if (exchange.upgrade === undefined) throw notFound({ group: '', resource: 'proxy' }, '')
-  const headers: Record<string, string> = {}
-  for (const [name, value] of Object.entries(response.headers))
-    if (typeof value === 'string') headers[name] = value
-  const client = await exchange.upgrade(headers)
-  if (head.length > 0) client.write(head)
-  client.pipe(upstream)
-  upstream.pipe(client)
-  client.on('error', () => upstream.destroy())
-  upstream.on('error', () => client.destroy())
-  client.on('close', () => upstream.destroy())
-  await new Promise<void>((resolve) => {
-    upstream.on('close', () => {
-      client.end()
-      resolve()
-    })
-  })
 }
