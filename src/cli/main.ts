@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /** The program: finds the command, gives it the real world, prints what went wrong in words. */
-import { enableCompileCache } from 'node:module'
+import { keepCompiled } from './compile-cache.ts'
 
-enableCompileCache()
+keepCompiled()
 const { run } = await import('./program.ts')
 const code = await run(process.argv.slice(2))
 process.exitCode = code
