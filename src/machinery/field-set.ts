@@ -25,22 +25,36 @@ const isRecord = (value: unknown): value is Item =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const absent = (value: unknown): value is undefined | null => value === undefined || value === null
 
+type ListMap = Extract<Shape, { type: 'listMap' }>
+
 function elementOf(shape: Shape, item: unknown): string {
   if (shape.type === 'listSet') return `v:${JSON.stringify(item)}`
-  if (shape.type !== 'listMap') return ''
+  return shape.type === 'listMap' ? `k:${keyValues(shape, item)}` : ''
+}
+
+/** What tells the item from its neighbours: `{"containerPort":80,"protocol":"TCP"}`. */
+export function keyValues(shape: ListMap, item: unknown): string {
   const keys: Item = {}
-  for (const { name, default: standard } of shape.keys.toSorted((a, b) =>
-    a.name < b.name ? -1 : 1,
-  )) {
+  for (const { name, default: standard } of inNameOrder(shape)) {
     const value = isRecord(item) ? item[name] : undefined
     const used = value ?? standard
     if (used !== undefined) keys[name] = used
   }
-  return `k:${JSON.stringify(keys)}`
+  return JSON.stringify(keys)
+}
+
+const sortedKeys = new WeakMap<ListMap, ListMap['keys']>()
+function inNameOrder(shape: ListMap): ListMap['keys'] {
+  let keys = sortedKeys.get(shape)
+  if (keys === undefined) {
+    keys = shape.keys.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    sortedKeys.set(shape, keys)
+  }
+  return keys
 }
 
 /** Whether the value is taken apart; an empty one is not. */
-function divides(shape: Shape, value: unknown): boolean {
+export function divides(shape: Shape, value: unknown): boolean {
   if (shape.type === 'leaf' || absent(value)) return false
   if (shape.type === 'struct' || shape.type === 'map') return isRecord(value)
   return Array.isArray(value)

@@ -16,6 +16,7 @@ import {
   withoutPath,
   type FieldSet,
 } from './field-set.ts'
+import { signatureOf } from './field-signature.ts'
 import { fieldsOfLastApplied, withLastApplied } from './last-applied.ts'
 import type { JsonObject } from './object.ts'
 import { equal } from './patch-json.ts'
@@ -82,7 +83,7 @@ const entryOf = (
   apiVersion,
   time: timeOf(now),
   fieldsType: 'FieldsV1',
-  fieldsV1: inOrder(fields),
+  fieldsV1: fields,
   ...(subresource === '' ? {} : { subresource }),
 })
 
@@ -111,6 +112,10 @@ export function trackUpdate(
     'managedFields' in after.metadata
       ? []
       : (validEntries(sent) ?? live)
+  if (base.length === 0) {
+    const fields = fieldsOfNew(before, after, context)
+    return isEmptySet(fields) ? base : [entryOf(context, 'Update', fields)]
+  }
   const { added, modified, removed } = compare(context.shape, before, after)
   const changed = strip(union(added, modified), context.resetFields)
   const gone = strip(removed, context.resetFields)
@@ -141,6 +146,41 @@ export function trackUpdate(
     })
   }
   return capped(ordered(entries))
+}
+
+/** Longer signatures are of objects that are like no other. */
+const LONGEST_SIGNATURE = 8192
+const MOST_SIGNATURES = 512
+const NO_FIELDS: readonly (readonly string[])[] = []
+const knownFields = new WeakMap<Shape, WeakMap<object, Map<string, FieldSet>>>()
+
+/** What a first owner owns. Objects with the same fields share one set: most are made from few templates. */
+function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): FieldSet {
+  const { shape, resetFields = NO_FIELDS } = context
+  const signature = signatureOf(shape, before, after)
+  if (signature === undefined || signature.length > LONGEST_SIGNATURE)
+    return newFields(before, after, context)
+  let byReset = knownFields.get(shape)
+  if (byReset === undefined) knownFields.set(shape, (byReset = new WeakMap()))
+  let known = byReset.get(resetFields)
+  if (known === undefined) byReset.set(resetFields, (known = new Map()))
+  let fields = known.get(signature)
+  if (fields === undefined) {
+    if (known.size >= MOST_SIGNATURES) known.clear()
+    // As read from JSON, so that it is quick to write.
+    fields = JSON.parse(JSON.stringify(newFields(before, after, context))) as FieldSet
+    known.set(signature, fields)
+  }
+  return fields
+}
+
+function newFields(
+  before: Holder,
+  after: Holder,
+  { shape, resetFields }: OwnershipContext,
+): FieldSet {
+  const { added, modified } = compare(shape, before, after)
+  return inOrder(strip(union(added, modified), resetFields))
 }
 
 const validEntries = (
@@ -191,7 +231,7 @@ export function applyConfiguration(
 ): Applied {
   const { shape } = context
   refuseDoubles(shape, applied)
-  const own = entryOf(context, 'Apply', strip(setOf(shape, applied), context.resetFields))
+  const own = entryOf(context, 'Apply', inOrder(strip(setOf(shape, applied), context.resetFields)))
   const id = identity(own)
   const entries = ownersBefore(live, context)
   const last = entries.find((entry) => identity(entry) === id)
