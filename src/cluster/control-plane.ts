@@ -93,13 +93,15 @@ export function makeServer(
         clientAuthorities: [pki.authority.certificate],
         frontProxyAuthorities: [pki.frontProxyAuthority.certificate],
       })
+      const { call: callWebhook } = createWebhookClient({ env, read: inside.read })
       return {
+        callWebhook,
         authenticator: access.authenticator,
         authorizer: access.authorizer,
         admission: builtInAdmission(inside, {
           env,
           authorizer: access.authorizer,
-          callWebhook: createWebhookClient({ env, read: inside.read }).call,
+          callWebhook,
           last: [access.escalationCheck],
         }),
         virtualResources: access.virtualResources,

@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { JsonObject } from '#machinery'
+import { watchLines } from '../server.testing.ts'
+import type { CallWebhook } from '../webhook-client/index.ts'
+import {
+  serving,
+  version,
+  WIDGETS,
+  widget,
+  widgets,
+  type Served,
+} from './custom-resources.testing.ts'
+
+const V2 = WIDGETS.replace('/v1/', '/v2/')
+const MERGE = { 'content-type': 'application/merge-patch+json' }
+
+type Widget = JsonObject & { hostPort?: string; host?: string; port?: string }
+
+/** v1 has `hostPort`, v2 has `host` and `port`. */
+function converted(object: Widget, apiVersion: string): JsonObject {
+  const { hostPort, host, port, ...rest } = object
+  if (apiVersion === object['apiVersion']) return object
+  if (apiVersion === 'example.com/v1') return { ...rest, apiVersion, hostPort: `${host}:${port}` }
+  const [first = '', second = ''] = (hostPort ?? '').split(':')
+  return { ...rest, apiVersion, host: first, port: second }
+}
+
+interface Asked {
+  readonly calls: number[]
+  answer: (review: JsonObject) => JsonObject
+}
+
+function webhook(): Asked & { readonly call: CallWebhook } {
+  const asked: Asked = {
+    calls: [],
+    answer(review) {
+      const { uid, desiredAPIVersion, objects } = review['request'] as {
+        uid: string
+        desiredAPIVersion: string
+        objects: Widget[]
+      }
+      asked.calls.push(objects.length)
+      return {
+        kind: review['kind'],
+        apiVersion: review['apiVersion'],
+        response: {
+          uid,
+          result: { status: 'Success' },
+          convertedObjects: objects.map((each) => converted(each, desiredAPIVersion)),
+        },
+      }
+    },
+  }
+  return Object.assign(asked, {
+    call: (async (_config, review) => asked.answer(structuredClone(review))) as CallWebhook,
+  })
+}
+
+const open = (...fields: readonly string[]): object => ({
+  type: 'object',
+  properties: Object.fromEntries(fields.map((name) => [name, { type: 'string' }])),
+})
+
+const CONVERSION = {
+  conversion: {
+    strategy: 'Webhook',
+    webhook: {
+      clientConfig: { url: 'https://hook.test/convert' },
+      conversionReviewVersions: ['v1'],
+    },
+  },
+}
+
+async function converting(): Promise<Served & { readonly hook: ReturnType<typeof webhook> }> {
+  const hook = webhook()
+  const versions = [
+    version('v1', { schema: open('hostPort'), selectableFields: [{ jsonPath: '.hostPort' }] }),
+    version('v2', {
+      storage: false,
+      schema: open('host', 'port'),
+      selectableFields: [{ jsonPath: '.host' }],
+    }),
+  ]
+  const made = await serving(widgets(versions, CONVERSION), {
+    extensions: { callWebhook: hook.call },
+  })
+  return { ...made, hook }
+}
+
+test('a webhook converts what is stored into the version that is asked for, and back', async () => {
+  const { request } = await converting()
+  await request(`POST ${WIDGETS}`, widget('w', { hostPort: 'a:1' }))
+  const { json } = await request(`GET ${V2}/w`)
+  assert.deepEqual(
+    [json['apiVersion'], json['host'], json['port'], json['hostPort']],
+    ['example.com/v2', 'a', '1', undefined],
+  )
+  const made = await request(`POST ${V2}`, widget('x', { host: 'b', port: '2' }, 'example.com/v2'))
+  assert.equal(made.status, 201, made.text)
+  assert.equal(made.json['host'], 'b')
+  assert.equal((await request(`GET ${WIDGETS}/x`)).json['hostPort'], 'b:2')
+  const patched = await request(`PATCH ${V2}/x`, { port: '3' }, MERGE)
+  assert.equal(patched.json['port'], '3', patched.text)
+  assert.equal((await request(`GET ${WIDGETS}/x`)).json['hostPort'], 'b:3')
+  const same = await request(`PATCH ${V2}/x`, { port: '3' }, MERGE)
+  assert.equal(
+    (same.json['metadata'] as JsonObject)['resourceVersion'],
+    (patched.json['metadata'] as JsonObject)['resourceVersion'],
+  )
+  assert.equal((await request(`DELETE ${V2}/x`)).status, 200)
+})
+
+test('a list is converted at once, and once for all who ask', async () => {
+  const { request, hook } = await converting()
+  for (const name of ['a', 'b', 'c'])
+    await request(`POST ${WIDGETS}`, widget(name, { hostPort: `${name}:1` }))
+  const { json } = await request(`GET ${V2}`)
+  assert.deepEqual(
+    (json['items'] as Widget[]).map(({ host }) => host),
+    ['a', 'b', 'c'],
+  )
+  await request(`GET ${V2}`)
+  assert.deepEqual(hook.calls, [3])
+})
+
+test('fields of a converted version select objects, in lists and in watches', async () => {
+  const made = await converting()
+  const { request } = made
+  await request(`POST ${WIDGETS}`, widget('a', { hostPort: 'one:1' }))
+  await request(`POST ${WIDGETS}`, widget('b', { hostPort: 'two:1' }))
+  const { json } = await request(`GET ${V2}?fieldSelector=host%3Done`)
+  assert.deepEqual(
+    (json['items'] as Widget[]).map(({ host }) => host),
+    ['one'],
+  )
+  const own = await request(`GET ${WIDGETS}?fieldSelector=hostPort%3Dtwo:1`)
+  assert.equal((own.json['items'] as Widget[]).length, 1)
+  assert.equal((await request(`GET ${WIDGETS}?fieldSelector=host%3Done`)).status, 400)
+  const watching = watchLines(made.server, `${V2}?watch=true&fieldSelector=host%3Done`, 4)
+  await request(`PATCH ${WIDGETS}/b`, { hostPort: 'one:2' }, MERGE)
+  await request(`PATCH ${WIDGETS}/b`, { hostPort: 'one:3' }, MERGE)
+  await request(`PATCH ${WIDGETS}/b`, { hostPort: 'three:3' }, MERGE)
+  const events = await watching
+  assert.deepEqual(
+    events.map(({ type, object }) => [type, object['apiVersion'], object['port']]),
+    [
+      ['ADDED', 'example.com/v2', '1'],
+      ['ADDED', 'example.com/v2', '2'],
+      ['MODIFIED', 'example.com/v2', '3'],
+      ['DELETED', 'example.com/v2', '3'],
+    ],
+  )
+})
+
+test('what a webhook gets wrong is told, and nothing is shown', async () => {
+  const { request, hook } = await converting()
+  await request(`POST ${WIDGETS}`, widget('w', { hostPort: 'a:1' }))
+  const { answer } = hook
+  const cases: readonly (readonly [(response: JsonObject) => void, RegExp])[] = [
+    [(r) => (r['uid'] = 'x'), /expected response.uid/],
+    [
+      (r) => (r['result'] = { status: 'Failed', message: 'no way' }),
+      /conversion webhook for example.com\/v1, Kind=Widget failed: no way/,
+    ],
+    [(r) => (r['convertedObjects'] = []), /expected 1 converted objects, got 0/],
+    [
+      (r) => {
+        const [object] = r['convertedObjects'] as [JsonObject]
+        ;(object['metadata'] as JsonObject)['name'] = 'other'
+      },
+      /metadata.name must not be changed/,
+    ],
+  ]
+  for (const [spoil, message] of cases) {
+    hook.answer = (review) => {
+      const given = answer(review)
+      spoil(given['response'] as JsonObject)
+      return given
+    }
+    const refused = await request(`GET ${V2}/w`)
+    assert.equal(refused.status, 500)
+    assert.match(refused.text, message)
+  }
+  hook.answer = answer
+  assert.equal((await request(`GET ${V2}/w`)).status, 200)
+  assert.equal((await request(`GET ${WIDGETS}/w`)).status, 200)
+})
+
+test('a webhook may change labels, and nothing else of the metadata that is not its own', async () => {
+  const { request, hook } = await converting()
+  await request(`POST ${WIDGETS}`, widget('w', { hostPort: 'a:1' }))
+  const { answer } = hook
+  hook.answer = (review) => {
+    const given = answer(review)
+    const [object] = (given['response'] as JsonObject)['convertedObjects'] as [JsonObject]
+    const metadata = object['metadata'] as JsonObject
+    metadata['labels'] = { a: 'b' }
+    metadata['generation'] = 77
+    return given
+  }
+  const { json } = await request(`GET ${V2}/w`)
+  const metadata = json['metadata'] as JsonObject
+  assert.deepEqual(metadata['labels'], { a: 'b' })
+  assert.equal(metadata['generation'], 1)
+})
