@@ -1,5 +1,5 @@
 /** A machine becomes a node of a cluster that runs elsewhere: what `navarch agent` runs. */
-import { createHash, createPublicKey, X509Certificate } from 'node:crypto'
+import { createHash, X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import {
   certificateSigningRequests,
@@ -19,11 +19,13 @@ import {
 } from '#client'
 import { serveNode } from '#kubelet'
 import { isStatus, StatusError } from '#machinery'
+import { isUsable } from './credentials.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
 import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { CLUSTER_INFO } from './remote-nodes.ts'
+import { podRange, register, until } from './register.ts'
 import { hostAddress, residentBytes, stopContainers, type RunningCluster } from './serve.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
@@ -41,7 +43,6 @@ export interface JoinOptions extends Pick<
   readonly kubeletPort: number
 }
 
-const RENEW_BEFORE_MS = 90 * 24 * 3600 * 1000
 const POLL_MS = 200
 const WAIT_MS = 60_000
 
@@ -104,7 +105,7 @@ export async function joinNode(
     const transport = httpTransport({ server, authority, ...clientCredential })
     undo.push(async () => transport.close())
     const client = createClient(transport)
-    await register(client, env, options)
+    await register(client, env, nodeName)
     const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
     const serving = await credential(
       { env, folder, signal },
@@ -320,7 +321,8 @@ async function credential(
       certificate: await env.fs.readText(certificateFile),
       key: await env.fs.readText(keyFile),
     }
-    if (isGood(found, subject.commonName, alternatives, env.clock.now())) return found
+    if (isUsable(found, { commonName: subject.commonName, ...alternatives }, env.clock.now()))
+      return found
   }
   const { client, signerName, usage, done } = ask()
   try {
@@ -358,72 +360,6 @@ async function credential(
     return got
   } finally {
     done()
-  }
-}
-
-function isGood(
-  { certificate, key }: Credential,
-  commonName: string,
-  { names = [], addresses = [] }: { names?: readonly string[]; addresses?: readonly string[] },
-  now: Date,
-): boolean {
-  try {
-    const parsed = new X509Certificate(certificate)
-    return (
-      parsed.subject.split('\n').includes(`CN=${commonName}`) &&
-      parsed.validToDate.getTime() - now.getTime() > RENEW_BEFORE_MS &&
-      createPublicKey(key).equals(parsed.publicKey) &&
-      names.every((name) => parsed.checkHost(name) !== undefined) &&
-      addresses.every((address) => parsed.checkIP(address) !== undefined)
-    )
-  } catch {
-    return false
-  }
-}
-
-/** The Node exists, so that it can be given a range of pods; the kubelet fills in the rest. */
-async function register(client: Client, env: Env, { nodeName }: JoinOptions): Promise<void> {
-  try {
-    if ((await client.getOptional(nodeResource, { name: nodeName })) !== undefined) return
-    await client.create(nodeResource, {
-      metadata: {
-        name: nodeName,
-        labels: { 'kubernetes.io/hostname': nodeName },
-        annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
-      },
-      spec: {},
-    })
-    env.log.info('node registered', { node: nodeName })
-  } catch (error) {
-    if (!isStatus(error, 'AlreadyExists')) throw error
-  }
-}
-
-const podRange = (client: Client, env: Waiting, name: string): Promise<string> =>
-  until(env, 'the node gets a range of pod addresses', async () => {
-    const { spec } = await client.get(nodeResource, { name })
-    return spec.podCIDR
-  })
-
-interface Waiting extends Pick<Env, 'clock'> {
-  readonly signal: AbortSignal
-}
-
-async function until<T>(
-  { clock, signal }: Waiting,
-  what: string,
-  attempt: () => Promise<T | undefined>,
-): Promise<T> {
-  const end = clock.monotonic() + WAIT_MS
-  for (;;) {
-    const found = await attempt()
-    if (found !== undefined) return found
-    if (clock.monotonic() > end)
-      throw new ClusterError(
-        `Waited ${WAIT_MS / 1000} seconds until ${what}, in vain`,
-        'See on the server: navarch logs controllers',
-      )
-    await clock.sleep(POLL_MS, signal)
   }
 }
 

@@ -23,6 +23,7 @@ import {
   type ServiceProxy,
 } from '#network'
 import { firstSubnet, nthAddress } from './addresses.ts'
+import { namesFor } from './names.ts'
 import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
 
@@ -108,22 +109,6 @@ export async function startMachinery(
     detail: `containerd ${containerd.version}, ${containerd.runtimes[0]}${containerd.adopted ? ', found running' : ''}`,
   })
   return { kind: 'containerd', runtime, containerd, network, why }
-}
-
-/** Names in the kernel, apart for each cluster of a machine: the usual data folder has the plain ones. */
-export function namesFor({ runDir }: Pick<ServeOptions, 'runDir'>): {
-  readonly bridge: string
-  readonly podTable: string
-  readonly serviceTable: string
-  readonly cgroup: string
-} {
-  const tail = /-([0-9a-f]{8})$/.exec(runDir)?.[1] ?? '0'
-  return {
-    bridge: `nav-${tail}`,
-    podTable: `navarch-pods-${tail}`,
-    serviceTable: `navarch-services-${tail}`,
-    cgroup: `/navarch-${tail}`,
-  }
 }
 
 /** `docker.io=http://127.0.0.1:5000`; without a name it is for every registry. */

@@ -27,6 +27,10 @@ export interface ServeOptions {
   /** The address other machines reach this one by. Default: its first. */
   readonly nodeIp?: string
   readonly api?: ApiSettings
+  /** How many nodes this machine is. Default: as many as the last time, and one at first. */
+  readonly nodes?: number
+  /** Needed for more than one node with real containers. */
+  readonly agent?: AgentProgram
 }
 
 /** What the API server can be told by its flags. */
@@ -35,6 +39,13 @@ export interface ApiSettings {
   readonly encryptionFile?: string
   /** Default: nobody writes down who did what. */
   readonly audit?: AuditOptions
+}
+
+/** How this program is started as the agent of another node on this machine. */
+export interface AgentProgram {
+  readonly command: readonly [string, ...string[]]
+  /** The run folder that it will have with a data folder. */
+  runDirOf(dataDir: string): string
 }
 
 /** Reported while a cluster starts. */
@@ -64,6 +75,14 @@ export interface ClusterStatus {
     readonly name: string
     readonly ready: boolean
     readonly address: string
+    /** For nodes that this machine is beside its first one. */
+    readonly here?: {
+      readonly running: boolean
+      /** Its agent. */
+      readonly process?: number
+      /** Its first process: when that is killed, all of the node is. */
+      readonly init?: number
+    }
   }[]
   readonly pods: { readonly running: number; readonly total: number }
   /** Resident memory of the control plane and of the container runtime, bytes. */

@@ -45,7 +45,7 @@ export async function setUpPodNetwork(options: PodNetworkOptions): Promise<PodNe
   const services = mustParseCidr(options.serviceCidr)
   const cluster = mustParseCidr(options.clusterCidr ?? options.podCidr)
   const gateway = addressIn(pods, 1)
-  const path = { PATH: `${env.process.environment['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` }
+  const path = toolEnvironment(env)
   const run = async (what: string, command: readonly [string, ...string[]], input?: string) => {
     const result = await env.process.run(command, {
       env: path,
@@ -67,7 +67,7 @@ export async function setUpPodNetwork(options: PodNetworkOptions): Promise<PodNe
     }),
   ])
   await run('masquerade pods', ['nft', '-f', '-'], masqueradeRules(table, pods.text, cluster.text))
-  await run('let pods through the firewall', ['sh', '-c', firewallScript(bridge)])
+  await letThroughFirewall(env, bridge)
   await setKernelParameters(env, bridge)
   await env.fs.makeFolder(options.cniConfDir)
   await env.fs.makeFolder(options.leaseDir)
@@ -97,17 +97,19 @@ export async function removePodNetwork({
 }: Pick<PodNetworkOptions, 'bridge' | 'table'> & {
   readonly env: Pick<Env, 'process'>
 }): Promise<void> {
-  const script = [
-    `nft delete table ip ${table}`,
-    `ip link delete ${bridge}`,
-    ...firewallRules(bridge).map(
-      ({ chain, rule }) => `iptables -w -D ${chain} ${rule} || iptables -w -D DOCKER-USER ${rule}`,
-    ),
-  ].join('\n')
-  await env.process.run(['sh', '-c', `{ ${script}\n} 2>/dev/null; true`], {
-    env: { PATH: `${env.process.environment['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` },
+  const script = `nft delete table ip ${table}; ip link delete ${bridge}`
+  await env.process.run(['sh', '-c', `{ ${script}; } 2>/dev/null; true`], {
+    env: toolEnvironment(env),
   })
+  await removeFromFirewall(env, bridge)
 }
+
+/** Where the tools of the network are, also for a user whose PATH lacks them. */
+export const toolEnvironment = ({
+  process,
+}: Pick<Env, 'process'>): { readonly PATH: string } => ({
+  PATH: `${process.environment['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
+})
 
 const CONFIG_FILE = '10-navarch.conflist'
 
@@ -211,6 +213,31 @@ const firewallScript = (bridge: string): string =>
       ].join('\n'),
     ),
   ].join('\n')
+
+/** Lets what comes and goes over the bridge pass the machine's firewall. */
+export async function letThroughFirewall(
+  env: Pick<Env, 'process'>,
+  bridge: string,
+): Promise<void> {
+  const { code, stderr } = await env.process.run(['sh', '-c', firewallScript(bridge)], {
+    env: toolEnvironment(env),
+  })
+  if (code !== 0) throw new Error(`Cannot let "${bridge}" through the firewall: ${stderr.trim()}`)
+}
+
+export async function removeFromFirewall(
+  env: Pick<Env, 'process'>,
+  bridge: string,
+): Promise<void> {
+  const script = firewallRules(bridge)
+    .map(
+      ({ chain, rule }) => `iptables -w -D ${chain} ${rule} || iptables -w -D DOCKER-USER ${rule}`,
+    )
+    .join('\n')
+  await env.process.run(['sh', '-c', `{ ${script}\n} 2>/dev/null; true`], {
+    env: toolEnvironment(env),
+  })
+}
 
 /** What kube-proxy asks of a node as a minimum. */
 const MIN_CONNTRACK = 131_072

@@ -8,6 +8,14 @@ export {
   type PodNetworkOptions,
 } from './cni.ts'
 export {
+  chooseNodeSubnet,
+  plugIntoNodeNetwork,
+  readRoutes,
+  removeNodeNetwork,
+  setUpNodeNetwork,
+  type NodeNetworkOptions,
+} from './node-network.ts'
+export {
   DEFAULT_SERVICE_TABLE,
   removeServiceRules,
   startServiceProxy,
