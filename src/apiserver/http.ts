@@ -44,17 +44,20 @@ export async function listen(
 ): Promise<Listening> {
   const text = (part: string | Uint8Array): string | Buffer =>
     typeof part === 'string' ? part : Buffer.from(part)
+  const secure = (credential: ListenOptions['tls']) => ({
+    cert: text(credential.certificate),
+    key: text(credential.key),
+    ca: credential.clientAuthorities.map(text),
+    minVersion: 'TLSv1.2' as const,
+    // Sessions resume only with a server that was started with the same key: a ticket carries the client's identity.
+    sessionIdContext: createHash('sha256').update(text(credential.key)).digest('hex').slice(0, 32),
+  })
   const server = createSecureServer({
+    ...secure(tls),
     allowHTTP1: true,
-    cert: text(tls.certificate),
-    key: text(tls.key),
-    ca: tls.clientAuthorities.map(text),
     requestCert: true,
     // Who shows no certificate may have a token; whether one is needed is authentication's business.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
-    // Sessions resume only with a server that was started with the same key: a ticket carries the client's identity.
-    sessionIdContext: createHash('sha256').update(text(tls.key)).digest('hex').slice(0, 32),
     // A session may hold as much as its streams' windows let clients send.
     maxSessionMemory: 128,
     settings: {
@@ -238,6 +241,7 @@ export async function listen(
   }
   return {
     port: (server.address() as AddressInfo).port,
+    renew: (credential) => server.setSecureContext(secure(credential)),
     close: () => (closed ??= close()),
   }
 }

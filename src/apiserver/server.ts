@@ -142,6 +142,8 @@ export interface OwnSchemas {
 
 export interface Listening {
   readonly port: number
+  /** New connections get this certificate; those that are there go on. */
+  renew(tls: ListenOptions['tls']): void
   /** Takes no new connections, ends watches, lets requests finish (bounded), then closes. */
   close(): Promise<void>
 }

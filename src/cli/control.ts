@@ -1,20 +1,29 @@
 /** Talking to a cluster that runs: one line of JSON each way over a unix socket that only its owner can open. */
 import type { Duplex } from 'node:stream'
 import type { Env, Listener } from '#base'
-import type { BuildRequest } from '#cluster'
+import { ClusterError, type BuildRequest } from '#cluster'
 
 export type ImageRequest =
   | { readonly command: 'image'; readonly action: 'load'; readonly path: string }
   | ({ readonly command: 'image'; readonly action: 'build' } & BuildRequest)
   | { readonly command: 'image'; readonly action: 'list' }
   | { readonly command: 'image'; readonly action: 'remove'; readonly name: string }
+export type NodesRequest =
+  | { readonly command: 'nodes'; readonly action: 'list' }
+  | { readonly command: 'nodes'; readonly action: 'grow'; readonly count: number }
+  | {
+      readonly command: 'nodes'
+      readonly action: 'start' | 'stop' | 'remove'
+      readonly name: string
+    }
 export type ControlRequest =
   | { readonly command: 'status' }
   | { readonly command: 'stop'; readonly containers: boolean }
   | ImageRequest
+  | NodesRequest
 export type ControlReply =
   | { readonly ok: true; readonly value: unknown }
-  | { readonly ok: false; readonly message: string }
+  | { readonly ok: false; readonly message: string; readonly advice?: readonly string[] }
 
 /** A request longer than this is not one of ours. */
 const LINE_LIMIT_BYTES = 64 * 1024
@@ -56,7 +65,11 @@ export function serveControl(
       try {
         reply = { ok: true, value: await handle(JSON.parse(line) as ControlRequest) }
       } catch (error) {
-        reply = { ok: false, message: error instanceof Error ? error.message : String(error) }
+        reply = {
+          ok: false,
+          message: error instanceof Error ? error.message : String(error),
+          ...(error instanceof ClusterError ? { advice: error.advice } : {}),
+        }
       }
       socket.end(`${JSON.stringify(reply)}\n`)
     })()

@@ -8,6 +8,7 @@ import { down } from './commands/down.ts'
 import { image } from './commands/image.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
 import { logs } from './commands/logs.ts'
+import { node } from './commands/node.ts'
 import { server } from './commands/server.ts'
 import { status } from './commands/status.ts'
 import { token } from './commands/token.ts'
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   kubeconfig,
   logs,
   image,
+  node,
   server,
   agent,
   token,

@@ -8,6 +8,7 @@ import {
   readBusybox,
   type Busybox,
   type Containerd,
+  type Images,
   type LayerEntry,
   type StoredImage,
 } from '#kubelet'
@@ -43,33 +44,43 @@ export function fullImageName(name: string): string {
   return /[.:]/.test(head) || head === 'localhost' ? tagged : `docker.io/${tagged}`
 }
 
-export function clusterImages(env: ImagesEnv, containerd: Containerd): ClusterImages {
+/** Those of this machine's nodes: what is put into one is put into all. */
+export function clusterImages(
+  env: ImagesEnv,
+  containerd: Containerd,
+  others: () => Promise<readonly Images[]> = async () => [],
+): ClusterImages {
+  const everywhere = async <T>(act: (images: Images) => Promise<T>): Promise<readonly T[]> =>
+    Promise.all([containerd.images, ...(await others())].map(act))
   return {
-    load: (path) => containerd.images.load(path),
+    load: async (path) => (await everywhere((images) => images.load(path)))[0] ?? [],
     list: () => containerd.images.list(),
-    remove: (name) => containerd.images.remove(fullImageName(name)),
+    async remove(name) {
+      const full = fullImageName(name)
+      await everywhere(async (images) => {
+        const isHere = (await images.list()).some((image) => image.name === full)
+        // The machine's first node says when there is none.
+        if (isHere || images === containerd.images) await images.remove(full)
+      })
+    },
     async build({ name, base, path, entrypoint, env: variables }) {
       const full = fullImageName(name)
-      if (path === undefined) {
-        await containerd.images.put(
-          demoImage(await machineBusybox(env), containerd.architecture, full),
-        )
-        return
-      }
-      await containerd.images.put(
-        buildImage({
-          name: full,
-          architecture: containerd.architecture,
-          layers: [
-            ...(base === 'busybox' ? [busyboxLayer(await machineBusybox(env))] : []),
-            await folderEntries(env, path),
-          ],
-          config: {
-            ...(entrypoint.length > 0 ? { entrypoint } : { command: ['sh'] }),
-            ...(variables.length > 0 ? { env: variables } : {}),
-          },
-        }),
-      )
+      const image =
+        path === undefined
+          ? demoImage(await machineBusybox(env), containerd.architecture, full)
+          : buildImage({
+              name: full,
+              architecture: containerd.architecture,
+              layers: [
+                ...(base === 'busybox' ? [busyboxLayer(await machineBusybox(env))] : []),
+                await folderEntries(env, path),
+              ],
+              config: {
+                ...(entrypoint.length > 0 ? { entrypoint } : { command: ['sh'] }),
+                ...(variables.length > 0 ? { env: variables } : {}),
+              },
+            })
+      await everywhere((images) => images.put(image))
     },
   }
 }

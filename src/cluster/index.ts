@@ -1,6 +1,15 @@
 export * from './options.ts'
 export { createCluster, type Cluster, type CreateClusterOptions } from './library.ts'
-export { purge, serve, type RunningCluster } from './serve.ts'
+export { serve, type RunningCluster } from './serve.ts'
+export { purge } from './purge.ts'
+export { MAX_NODES, type MachineNode } from './machine-nodes/index.ts'
+export {
+  LEASH_VARIABLE,
+  openReporter,
+  readReports,
+  REPORT_VARIABLE,
+  type Report,
+} from './report.ts'
 export type { BuildRequest, ClusterImages } from './images.ts'
 export { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 export { authorityHash, joinNode, type JoinOptions } from './join.ts'

@@ -18,7 +18,7 @@ import {
   type NodeApi,
 } from '#client'
 import { serveNode } from '#kubelet'
-import { isStatus, StatusError } from '#machinery'
+import { StatusError } from '#machinery'
 import { isUsable } from './credentials.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
@@ -26,7 +26,8 @@ import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { CLUSTER_INFO } from './remote-nodes.ts'
 import { podRange, register, until } from './register.ts'
-import { hostAddress, residentBytes, stopContainers, type RunningCluster } from './serve.ts'
+import { hostAddress, stopContainers, type RunningCluster } from './serve.ts'
+import { residentBytes } from './status.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
 export interface JoinOptions extends Pick<
@@ -42,9 +43,6 @@ export interface JoinOptions extends Pick<
   /** Where the kubelet listens; 0 takes a free one. */
   readonly kubeletPort: number
 }
-
-const POLL_MS = 200
-const WAIT_MS = 60_000
 
 /** The digest that pins an authority: of its public key, so that it stays when the certificate is renewed. */
 export const authorityHash = (certificate: string): string =>
@@ -220,6 +218,7 @@ export async function joinNode(
         memory: {
           controlPlane: await residentBytes(env, env.process.pid),
           runtime: containerd === undefined ? 0 : await residentBytes(env, containerd.pid()),
+          agents: 0,
         },
       }
     }
@@ -233,6 +232,7 @@ export async function joinNode(
       kubeconfig,
       ready,
       images: containerd === undefined ? undefined : clusterImages(env, containerd),
+      nodes: undefined,
       status,
       stopped,
       stop({ containers }) {

@@ -6,7 +6,8 @@ import { simulatedRuntime } from '#kubelet'
 import type { RequestUser } from '#machinery'
 import { createMemoryStorage, type Storage } from '#storage'
 import { startControlPlane } from './control-plane.ts'
-import { startNode, type RunningNode } from './node.ts'
+import { nthAddress } from './addresses.ts'
+import { NODE_MASK, startNode, type RunningNode } from './node.ts'
 
 export interface CreateClusterOptions {
   /** Simulated nodes. Default 1. */
@@ -44,7 +45,10 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
   const nodes: RunningNode[] = await Promise.all(
     Array.from({ length: options.nodes ?? 1 }, async (_, i) => {
       const nodeName = `node-${i + 1}`
-      const runtime = simulatedRuntime(env, { network: `10.244.${i}` })
+      const nodePodCidr = `${nthAddress(POD_CIDR, i * 2 ** (32 - NODE_MASK))}/${NODE_MASK}`
+      const runtime = simulatedRuntime(env, {
+        network: nodePodCidr.split('.').slice(0, 3).join('.'),
+      })
       const node = await startNode(
         {
           dataDir: `/${nodeName}`,
@@ -52,6 +56,7 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
           nodeName,
           nodeIp: `10.0.0.${i + 1}`,
           podCidr: POD_CIDR,
+          nodePodCidr,
           serviceCidr: SERVICE_CIDR,
           clusterDomain: 'cluster.local',
         },

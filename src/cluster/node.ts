@@ -28,7 +28,7 @@ import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
 
 /** Pods of one node: 254 addresses. */
-const NODE_MASK = 24
+export const NODE_MASK = 24
 /** A pod that is stopping is not told so before the proxies have let go of it, but never later than this. */
 const DRAIN_LIMIT_MS = 10_000
 

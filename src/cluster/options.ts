@@ -85,8 +85,12 @@ export interface ClusterStatus {
     }
   }[]
   readonly pods: { readonly running: number; readonly total: number }
-  /** Resident memory of the control plane and of the container runtime, bytes. */
-  readonly memory: { readonly controlPlane: number; readonly runtime: number }
+  /** Resident memory of the control plane, of its node's container runtime, and of other nodes' agents here, bytes. */
+  readonly memory: {
+    readonly controlPlane: number
+    readonly runtime: number
+    readonly agents: number
+  }
 }
 
 /** Something on this machine is not as it must be; the advice says what to do about it. */

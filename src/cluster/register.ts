@@ -14,6 +14,8 @@ export async function register(
   client: Client,
   env: Pick<Env, 'log'>,
   nodeName: string,
+  /** Its range of pods, when that is not the cluster's to choose. */
+  podCidr?: string,
 ): Promise<void> {
   try {
     if ((await client.getOptional(nodeResource, { name: nodeName })) !== undefined) return
@@ -23,7 +25,7 @@ export async function register(
         labels: { 'kubernetes.io/hostname': nodeName },
         annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
       },
-      spec: {},
+      spec: podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] },
     })
     env.log.info('node registered', { node: nodeName })
   } catch (error) {
@@ -59,4 +61,3 @@ export async function until<T>(
     await clock.sleep(waitMs, signal)
   }
 }
-

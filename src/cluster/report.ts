@@ -23,7 +23,10 @@ export interface Reporter {
 }
 
 /** Sends reports to whoever started this process; nowhere when it was a person. */
-export async function openReporter({ net, process }: Pick<Env, 'net' | 'process'>): Promise<Reporter> {
+export async function openReporter({
+  net,
+  process,
+}: Pick<Env, 'net' | 'process'>): Promise<Reporter> {
   const silent: Reporter = { send: () => undefined, gone: new Promise(() => undefined) }
   const path = process.environment[REPORT_VARIABLE]
   if (path === undefined || path === '') return silent

@@ -1,21 +1,22 @@
 /** A whole cluster of one machine: what `navarch up` runs. */
 import { join } from 'node:path'
-import { nodes as nodeResource, pods as podResource } from '#api'
-import { ensurePki, kubeconfigText } from '#apiserver'
+import { kubeconfigText, type Listening, type Pki } from '#apiserver'
 import type { Env } from '#base'
-import type { NodeApi } from '#client'
-import { destroyContainerd, type Containerd, type Runtime } from '#kubelet'
-import { removePodNetwork, removeServiceRules } from '#network'
+import type { Client, NodeApi } from '#client'
+import type { Containerd, Runtime } from '#kubelet'
 import { openSqliteStorage, StorageOpenError, type SqliteStorage } from '#storage'
-import { nthAddress, overlap } from './addresses.ts'
+import { firstSubnet, nthAddress, overlap } from './addresses.ts'
+import { keepCertificates } from './certificates.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
 import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
-import { namesFor, startMachinery, startNode } from './node.ts'
+import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
+import { NODE_MASK, startMachinery, startNode, type Machinery } from './node.ts'
+import { register } from './register.ts'
 import { ensureJoining, publishNodeDns, remoteNode } from './remote-nodes.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
-import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
+import { clusterStatus } from './status.ts'
 
 export interface RunningCluster {
   readonly server: string
@@ -24,6 +25,8 @@ export interface RunningCluster {
   readonly ready: Promise<void>
   /** Absent with a simulated runtime. */
   readonly images: ClusterImages | undefined
+  /** What this machine is beside its first node; absent without a node. */
+  readonly nodes: MachineNodes | undefined
   status(): Promise<ClusterStatus>
   stop(options: { readonly containers: 'leave' | 'stop' }): Promise<void>
   readonly stopped: Promise<void>
@@ -63,6 +66,7 @@ export async function serve(
     const machinery = withNode ? startMachinery(options, env, progress) : Promise.resolve(undefined)
     machinery.catch(() => undefined)
     let isServing = false
+    let containersToo: 'leave' | 'stop' = 'leave'
     undo.push(async () => {
       const containerd = (await machinery.catch(() => undefined))?.containerd
       // A start that failed leaves nothing behind that it did not find.
@@ -73,20 +77,28 @@ export async function serve(
     progress({ phase: 'certificates', state: 'begun' })
     // A machine without a network still has the pods' bridge.
     const nodeIp = options.nodeIp ?? hostAddress(env) ?? nthAddress(options.podCidr, 1)
-    const pki = await ensurePki(env, join(dataDir, 'pki'), {
-      names: [nodeName],
-      ips: [
-        ...new Set([
-          nthAddress(options.serviceCidr, 1),
-          nodeIp,
-          ...env.net
-            .addresses()
-            .filter(({ family }) => family === 'IPv4')
-            .map(({ address }) => address),
-        ]),
-      ],
-      clusterDomain: options.clusterDomain,
-    })
+    const stopping = new AbortController()
+    undo.push(async () => stopping.abort(new Error('the cluster is stopping')))
+    const certificates = await keepCertificates(
+      env,
+      join(dataDir, 'pki'),
+      {
+        names: [nodeName],
+        ips: [
+          ...new Set([
+            nthAddress(options.serviceCidr, 1),
+            nodeIp,
+            ...env.net
+              .addresses()
+              .filter(({ family }) => family === 'IPv4')
+              .map(({ address }) => address),
+          ]),
+        ],
+        clusterDomain: options.clusterDomain,
+      },
+      stopping.signal,
+    )
+    const pki = certificates.current()
     progress({ phase: 'certificates', state: 'done' })
 
     const settings = await openSettings(env, storage, dataDir, options.api)
@@ -105,10 +117,15 @@ export async function serve(
     }
     const server = makeServer(
       plane,
-      (name): NodeApi | undefined => nodes.get(name) ?? remoteNode(server.inside.read, pki, name),
+      (name): NodeApi | undefined =>
+        nodes.get(name) ?? remoteNode(server.inside.read, certificates.current(), name),
     )
     const listening = await listenOn(server, options, pki)
     undo.push(() => listening.close())
+    const listeners = [listening]
+    certificates.onChange((made) => {
+      for (const each of listeners) each.renew(tlsOf(made))
+    })
     const control = await startControlPlane(
       plane,
       { address: nodeIp, port: listening.port },
@@ -119,34 +136,88 @@ export async function serve(
       (count) => count > 0 && env.log.info('values were encrypted anew', { count }),
       (error: unknown) => env.log.error('values could not be encrypted anew', { error }),
     )
-    const stopping = new AbortController()
-    undo.push(async () => stopping.abort(new Error('the cluster is stopping')))
     await ensureJoining(control.client, pki, options, `https://${nodeIp}:${listening.port}`)
     publishNodeDns({ ...control, env }, options.serviceCidr, stopping.signal)
     const address = `https://127.0.0.1:${listening.port}`
     const kubeconfig = join(dataDir, 'kubeconfig')
-    await env.fs.write(
-      kubeconfig,
-      kubeconfigText({
-        server: address,
-        authority: pki.authority.certificate,
-        name: 'navarch',
-        user: 'navarch',
-        credential: pki.admin,
-      }),
-      { mode: 0o600, atomic: true },
-    )
+    const writeKubeconfig = (made: Pki): Promise<void> =>
+      env.fs.write(
+        kubeconfig,
+        kubeconfigText({
+          server: address,
+          authority: made.authority.certificate,
+          name: 'navarch',
+          user: 'navarch',
+          credential: made.admin,
+        }),
+        { mode: 0o600, atomic: true },
+      )
+    await writeKubeconfig(pki)
+    certificates.onChange((made) => {
+      writeKubeconfig(made).catch((error: unknown) =>
+        env.log.error('cannot write the kubeconfig', { error }),
+      )
+    })
     progress({ phase: 'api', state: 'done', detail: address })
 
+    const kubeletClient = (name: string): Client =>
+      control.clientFor({
+        name: `system:node:${name}`,
+        groups: ['system:nodes', 'system:authenticated'],
+      })
     const machine = await machinery
     if (machine !== undefined) progress({ phase: 'node', state: 'begun', detail: nodeName })
+    const record = machine && (await nodesRecord(options, env, machine.kind))
+    // The first range is this node's: it must be taken before others ask for theirs.
+    if (record !== undefined && record.nodes.length > 0)
+      await register(
+        kubeletClient(nodeName),
+        env,
+        nodeName,
+        firstSubnet(options.podCidr, NODE_MASK),
+      )
+    const real =
+      record !== undefined && machine?.kind === 'containerd' && options.agent !== undefined
+        ? realNodes({
+            cluster: options,
+            program: options.agent,
+            pki: certificates.current,
+            client: control.client,
+            env,
+            record,
+            async reachable(gateway) {
+              await certificates.cover(gateway)
+              const isAnywhere = ['0.0.0.0', '::', gateway].includes(options.host)
+              if (!isAnywhere)
+                listeners.push(
+                  await listenOn(
+                    server,
+                    { host: gateway, port: listening.port },
+                    certificates.current(),
+                  ),
+                )
+              return `https://${gateway}:${listening.port}`
+            },
+          })
+        : undefined
+    const others: MachineNodes | undefined =
+      real ??
+      (record === undefined || machine?.kind !== 'simulated'
+        ? undefined
+        : simulatedNodes({
+            cluster: options,
+            record,
+            clientFor: kubeletClient,
+            client: control.client,
+            informers: control.informers,
+            nodeApis: nodes,
+            env,
+          }))
+    if (others !== undefined) undo.push(() => others.close(containersToo))
     const node =
       machine &&
       (await startNode({ ...options, nodeIp }, env, machine, {
-        kubelet: control.clientFor({
-          name: `system:node:${nodeName}`,
-          groups: ['system:nodes', 'system:authenticated'],
-        }),
+        kubelet: kubeletClient(nodeName),
         admin: control.client,
         informers: control.informers,
       }))
@@ -154,13 +225,13 @@ export async function serve(
       nodes.set(nodeName, node.kubelet.nodeApi)
       undo.push(() => node.stop())
     }
-    const ready = (node?.ready ?? Promise.resolve()).then(
+    const ready = Promise.all([node?.ready, others?.ready]).then(
       () =>
         machine &&
         progress({
           phase: 'node',
           state: 'done',
-          detail: `${nodeName} is Ready${machine.kind === 'simulated' ? ' (simulated: its containers are not real)' : ''}`,
+          detail: readyWords([nodeName, ...(record?.nodes ?? []).map(({ name }) => name)], machine),
         }),
     )
     ready.catch(() => undefined)
@@ -171,89 +242,35 @@ export async function serve(
       finish = resolve
     })
     let ending: Promise<void> | undefined
-    const status = async (): Promise<ClusterStatus> => {
-      const [nodeList, podList] = await Promise.all([
-        control.client.list(nodeResource),
-        control.client.list(podResource),
-      ])
-      const listed = nodeList.items.map(({ metadata, status: found }) => ({
-        name: metadata.name,
-        ready:
-          found?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ===
-          true,
-        address: found?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '',
-      }))
-      const runtime =
-        machine === undefined
-          ? 'none'
-          : machine.containerd === undefined
-            ? 'simulated'
-            : `containerd ${machine.containerd.version}`
-      return {
-        version: NAVARCH_VERSION,
-        kubernetes: KUBERNETES_VERSION,
-        pid: env.process.pid,
+    const status = async (): Promise<ClusterStatus> =>
+      clusterStatus({
+        env,
+        client: control.client,
         startedAt,
         server: address,
         dataDir,
         kubeconfig,
-        runtime,
-        components: [
-          { name: 'apiserver', healthy: true, detail: `${options.host}:${listening.port}` },
-          {
-            name: 'storage',
-            healthy: true,
-            detail: `SQLite at revision ${storage.revisions().current}`,
-          },
-          { name: 'controllers', healthy: true, detail: 'running' },
-          { name: 'scheduler', healthy: true, detail: 'running' },
-          ...(machine === undefined || node === undefined
-            ? []
-            : [
-                {
-                  name: 'kubelet',
-                  healthy: listed.some(({ name, ready: is }) => name === nodeName && is),
-                  detail: nodeName,
-                },
-                {
-                  name: 'service proxy',
-                  healthy: true,
-                  detail:
-                    node.proxy === undefined
-                      ? 'not with a simulated node'
-                      : `nftables, revision ${node.proxy.appliedRevision()}`,
-                },
-                {
-                  name: 'runtime',
-                  healthy: true,
-                  detail: machine.why.length === 0 ? runtime : `simulated: ${machine.why[0]}`,
-                },
-              ]),
-        ],
-        nodes: listed,
-        pods: {
-          running: podList.items.filter(({ status: found }) => found?.phase === 'Running').length,
-          total: podList.items.length,
-        },
-        memory: {
-          controlPlane: await residentBytes(env, env.process.pid),
-          runtime:
-            machine?.containerd === undefined
-              ? 0
-              : await residentBytes(env, machine.containerd.pid()),
-        },
-      }
-    }
+        listening: `${options.host}:${listening.port}`,
+        nodeName,
+        revision: () => Number(storage.revisions().current),
+        machine,
+        node,
+        others: (await others?.list()) ?? [],
+      })
     return {
       server: address,
       kubeconfig,
       ready,
       images:
-        machine?.containerd === undefined ? undefined : clusterImages(env, machine.containerd),
+        machine?.containerd === undefined
+          ? undefined
+          : clusterImages(env, machine.containerd, real?.images),
+      nodes: others,
       status,
       stopped,
       stop({ containers }) {
         ending ??= (async () => {
+          containersToo = containers
           if (containers === 'stop' && machine?.containerd !== undefined)
             undo.splice(1, 0, () => stopContainers(machine.runtime, machine.containerd))
           for (const step of undo.toReversed())
@@ -295,20 +312,24 @@ function openStore(path: string, env: Env): SqliteStorage {
   }
 }
 
+const readyWords = (names: readonly string[], { kind }: Machinery): string =>
+  `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} Ready${kind === 'simulated' ? ' (simulated: containers are not real)' : ''}`
+
+const tlsOf = ({ server, authority, frontProxyAuthority }: Pki) => ({
+  ...server,
+  clientAuthorities: [authority.certificate, frontProxyAuthority.certificate],
+})
+
 async function listenOn(
   server: ReturnType<typeof makeServer>,
-  { host, port }: ServeOptions,
-  pki: Awaited<ReturnType<typeof ensurePki>>,
-) {
+  { host, port }: Pick<ServeOptions, 'host' | 'port'>,
+  pki: Pki,
+): Promise<Listening> {
   try {
     return await server.listen({
       host,
       port,
-      tls: {
-        certificate: pki.server.certificate,
-        key: pki.server.key,
-        clientAuthorities: [pki.authority.certificate, pki.frontProxyAuthority.certificate],
-      },
+      tls: tlsOf(pki),
     })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
@@ -340,44 +361,4 @@ export function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
         family === 'IPv4' && !internal && !/^(docker|br-|nav|cni|veth|virbr)/.test(device),
     )
   return candidates[0]?.address
-}
-
-export async function residentBytes({ fs }: Pick<Env, 'fs'>, pid: number): Promise<number> {
-  try {
-    const text = await fs.readText(`/proc/${pid}/status`)
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1024
-  } catch {
-    return 0
-  }
-}
-
-/** Removes all that a stopped cluster has on this machine. */
-export async function purge(
-  { dataDir, runDir }: Pick<ServeOptions, 'dataDir' | 'runDir'>,
-  env: Env,
-): Promise<void> {
-  const names = namesFor({ runDir })
-  if (await env.fs.stat(join(dataDir, 'containerd'))) {
-    await destroyContainerd({ env, dataDir, runDir })
-    await removeServiceRules({ env, table: names.serviceTable })
-    await removePodNetwork({ env, bridge: names.bridge, table: names.podTable })
-  }
-  await unmountBelow(env, [runDir, dataDir])
-  await env.fs.remove(runDir)
-  await env.fs.remove(dataDir)
-}
-
-/** Volumes of pods in memory, and whatever else is mounted there: the deepest first. */
-async function unmountBelow(env: Env, folders: readonly string[]): Promise<void> {
-  const table = await env.fs.readText('/proc/self/mountinfo').catch(() => '')
-  const points = table
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, octal: string) =>
-        String.fromCharCode(Number.parseInt(octal, 8)),
-      ),
-    )
-    .filter((point) => folders.some((folder) => point.startsWith(`${folder}/`)))
-    .toSorted((a, b) => b.length - a.length)
-  for (const point of points) await env.process.run(['umount', '-l', point])
 }

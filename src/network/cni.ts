@@ -105,9 +105,7 @@ export async function removePodNetwork({
 }
 
 /** Where the tools of the network are, also for a user whose PATH lacks them. */
-export const toolEnvironment = ({
-  process,
-}: Pick<Env, 'process'>): { readonly PATH: string } => ({
+export const toolEnvironment = ({ process }: Pick<Env, 'process'>): { readonly PATH: string } => ({
   PATH: `${process.environment['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
 })
 
@@ -215,20 +213,14 @@ const firewallScript = (bridge: string): string =>
   ].join('\n')
 
 /** Lets what comes and goes over the bridge pass the machine's firewall. */
-export async function letThroughFirewall(
-  env: Pick<Env, 'process'>,
-  bridge: string,
-): Promise<void> {
+export async function letThroughFirewall(env: Pick<Env, 'process'>, bridge: string): Promise<void> {
   const { code, stderr } = await env.process.run(['sh', '-c', firewallScript(bridge)], {
     env: toolEnvironment(env),
   })
   if (code !== 0) throw new Error(`Cannot let "${bridge}" through the firewall: ${stderr.trim()}`)
 }
 
-export async function removeFromFirewall(
-  env: Pick<Env, 'process'>,
-  bridge: string,
-): Promise<void> {
+export async function removeFromFirewall(env: Pick<Env, 'process'>, bridge: string): Promise<void> {
   const script = firewallRules(bridge)
     .map(
       ({ chain, rule }) => `iptables -w -D ${chain} ${rule} || iptables -w -D DOCKER-USER ${rule}`,

@@ -4,7 +4,8 @@ import { UsageError, wholeNumber } from '../arguments.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 import { mustNotRun } from './server.ts'
-import { foreground, nodeName, options } from './up.ts'
+import { foreground } from './foreground.ts'
+import { logLevel, nodeName, options } from './up.ts'
 
 const KUBELET_PORT = 10_250
 const SHARED: readonly string[] = ['node-name', 'runtime', 'registry-mirror', 'log-level']
@@ -51,7 +52,7 @@ export const agent: Command = {
     await mustNotRun(context)
     return foreground(
       context,
-      (env, report) => joinNode(given, env, report, context.signal),
+      (env, report, signal) => joinNode(given, env, report, signal),
       () => terminal.print(`Node ${given.nodeName} is Ready in the cluster at ${given.server}`),
     )
   },
@@ -86,7 +87,7 @@ function joinOptions(context: CommandContext): JoinOptions {
     nodeName: nodeName(first(parsed, 'node-name') ?? hostname()),
     runtime,
     registryMirrors: parsed.values.get('registry-mirror') ?? [],
-    logLevel: 'info',
+    logLevel: logLevel(parsed),
     server: url.replace(/\/$/, ''),
     kubeletPort: wholeNumber('kubelet-port', first(parsed, 'kubelet-port') ?? `${KUBELET_PORT}`, {
       min: 0,

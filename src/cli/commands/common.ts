@@ -1,4 +1,5 @@
 /** What several commands share: flags, the paths of the cluster that is meant, and asking it. */
+import type { Env } from '#base'
 import type { ClusterStatus } from '#cluster'
 import type { OptionSpec, ParsedArguments } from '../arguments.ts'
 import { CommandError, type CommandContext } from '../command.ts'
@@ -22,8 +23,13 @@ const uid = (): number => process.getuid?.() ?? 1000
 export const first = (parsed: ParsedArguments, name: string): string | undefined =>
   parsed.values.get(name)?.[0]
 
+export const whoRuns = ({ process: { environment } }: Pick<Env, 'process'>) => ({
+  uid: uid(),
+  environment,
+})
+
 export function pathsFor({ env, arguments: parsed }: CommandContext): Paths {
-  const who = { uid: uid(), environment: env.process.environment }
+  const who = whoRuns(env)
   return pathsOf(first(parsed, 'data-dir') ?? defaultDataDir(who), who)
 }
 
@@ -45,7 +51,7 @@ export async function ask<T>(
     context.signal,
   )
   if (reply === undefined) return undefined
-  if (!reply.ok) throw new CommandError(reply.message)
+  if (!reply.ok) throw new CommandError(reply.message, ...(reply.advice ?? []))
   return reply.value as T
 }
 

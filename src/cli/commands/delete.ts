@@ -10,6 +10,7 @@ import {
   pathsFor,
   usersKubeconfig,
 } from './common.ts'
+import { agentProgram } from './up.ts'
 
 export const deleteCluster: Command = {
   name: 'delete',
@@ -41,7 +42,7 @@ export const deleteCluster: Command = {
     }
     const step = terminal.step('Removing the cluster')
     if (await askStatus(context)) await ask(context, { command: 'stop', containers: true })
-    await purge(paths, env)
+    await purge({ ...paths, agent: agentProgram(context) }, env)
     const config = usersKubeconfig(context)
     if (await env.fs.stat(config))
       await editKubeconfig(env.fs, config, (text) =>

@@ -1,7 +1,8 @@
 import { ClusterError, serve } from '#cluster'
 import { CommandError, type Command } from '../command.ts'
 import { askStatus, first, pathsFor } from './common.ts'
-import { foreground, options, serveOptions } from './up.ts'
+import { foreground } from './foreground.ts'
+import { options, serveOptions } from './up.ts'
 
 const LEFT_OUT: readonly string[] = [
   'foreground',
@@ -11,6 +12,7 @@ const LEFT_OUT: readonly string[] = [
   'runtime',
   'registry-mirror',
   'node-name',
+  'nodes',
 ]
 
 export const server: Command = {

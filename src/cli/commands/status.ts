@@ -36,13 +36,13 @@ export const status: Command = {
     row('runtime', found.runtime)
     row(
       'memory',
-      `${Math.round(found.memory.controlPlane / MIB)} MiB control plane, ${Math.round(found.memory.runtime / MIB)} MiB runtime`,
+      `${Math.round(found.memory.controlPlane / MIB)} MiB control plane, ${Math.round(found.memory.runtime / MIB)} MiB runtime${found.memory.agents > 0 ? `, ${Math.round(found.memory.agents / MIB)} MiB agents` : ''}`,
     )
     row('pods', `${found.pods.running} running of ${found.pods.total}`)
     for (const node of found.nodes) {
       row(
         'node',
-        `${node.name} ${node.address} ${node.ready ? style.green('Ready') : style.red('NotReady')}`,
+        `${node.name} ${node.address} ${node.ready ? style.green('Ready') : style.red('NotReady')}${node.here?.init === undefined ? '' : style.dim(` first process ${node.here.init}`)}`,
       )
     }
     for (const part of found.components) {

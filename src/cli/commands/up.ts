@@ -1,21 +1,26 @@
 import { join } from 'node:path'
 import { hostname } from 'node:os'
 import {
-  ClusterError,
+  MAX_NODES,
+  readReports,
+  REPORT_VARIABLE,
   serve,
+  type AgentProgram,
   type ClusterStatus,
+  type MachineNode,
   type Progress,
-  type RunningCluster,
+  type Report,
   type ServeOptions,
 } from '#cluster'
-import { aborted, type Env, type LogLevel } from '#base'
+import type { LogLevel } from '#base'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { CommandError, type Command, type CommandContext } from '../command.ts'
-import { serveControl, type ControlRequest, type ImageRequest } from '../control.ts'
 import { editKubeconfig, mergeKubeconfig } from '../kubeconfig.ts'
 import { duration, type Step } from '../terminal.ts'
+import { foreground } from './foreground.ts'
 import { apiOptions, apiSettings } from './api-flags.ts'
 import {
+  ask,
   askStatus,
   contextName,
   contextOption,
@@ -23,7 +28,9 @@ import {
   first,
   pathsFor,
   usersKubeconfig,
+  whoRuns,
 } from './common.ts'
+import { pathsOf } from '../paths.ts'
 
 const DEFAULT_PORT = 6443
 
@@ -50,6 +57,11 @@ export const options: readonly OptionSpec[] = [
   { name: 'pod-cidr', value: 'CIDR', summary: 'Addresses of pods (default 10.244.0.0/16)' },
   { name: 'service-cidr', value: 'CIDR', summary: 'Addresses of Services (default 10.96.0.0/12)' },
   { name: 'log-level', value: 'LEVEL', summary: 'debug, info, warn or error (default info)' },
+  {
+    name: 'nodes',
+    value: 'N',
+    summary: 'How many nodes this machine is (default as many as before, at first 1)',
+  },
   ...apiOptions,
   { name: 'foreground', summary: 'Stay in the foreground and log to standard error; for systemd' },
   { name: 'detach', summary: 'Return when the node is Ready; the cluster runs on (the default)' },
@@ -68,6 +80,7 @@ export const up: Command = {
       'navarch up --port 7443 --data-dir /tmp/two --context two',
       'a second cluster beside the first',
     ],
+    ['navarch up --nodes 3', 'three nodes on this machine; with more than before, adds some'],
     ['navarch up --foreground', 'for a systemd unit'],
   ],
   async run(context) {
@@ -87,12 +100,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
       `--runtime must be containerd, simulated or auto, not ${JSON.stringify(runtime)}`,
     )
   }
-  const logLevel = first(parsed, 'log-level') ?? 'info'
-  if (!isLogLevel(logLevel)) {
-    throw new UsageError(
-      `--log-level must be debug, info, warn or error, not ${JSON.stringify(logLevel)}`,
-    )
-  }
+  const nodes = wantedNodes(parsed)
   return {
     dataDir: paths.dataDir,
     runDir: paths.runDir,
@@ -107,13 +115,36 @@ export function serveOptions(context: CommandContext): ServeOptions {
     serviceCidr: cidr(parsed, 'service-cidr', '10.96.0.0/12'),
     clusterDomain: 'cluster.local',
     registryMirrors: parsed.values.get('registry-mirror') ?? [],
-    logLevel,
+    logLevel: logLevel(parsed),
     api: apiSettings(parsed),
+    ...(nodes === undefined ? {} : { nodes }),
+    agent: agentProgram(context),
   }
 }
 
-const isLogLevel = (text: string): text is LogLevel =>
-  ['debug', 'info', 'warn', 'error'].includes(text)
+/** How this program starts itself as the agent of another node. */
+export function agentProgram({ env }: Pick<CommandContext, 'env'>): AgentProgram {
+  const who = whoRuns(env)
+  return {
+    command: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
+    runDirOf: (dataDir) => pathsOf(dataDir, who).runDir,
+  }
+}
+
+const wantedNodes = (parsed: ParsedArguments): number | undefined => {
+  const text = first(parsed, 'nodes')
+  return text === undefined ? undefined : wholeNumber('nodes', text, { min: 1, max: MAX_NODES })
+}
+
+export function logLevel(parsed: ParsedArguments): LogLevel {
+  const text = first(parsed, 'log-level') ?? 'info'
+  const isLevel = (word: string): word is LogLevel =>
+    ['debug', 'info', 'warn', 'error'].includes(word)
+  if (isLevel(text)) return text
+  throw new UsageError(
+    `--log-level must be debug, info, warn or error, not ${JSON.stringify(text)}`,
+  )
+}
 
 /** A node's name is a DNS subdomain (RFC 1123), in lower case. */
 export function nodeName(text: string): string {
@@ -141,90 +172,6 @@ function cidr(parsed: ParsedArguments, name: string, usual: string): string {
   return text
 }
 
-/** What the background process tells the one that started it, a line of JSON each. */
-type Report =
-  | { readonly type: 'progress'; readonly progress: Progress }
-  | { readonly type: 'ready'; readonly status: ClusterStatus }
-  | { readonly type: 'failed'; readonly message: string; readonly advice: readonly string[] }
-
-const REPORT_VARIABLE = 'NAVARCH_REPORT_SOCKET'
-
-/** Runs until it is stopped: by a signal, or by a command through the control socket. */
-export async function foreground(
-  context: CommandContext,
-  begin: (env: Env, report: (progress: Progress) => void) => Promise<RunningCluster>,
-  onReady: (running: RunningCluster) => Promise<void> | void = () => undefined,
-): Promise<number> {
-  const { env, signal } = context
-  const paths = pathsFor(context)
-  const report = await reporter(context)
-  let running: RunningCluster
-  try {
-    running = await begin(env, (progress) => report({ type: 'progress', progress }))
-  } catch (error) {
-    report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })
-    throw error instanceof ClusterError ? new CommandError(error.message, ...error.advice) : error
-  }
-  const stop = new AbortController()
-  let containers: 'leave' | 'stop' = 'leave'
-  await env.fs.remove(paths.controlSocket)
-  const control = await serveControl(env, paths.controlSocket, async (request: ControlRequest) => {
-    if (request.command === 'status') return running.status()
-    if (request.command === 'image') return performImage(running, request)
-    containers = request.containers ? 'stop' : 'leave'
-    stop.abort()
-    await running.stopped
-    return undefined
-  })
-  // It may have been asked to end while it began.
-  const ending = Promise.race([aborted(signal), aborted(stop.signal)])
-  try {
-    await Promise.race([running.ready, ending])
-    if (!signal.aborted && !stop.signal.aborted) {
-      report({ type: 'ready', status: await running.status() })
-      await onReady(running)
-    }
-    await ending
-  } catch (error) {
-    report({ type: 'failed', message: messageOf(error), advice: adviceOf(error) })
-    await running.stop({ containers: 'leave' })
-    await control.close()
-    throw error instanceof ClusterError ? new CommandError(error.message, ...error.advice) : error
-  }
-  await running.stop({ containers })
-  await control.close()
-  await env.fs.remove(paths.controlSocket)
-  return 0
-}
-
-async function performImage({ images }: RunningCluster, request: ImageRequest): Promise<unknown> {
-  if (images === undefined)
-    throw new ClusterError('This cluster has a simulated runtime: it has no images')
-  switch (request.action) {
-    case 'load':
-      return images.load(request.path)
-    case 'build':
-      return images.build(request)
-    case 'list':
-      return images.list()
-    case 'remove':
-      return images.remove(request.name)
-  }
-}
-
-/** Sends reports to whoever started us in the background; nowhere otherwise. */
-async function reporter({ env }: CommandContext): Promise<(report: Report) => void> {
-  const path = env.process.environment[REPORT_VARIABLE]
-  if (path === undefined || path === '') return () => undefined
-  try {
-    const socket = await env.net.connect({ path })
-    socket.on('error', () => undefined)
-    return (report) => void (socket.writable && socket.write(`${JSON.stringify(report)}\n`))
-  } catch {
-    return () => undefined
-  }
-}
-
 const TITLES: Readonly<Record<Progress['phase'], string>> = {
   store: 'Store',
   certificates: 'Certificates',
@@ -246,6 +193,7 @@ async function detached(context: CommandContext): Promise<number> {
     terminal.print(
       `${style.green('✓')} Cluster runs already at ${style.bold(existing.server)} (pid ${existing.pid})`,
     )
+    if (requested.nodes !== undefined) await grow(context, requested.nodes)
     await publish(context, existing)
     return 0
   }
@@ -256,6 +204,21 @@ async function detached(context: CommandContext): Promise<number> {
   )
   await publish(context, status)
   return 0
+}
+
+/** A cluster that runs gets more nodes. */
+async function grow(context: CommandContext, count: number): Promise<void> {
+  const before =
+    (await ask<readonly MachineNode[]>(context, { command: 'nodes', action: 'list' })) ?? []
+  if (before.length + 1 === count) return
+  const step = context.terminal.step('More nodes')
+  try {
+    await ask(context, { command: 'nodes', action: 'grow', count })
+  } catch (error) {
+    step.fail('not done')
+    throw error
+  }
+  step.done(`${count} nodes are Ready`)
 }
 
 async function launch(
@@ -274,15 +237,7 @@ async function launch(
     settle = resolve
   })
   const listener = await env.net.listen({ path: reportPath }, (socket) => {
-    let text = ''
-    socket.on('error', () => undefined)
-    socket.on('data', (chunk: Buffer) => {
-      text += chunk.toString('utf8')
-      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
-        show(JSON.parse(text.slice(0, end)) as Report)
-        text = text.slice(end + 1)
-      }
-    })
+    readReports(socket, show)
   })
   const show = (report: Report): void => {
     if (report.type === 'ready') settle(report.status)
@@ -379,8 +334,3 @@ export async function ensureUp(
   return { status, started: true }
 }
 export { publish as publishKubeconfig }
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)
-const adviceOf = (error: unknown): readonly string[] =>
-  error instanceof ClusterError ? error.advice : []

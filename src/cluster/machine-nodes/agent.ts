@@ -50,9 +50,7 @@ export async function startAgent(
     readReports(connection, (report) => {
       if (report.type === 'ready') isReady()
       else if (report.type === 'failed')
-        fail(
-          new ClusterError(`Node "${name}" did not start: ${report.message}`, ...report.advice),
-        )
+        fail(new ClusterError(`Node "${name}" did not start: ${report.message}`, ...report.advice))
     })
   })
   const child: ChildProcess = env.process.spawn(inside(space, command), {

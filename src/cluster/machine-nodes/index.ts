@@ -1,5 +1,5 @@
 /** The nodes of a machine beside its first one. */
 export { realNodes, removeNodes, type RealNodesOptions } from './real.ts'
 export { simulatedNodes } from './simulated.ts'
-export { grown, MAX_NODES, readRecord, type NodesRecord } from './record.ts'
+export { MAX_NODES, nodesRecord } from './record.ts'
 export type { MachineNode, MachineNodes } from './contract.ts'

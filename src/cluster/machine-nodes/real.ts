@@ -15,7 +15,14 @@ import { namesFor } from '../names.ts'
 import { ClusterError, type AgentProgram, type ServeOptions } from '../options.ts'
 import { startAgent, type Agent } from './agent.ts'
 import type { MachineNodes } from './contract.ts'
-import { grown, readRecord, without, writeRecord, type NodeRecord, type NodesRecord } from './record.ts'
+import {
+  grown,
+  readRecord,
+  without,
+  writeRecord,
+  type NodeRecord,
+  type NodesRecord,
+} from './record.ts'
 import { closeSpace, findSpace, openSpace, type Space } from './space.ts'
 
 export interface RealNodesOptions {
@@ -38,6 +45,7 @@ interface Running {
   agent: Agent
   /** It was Ready once: what it runs is worth keeping. */
   settled: boolean
+  images?: Promise<Images>
 }
 
 const RESTART_MS = [200, 1_000, 5_000, 30_000] as const
@@ -215,7 +223,9 @@ export function realNodes(
       )
     },
     images: () =>
-      Promise.all([...running.keys()].map((name) => openImages({ env, ...placeOf(name) }))),
+      Promise.all(
+        [...running].map(([name, held]) => (held.images ??= openImages({ env, ...placeOf(name) }))),
+      ),
   }
 }
 

@@ -1,8 +1,9 @@
 /** Which nodes a machine is, beside its first: kept in the data folder, so that the next start brings them all back. */
 import { join } from 'node:path'
 import type { Env } from '#base'
+import { chooseNodeSubnet, readRoutes } from '#network'
 import { nthAddress } from '../addresses.ts'
-import { ClusterError } from '../options.ts'
+import { ClusterError, type RuntimeKind, type ServeOptions } from '../options.ts'
 
 export interface NodeRecord {
   readonly name: string
@@ -36,6 +37,33 @@ export async function readRecord(
   }
 }
 
+/** What there is and what is asked for, together and written down. */
+export async function nodesRecord(
+  {
+    dataDir,
+    nodeName,
+    nodes,
+    podCidr,
+    serviceCidr,
+  }: Pick<ServeOptions, 'dataDir' | 'nodeName' | 'nodes' | 'podCidr' | 'serviceCidr'>,
+  env: Pick<Env, 'fs' | 'process'>,
+  kind: RuntimeKind,
+): Promise<NodesRecord> {
+  const found = await readRecord(env, dataDir)
+  // Simulated nodes are nowhere: the machine's own networks do not matter to them.
+  const routes = kind === 'simulated' || found !== undefined ? '' : await readRoutes(env)
+  const subnet = found?.subnet ?? chooseNodeSubnet(routes, [podCidr, serviceCidr])
+  if (subnet === undefined)
+    throw new ClusterError('All of 172.30.0.0/16 is in use on this machine: nodes get no addresses')
+  const record = grown(
+    found ?? { subnet, nodes: [] },
+    nodeName,
+    nodes ?? (found?.nodes.length ?? 0) + 1,
+  )
+  if (record.nodes.length !== (found?.nodes.length ?? 0)) await writeRecord(env, dataDir, record)
+  return record
+}
+
 export async function writeRecord(
   { fs }: Pick<Env, 'fs'>,
   dataDir: string,
@@ -47,7 +75,7 @@ export async function writeRecord(
 
 /** `node-1` has the neighbours `node-2`, `node-3`; a machine `box` has `box-2`, `box-3`. */
 const neighbour = (first: string, n: number): string =>
-  /-1$/.test(first) ? first.replace(/-1$/, `-${n}`) : `${first}-${n}`
+  first.endsWith('-1') ? first.replace(/-1$/, `-${n}`) : `${first}-${n}`
 
 /**
  * The record with as many nodes as are wanted, the machine's own counted; what is there stays as it is. Nodes are not

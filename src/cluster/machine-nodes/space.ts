@@ -20,15 +20,15 @@ const GONE_TIMEOUT_MS = 5_000
 
 /**
  * /sys shows the network devices of the namespace it was mounted in, so it is mounted anew, with the control groups put
- * back onto it. Mounts spread within the node only. `wait` is how a shell collects the orphans that it was left.
+ * back onto it. Mounts spread within the node only, from then on. `wait` is how a shell collects the orphans that it was left.
  */
 export const INIT_SCRIPT = `set -e
-mount --make-rshared /
 mkdir -p "$1/cgroup"
 mount --rbind /sys/fs/cgroup "$1/cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$1/cgroup" /sys/fs/cgroup
 umount --lazy "$1/cgroup"
+mount --make-rshared /
 echo "$2" > /proc/sys/kernel/hostname
 trap 'exit 0' TERM
 : > "$1/ready"
@@ -82,10 +82,7 @@ export async function openSpace(
 }
 
 /** The space that was opened with this folder, if it still is there. */
-export async function findSpace(
-  env: Pick<Env, 'fs'>,
-  folder: string,
-): Promise<Space | undefined> {
+export async function findSpace(env: Pick<Env, 'fs'>, folder: string): Promise<Space | undefined> {
   const outer = Number((await env.fs.readText(`${folder}/pid`).catch(() => '')).trim())
   if (!Number.isInteger(outer) || outer <= 1) return undefined
   // Process numbers are used again: only one with our script on its command line is ours.

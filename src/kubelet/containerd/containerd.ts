@@ -151,6 +151,17 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   }
 }
 
+/** The images of a containerd of these folders that another process looks after. */
+export async function openImages({
+  env,
+  dataDir,
+  runDir,
+}: Pick<ContainerdOptions, 'env' | 'dataDir' | 'runDir'>): Promise<Images> {
+  const { socket } = folders({ dataDir, runDir })
+  const ctr = await required(env, 'ctr', 'containerd')
+  return imageStore({ env, ctr, socket, probe: probeContainerd(socket) })
+}
+
 /** Removes what a containerd of these folders left: containers, shims, mounts and files. It may be running or not. */
 export async function destroyContainerd({
   env,

@@ -1,5 +1,6 @@
 export {
   destroyContainerd,
+  openImages,
   startContainerd,
   type Containerd,
   type ContainerdOptions,
