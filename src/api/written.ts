@@ -1,6 +1,6 @@
 /** The resources that have more to say than their facts. */
 import type { ResourceDefinition } from '#machinery'
-import { admissionRegistration } from './admissionregistration.ts'
+import { admissionRegistration } from './admissionregistration/index.ts'
 import { apps } from './apps.ts'
 import { autoscaling } from './autoscaling/index.ts'
 import { batch } from './batch/index.ts'

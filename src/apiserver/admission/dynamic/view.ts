@@ -1,6 +1,7 @@
 /** A request as webhooks and policies see it: under the version and the kind that they asked for. */
 import type { JsonObject, KubeObject, ResourceDefinition } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
+import { storedForm } from '../../collection.ts'
 import { copyJson } from '../../json.ts'
 import { scaleOf, scaled } from '../../scale.ts'
 import type { RuleSubject } from './rules.ts'
@@ -56,22 +57,24 @@ export function kindOf({ subresource }: AdmissionRequest, { facts }: ResourceDef
 const hasOwnKind = (request: AdmissionRequest): boolean =>
   kindOf(request, request.definition).kind !== request.definition.facts.kind
 
-export function viewOf(request: AdmissionRequest, definition: ResourceDefinition): View {
-  const shown = (object: JsonObject | undefined): JsonObject | undefined =>
-    object === undefined ? undefined : shownIn(request, definition, object)
+export async function viewOf(
+  request: AdmissionRequest,
+  definition: ResourceDefinition,
+): Promise<View> {
+  const { object, old } = request
   return {
     kind: kindOf(request, definition),
     resource: resourceOf(definition),
-    object: shown(request.object),
-    old: shown(request.old as JsonObject | undefined),
+    object: object && (await shownIn(request, definition, object)),
+    old: old && (await shownIn(request, definition, old as unknown as JsonObject)),
   }
 }
 
-function shownIn(
+async function shownIn(
   request: AdmissionRequest,
   definition: ResourceDefinition,
   object: JsonObject,
-): JsonObject {
+): Promise<JsonObject> {
   if (request.subresource === 'scale' && object['kind'] !== 'Scale')
     return scaleOf(request.definition, object as unknown as KubeObject) as unknown as JsonObject
   if (hasOwnKind(request)) return object
@@ -79,25 +82,29 @@ function shownIn(
 }
 
 /** The request's object becomes what was made of its view. Throws what a decoder throws. */
-export function accept(
+export async function accept(
   request: AdmissionRequest,
   definition: ResourceDefinition,
   next: JsonObject,
-): void {
+): Promise<void> {
   const { object } = request
   if (object === undefined) return
   if (request.subresource === 'scale' && object['kind'] !== 'Scale')
     request.replace(scaled(request.definition, object as unknown as KubeObject, next))
   else if (hasOwnKind(request)) request.replace(next)
-  else request.replace(converted(next, definition, request.definition))
+  else request.replace(await converted(next, definition, request.definition))
 }
 
-function converted(
+async function converted(
   object: JsonObject,
   from: ResourceDefinition,
   to: ResourceDefinition,
-): JsonObject {
+): Promise<JsonObject> {
   if (from === to) return object
-  const stored = from.convert === undefined ? object : from.convert.toStorage(copyJson(object))
-  return to.convert === undefined ? stored : to.convert.fromStorage(stored as unknown as KubeObject)
+  const stored = from.convert === undefined ? object : await storedForm(from, copyJson(object))
+  if (to.convert === undefined) return stored
+  const { ahead } = to.convert
+  const before = stored as unknown as KubeObject
+  const [ready = before] = (await ahead?.fromStorage([before])) ?? []
+  return to.convert.fromStorage(ready)
 }

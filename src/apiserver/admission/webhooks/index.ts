@@ -124,13 +124,13 @@ async function mutateBy(
   definition: ResourceDefinition,
 ): Promise<boolean> {
   const place = `round_${request.rounds.isSecond ? 1 : 0}_index_${index}`
-  const view = viewOf(request, definition)
+  const view = await viewOf(request, definition)
   let mutated = false
   try {
     const { patch } = await ask(options, webhook, request, view)
     if (patch !== undefined && !isEmpty(patch)) {
       if (view.object === undefined) throw cannotModify(webhook.name)
-      mutated = patchBy(request, definition, view.object, patch)
+      mutated = await patchBy(request, definition, view.object, patch)
     }
   } catch (error) {
     passOver(
@@ -151,17 +151,17 @@ async function mutateBy(
 
 const isEmpty = (patch: unknown): boolean => Array.isArray(patch) && patch.length === 0
 
-function patchBy(
+async function patchBy(
   request: AdmissionRequest,
   definition: ResourceDefinition,
   shown: JsonObject,
   patch: unknown,
-): boolean {
+): Promise<boolean> {
   const before = copyJson(request.object)
   try {
     const next = applyJsonPatch(shown, patch)
     if (!isObject(next)) throw new Error('the patched document is not an object')
-    accept(request, definition, copyJson(next))
+    await accept(request, definition, copyJson(next))
   } catch (error) {
     throw internalError(error instanceof Error ? error.message : String(error))
   }
@@ -187,7 +187,7 @@ export function validatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
       const answers = await Promise.allSettled(
         asked.map(async ({ webhook, index, definition }) => {
           try {
-            await ask(options, webhook, request, viewOf(request, definition))
+            await ask(options, webhook, request, await viewOf(request, definition))
           } catch (error) {
             const place = `round_0_index_${index}`
             passOver(
