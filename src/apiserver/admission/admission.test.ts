@@ -5,6 +5,7 @@ import { virtualEnv } from '#base'
 import {
   limitRanges,
   namespaces,
+  nodes,
   pods,
   priorityClasses,
   resourceQuotas,
@@ -70,6 +71,7 @@ interface Asked {
   readonly namespace?: string
   readonly warnings?: string[]
   readonly dryRun?: boolean
+  readonly annotations?: Record<string, string>
 }
 
 async function admit(
@@ -99,7 +101,7 @@ async function admit(
     ...(rest.old === undefined ? {} : { old: rest.old as NonNullable<AdmissionRequest['old']> }),
     warn: (text) => warnings.push(text),
     signal: new AbortController().signal,
-    annotate: () => undefined,
+    annotate: (key, value) => void (rest.annotations && (rest.annotations[key] = value)),
     replace: () => undefined,
     rounds: { isSecond: false, again: false },
   }
@@ -589,4 +591,35 @@ test('what passes restricted passes baseline, at every version', () => {
     ),
     { numRuns: 2000 },
   )
+})
+
+test('a pod takes over the zone and the region of the node it is put on', async () => {
+  const w = world()
+  const zone = 'topology.kubernetes.io/zone'
+  w.read.put(nodes, { metadata: { name: 'n1', labels: { [zone]: 'a', other: 'x' } } })
+  const bound = await admit(
+    w,
+    { metadata: { name: 'web', labels: { app: 'web' } }, target: { kind: 'Node', name: 'n1' } },
+    { subresource: 'binding' },
+  )
+  assert.deepEqual((bound['metadata'] as JsonObject)['labels'], { app: 'web', [zone]: 'a' })
+  const placed = await admit(w, pod({ nodeName: 'n1' }))
+  assert.deepEqual((placed['metadata'] as JsonObject)['labels'], { [zone]: 'a' })
+  const free = await admit(w, pod())
+  assert.equal((free['metadata'] as JsonObject)['labels'], undefined)
+})
+
+test('what the audit level would refuse is noted for the auditor', async () => {
+  const w = world()
+  w.read.put(namespaces, {
+    metadata: { name: 'shop', labels: { 'pod-security.kubernetes.io/audit': 'baseline' } },
+    status: { phase: 'Active' },
+  })
+  const annotations: Record<string, string> = {}
+  await admit(w, pod({ hostNetwork: true }), { annotations })
+  assert.deepEqual(annotations, {
+    'pod-security.kubernetes.io/enforce-policy': 'privileged:latest',
+    'pod-security.kubernetes.io/audit-violations':
+      'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true)',
+  })
 })

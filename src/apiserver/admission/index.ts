@@ -23,6 +23,7 @@ import {
   ownerReferencesPermissionEnforcement,
 } from './permissions.ts'
 import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
+import { podTopologyLabels } from './pod-topology-labels.ts'
 import { defaultTolerationSeconds, priority, runtimeClass } from './pods.ts'
 import { resourceQuota } from './resource-quota.ts'
 import { serviceAccountAdmission } from './service-account.ts'
@@ -75,6 +76,7 @@ export function builtInAdmission(
     clusterTrustBundleAttest(authorizer),
     certificateSubjectRestriction,
     defaultIngressClass(read),
+    podTopologyLabels(read),
     ...dynamicAdmission(inside, env, callWebhook),
     resourceQuota(read, inside.transport(apiServerUser)),
     ...last,

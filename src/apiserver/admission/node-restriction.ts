@@ -1,4 +1,4 @@
-import { pods, type Node, type Pod, type TokenRequest } from '#api'
+import { pods, type Node, type Pod, type ResourceSlice, type TokenRequest } from '#api'
 import type { RequestUser } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { nodeOf, references } from '../auth/index.ts'
@@ -90,6 +90,16 @@ const CHECKS: Readonly<Record<string, Check>> = {
     const name = request.name || objectOf<Node>(request)?.metadata.name
     if (name !== node)
       throw refuse(request, 'can only access node lease with the same name as the requesting node')
+  },
+  'resourceslices.resource.k8s.io'(request, node) {
+    const { operation } = request
+    if (operation !== 'CREATE' && operation !== 'DELETE') return
+    const slice = (request.object ?? request.old) as unknown as ResourceSlice
+    if (slice.spec.nodeName !== node)
+      throw refuse(
+        request,
+        `can only ${operation.toLowerCase()} ResourceSlice with the same NodeName as the requesting node`,
+      )
   },
   'csinodes.storage.k8s.io'(request, node) {
     const name = request.name || objectOf<Node>(request)?.metadata.name

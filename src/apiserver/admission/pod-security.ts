@@ -29,6 +29,7 @@ export interface PodSecurityOptions {
 
 interface Policies {
   readonly enforce: Policy
+  readonly audit: Policy
   readonly warn: Policy
 }
 
@@ -57,6 +58,7 @@ export function podSecurity(
     const enforce = of('enforce', defaults.enforce ?? PRIVILEGED)
     return {
       enforce,
+      audit: of('audit', defaults.audit ?? PRIVILEGED),
       // Who states only what is enforced is warned of it where it is not enforced yet: on what makes pods.
       warn: of(
         'warn',
@@ -95,8 +97,10 @@ export function podSecurity(
     const old = request.old as Pod | undefined
     if (old !== undefined && request.subresource === '' && !isSignificant(pod, old)) return
     const labels = read.get(namespaces, '', request.namespace)?.metadata.labels
-    const { enforce, warn } = policiesOf(labels)
+    const { enforce, audit, warn } = policiesOf(labels)
     if (isExempt(request, pod.spec)) return
+    request.annotate(`${LABEL}enforce-policy`, show(enforce))
+    auditOf(request, audit, pod.metadata, pod.spec)
     const found = violations(enforce, pod.metadata, pod.spec ?? { containers: [] })
     if (found !== '')
       throw forbidden(
@@ -111,14 +115,23 @@ export function podSecurity(
     const template = at(request.object, path) as PodTemplateSpec | undefined
     if (template?.spec === undefined || isExempt(request, template.spec)) return
     const labels = read.get(namespaces, '', request.namespace)?.metadata.labels
-    warnOf(request, policiesOf(labels).warn, template.metadata, template.spec)
+    const { audit, warn } = policiesOf(labels)
+    auditOf(request, audit, template.metadata, template.spec)
+    warnOf(request, warn, template.metadata, template.spec)
   }
 
-  const isExempt = (request: AdmissionRequest, spec: PodSpec | undefined): boolean =>
-    (exempt.namespaces?.includes(request.namespace) ?? false) ||
-    (exempt.usernames?.includes(request.user.name) ?? false) ||
-    (spec?.runtimeClassName !== undefined &&
-      (exempt.runtimeClasses?.includes(spec.runtimeClassName) ?? false))
+  const isExempt = (request: AdmissionRequest, spec: PodSpec | undefined): boolean => {
+    const why = exempt.namespaces?.includes(request.namespace)
+      ? 'namespace'
+      : exempt.usernames?.includes(request.user.name)
+        ? 'user'
+        : spec?.runtimeClassName !== undefined &&
+            exempt.runtimeClasses?.includes(spec.runtimeClassName)
+          ? 'runtimeClass'
+          : undefined
+    if (why !== undefined) request.annotate(`${LABEL}exempt`, why)
+    return why !== undefined
+  }
 
   return {
     name: 'PodSecurity',
@@ -147,6 +160,21 @@ function warnOf(
 ): void {
   const found = violations(policy, metadata ?? {}, spec ?? { containers: [] })
   if (found !== '') request.warn(`would violate PodSecurity "${show(policy)}": ${found}`)
+}
+
+/** What would be refused is noted where only the auditor is to know of it. */
+function auditOf(
+  request: AdmissionRequest,
+  policy: Policy,
+  metadata: Partial<ObjectMeta> | undefined,
+  spec: PodSpec | undefined,
+): void {
+  const found = violations(policy, metadata ?? {}, spec ?? { containers: [] })
+  if (found !== '')
+    request.annotate(
+      `${LABEL}audit-violations`,
+      `would violate PodSecurity "${show(policy)}": ${found}`,
+    )
 }
 
 const at = (object: unknown, path: readonly string[]): unknown =>
