@@ -92,10 +92,12 @@ export class Codec {
     wantsProblems: boolean,
   ): DecodedBody {
     if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
-    const { value, duplicateFields } =
+    const { value, duplicateFields, duplicateKeys } =
       encoding === 'yaml' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: wantsProblems })
     if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'the body is not an object'))
     const { object, unknown } = this.shape(value, expected, wantsProblems)
+    if (duplicateKeys !== undefined)
+      return { object, problems: [duplicateKeys, ...fieldProblems(expected, unknown, [])] }
     return { object, problems: fieldProblems(expected, unknown, duplicateFields) }
   }
 
@@ -268,7 +270,8 @@ export class Codec {
   #zero(definition: ResourceDefinition): JsonObject {
     let zero = this.#zeros.get(definition)
     if (zero === undefined) {
-      zero = this.shape({}, kindOf(definition), false).object
+      // Metadata is there always: nobody comes to own it as a whole.
+      zero = this.shape({ metadata: {} }, kindOf(definition), false).object
       this.#zeros.set(definition, zero)
     }
     return zero

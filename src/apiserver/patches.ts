@@ -41,12 +41,17 @@ export function patchType(exchange: Exchange, definition: ResourceDefinition): P
 export async function readPatch(
   exchange: Exchange,
   type: PatchType,
-): Promise<{ readonly value: unknown; readonly duplicates: readonly string[] }> {
+): Promise<{
+  readonly value: unknown
+  readonly duplicates: readonly string[]
+  /** In the words of a reader of YAML. */
+  readonly duplicateKeys?: string | undefined
+}> {
   if (exchange.value !== undefined) return { value: exchange.value, duplicates: [] }
   const bytes = await exchange.body()
-  const { value, duplicateFields } =
+  const { value, duplicateFields, duplicateKeys } =
     type === 'apply' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: type !== 'json' })
-  return { value, duplicates: duplicateFields }
+  return { value, duplicates: duplicateFields, duplicateKeys }
 }
 
 /** The patched object, before it takes the type's form; the result may share with `old`. */
@@ -77,9 +82,13 @@ export async function patchObject(
 ): Promise<Outcome> {
   const { exchange, definition } = target
   const type = patchType(exchange, definition)
-  const { value, duplicates } = await readPatch(exchange, type)
+  const { value, duplicates, duplicateKeys } = await readPatch(exchange, type)
   const expected = kindOf(definition)
-  if (type === 'apply') return applyObject(writer, target, name, value, duplicates, options)
+  if (type === 'apply') {
+    const doubles =
+      duplicateKeys ?? duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`).join(', ')
+    return applyObject(writer, target, name, value, doubles, options)
+  }
   return updateObject(
     writer,
     target,
@@ -122,7 +131,8 @@ async function applyObject(
   target: WriteTarget,
   name: string,
   value: unknown,
-  duplicates: readonly string[],
+  /** What is in the configuration twice, in words. */
+  doubles: string,
   options: WriteOptions,
 ): Promise<Outcome> {
   const { exchange, definition, subresource } = target
@@ -144,8 +154,6 @@ async function applyObject(
   metadata['name'] = name
   if (definition.facts.namespaced) metadata['namespace'] ??= target.namespace
   const { unknown } = codec.shape(patch, expected, true)
-  const problems = fieldProblems(expected, unknown, duplicates)
-  if (options.fieldValidation === 'Strict') reportProblems(exchange, expected, problems, 'Strict')
   // What no schema knows cannot be owned: it is refused however lenient the client is.
   if (unknown.length > 0) {
     const { name: objectName, namespace } = metadata as { name: string; namespace?: string }
@@ -155,7 +163,11 @@ async function applyObject(
       `failed to create typed patch object (${at}): ${unknown.map((path) => `.${path}: field not declared in schema`).join('\n')}`,
     )
   }
-  reportProblems(exchange, expected, problems, options.fieldValidation)
+  if (doubles !== '') {
+    const why = `error converting YAML to JSON: ${doubles}`
+    if (options.fieldValidation === 'Strict') throw badRequest(`error strict decoding YAML: ${why}`)
+    if (options.fieldValidation === 'Warn') exchange.warnings.push(why.replaceAll(/\n\s*/g, ' '))
+  }
   const apply = (old: KubeObject | undefined): JsonObject =>
     codec.apply(definition, old, patch, {
       manager: managerOf(exchange, options.fieldManager),

@@ -18,6 +18,8 @@ export interface Decoded {
   readonly value: unknown
   /** Paths of fields that occur twice in their object: `spec.replicas`. The last one counts, as in encoding/json. */
   readonly duplicateFields: readonly string[]
+  /** The same of a YAML text, as its readers say it: `yaml: unmarshal errors:` and a line for each. */
+  readonly duplicateKeys?: string
 }
 
 /** Nesting beyond this is an attack, not an object. */
@@ -165,6 +167,7 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
   const [error] = document.errors
   if (error !== undefined) throw notYaml(error.message, lineAt(text, error.pos[0]))
   const duplicateFields: string[] = []
+  const lines: string[] = []
   const noteDuplicates = (_: unknown, map: YAMLMap, ancestors: readonly unknown[]): void => {
     // A pair stands between a map and its value.
     if (ancestors.length > 2 * MAX_DEPTH) throw badRequest(TOO_DEEP)
@@ -174,7 +177,11 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
       if (isScalar(key) && typeof key.value !== 'string' && key.source !== undefined)
         key.value = key.source
       const name = isScalar(key) ? String(key.value) : ''
-      if (seen.has(name)) duplicateFields.push(pathOf([...ancestors, map], name))
+      if (seen.has(name)) {
+        duplicateFields.push(pathOf([...ancestors, map], name))
+        const at = isScalar(key) ? (key.range?.[0] ?? 0) : 0
+        lines.push(`  line ${lineAt(text, at)}: key ${JSON.stringify(name)} already set in map`)
+      }
       seen.add(name)
     }
   }
@@ -188,7 +195,9 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
   } catch (failure) {
     throw failure instanceof StatusError ? failure : notYaml(failure)
   }
-  return { value, duplicateFields }
+  return lines.length === 0
+    ? { value, duplicateFields }
+    : { value, duplicateFields, duplicateKeys: ['yaml: unmarshal errors:', ...lines].join('\n') }
 }
 
 /** Its documents. The reader is slow: it stops at the first mistake, and at more parts than any object has. */

@@ -381,6 +381,30 @@ test('apply owns the items of lists by their keys', async () => {
   assert.match(unknown.text, /\.odd: field not declared in schema/)
 })
 
+test("an apply that takes over what an update owned keeps what is the server's", async () => {
+  const { request } = await withSchema(specSchema({ a: { type: 'string' }, b: { type: 'string' } }))
+  const labelled = {
+    ...widget('w', { spec: { a: 'x', b: 'y' } }),
+    metadata: { name: 'w', labels: { l: 'm' } },
+  }
+  const { json } = await request(`POST ${WIDGETS}?fieldManager=one`, labelled)
+  const metadata = json['metadata'] as { managedFields: { fieldsV1: object; operation: string }[] }
+  assert.deepEqual(metadata.managedFields[0]?.fieldsV1, {
+    'f:metadata': { 'f:labels': { '.': {}, 'f:l': {} } },
+    'f:spec': { '.': {}, 'f:a': {}, 'f:b': {} },
+  })
+  metadata.managedFields[0]!.operation = 'Apply'
+  await request(`PUT ${WIDGETS}/w?fieldManager=one`, json)
+  const applied = await request(
+    `PATCH ${WIDGETS}/w?fieldManager=one&force=true`,
+    widget('w', { spec: { a: 'x' } }),
+    APPLY,
+  )
+  assert.equal(applied.status, 200, applied.text)
+  assert.deepEqual(applied.json['spec'], { a: 'x' })
+  assert.equal((applied.json['metadata'] as Record<string, unknown>)['labels'], undefined)
+})
+
 test('encodings and patches that need types are refused', async () => {
   const { request } = await withSchema(specSchema({}))
   const protobuf = 'application/vnd.kubernetes.protobuf'
