@@ -86,7 +86,8 @@ export async function patchObject(
   const expected = kindOf(definition)
   if (type === 'apply') {
     const doubles =
-      duplicateKeys ?? duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`).join(', ')
+      duplicateKeys ??
+      duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`).join(', ')
     return applyObject(writer, target, name, value, doubles, options)
   }
   return updateObject(
