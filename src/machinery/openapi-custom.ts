@@ -49,15 +49,17 @@ const extensionsOf = (
       }),
 })
 
+// Clients look for the first words of these texts.
 const API_VERSION: JsonObject = {
   type: 'string',
-  description: 'The group and version of the API that this object is written in.',
+  description: 'APIVersion defines the versioned schema of this representation of an object.',
 }
 const KIND: JsonObject = {
   type: 'string',
-  description: 'What this object is. It cannot be changed.',
+  description: 'Kind is a string value representing what this object is. It cannot be updated.',
 }
-const METADATA_TEXT = 'Name, labels and what else every object has.'
+const METADATA_TEXT =
+  "Standard object's metadata: its name, its labels, and what else every object has."
 
 function withDescription(
   dialect: OpenApiDialect,

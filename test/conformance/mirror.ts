@@ -13,9 +13,18 @@ export interface Fixture {
   cleanUp(run: () => Promise<unknown>): void
   /** Looks again until it holds. Waits are shortened by the fast profile only where the wait itself is not what is tested. */
   until<T>(what: string, look: () => Promise<T | undefined | false>, withinMs?: number): Promise<T>
+  /** Runs the genuine kubectl in the namespace of the test. */
+  kubectl(args: readonly string[], input?: string): Promise<Ran>
   /** Ends the test as skipped: it cannot run here, and why. */
   skip(reason: string): never
   readonly profile: 'fast' | 'stock'
+}
+
+/** What a program printed, and how it ended. */
+export interface Ran {
+  readonly code: number
+  readonly output: string
+  readonly errors: string
 }
 
 export interface Mirror {

@@ -2,12 +2,14 @@
  * `npm run conformance -- [--kubeconfig FILE] [--context NAME] [--focus REGEX] [--tier T0,T1] [--group NAME] [--workers N]
  * [--profile fast|stock] [--report DIR] [--list]`: runs the mirrors against a cluster and reports per test.
  */
+import { spawn } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { kubectlPath } from '../support/tools.ts'
 import { connect, type Api } from './api.ts'
-import { mirrors, Skipped, type Fixture, type Mirror } from './mirror.ts'
+import { mirrors, Skipped, type Fixture, type Mirror, type Ran } from './mirror.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const { values } = parseArgs({
@@ -177,6 +179,7 @@ async function fixture(
     unique: (prefix) => `${prefix}-${run}-${counter++}`,
     cleanUp: (what) => void cleanUps.push(what),
     profile: values.profile === 'stock' ? 'stock' : 'fast',
+    kubectl: (args, input) => kubectl(['--namespace', namespace, ...args], input),
     skip: (reason) => {
       throw new Skipped(reason)
     },
@@ -198,6 +201,22 @@ async function fixture(
       }
     },
   }
+}
+
+/** With the kubeconfig and context of this run. */
+function kubectl(args: readonly string[], input = ''): Promise<Ran> {
+  const { kubeconfig, context } = values
+  const all = [...(context === undefined ? [] : ['--context', context]), ...args]
+  const env = { ...process.env, ...(kubeconfig === undefined ? {} : { KUBECONFIG: kubeconfig }) }
+  return new Promise((resolve, reject) => {
+    const child = spawn(kubectlPath(), all, { env })
+    const texts = { output: '', errors: '' }
+    child.stdout.on('data', (chunk: Buffer) => (texts.output += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (texts.errors += chunk.toString()))
+    child.once('error', reject)
+    child.once('close', (code) => resolve({ code: code ?? -1, ...texts }))
+    child.stdin.end(input)
+  })
 }
 
 function report(results: readonly Result[]): void {
