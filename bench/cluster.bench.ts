@@ -19,7 +19,8 @@ import {
 const API_MS = 1000
 const NODE_MS = 2000
 const DEMO_MS = 5000
-const SETTLE_MS = 15_000
+/** Events of the start are saved within a minute; then there is nothing left to write. */
+const SETTLE_MS = 75_000
 const IDLE_MS = 60_000
 
 const FLAGS = ['--node-name=node-1', '--no-kubeconfig']

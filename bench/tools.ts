@@ -13,6 +13,9 @@ import type { Figure } from './run.ts'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const report = (figure: Figure): void => console.log(JSON.stringify(figure))
 
+/** Flags of Node for the program, such as `--cpu-prof`. */
+const FLAGS = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
+
 /** How often something is looked at that cannot be waited for. */
 const POLL_MS = 5
 const START_LIMIT_MS = 60_000
@@ -63,7 +66,10 @@ export async function makePlace(variables: Readonly<Record<string, string>> = {}
   }
   // A shell's variable would stand in the way of the program's own certificates.
   const launch = (words: readonly string[], stdio: 'pipe' | 'ignore'): ChildProcess =>
-    spawn(process.execPath, [main, ...words], { env: environment, stdio: ['ignore', stdio, stdio] })
+    spawn(process.execPath, [...FLAGS, main, ...words], {
+      env: environment,
+      stdio: ['ignore', stdio, stdio],
+    })
 
   const run: Place['run'] = async (...words) => {
     const startedAt = performance.now()
