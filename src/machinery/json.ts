@@ -45,8 +45,14 @@ export function decodeJson(
       `couldn't parse the body as JSON: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
-  checkDepth(text)
-  return { value, duplicateFields: options.duplicates === true ? duplicatesIn(text) : [] }
+  // A document of so few characters cannot be deeper.
+  if (options.duplicates !== true && text.length < MAX_DEPTH) return { value, duplicateFields: [] }
+  const members = countMembers(text)
+  return {
+    value,
+    duplicateFields:
+      options.duplicates === true && members > membersOf(value) ? duplicatesIn(text) : [],
+  }
 }
 
 function textOf(bytes: Uint8Array): string {
@@ -57,21 +63,48 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-function checkDepth(text: string): void {
+/** How many members the objects of valid JSON have, those that are written twice counted twice. Throws 400 when it is too deep. */
+function countMembers(text: string): number {
   let depth = 0
-  let inString = false
-  // A document of so few characters cannot be deeper.
-  if (text.length < MAX_DEPTH) return
+  let members = 0
   for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (inString) {
-      if (c === 92) i++
-      else if (c === 34) inString = false
-    } else if (c === 34) inString = true
-    else if (c === 123 || c === 91) {
-      if (++depth > MAX_DEPTH) throw badRequest(TOO_DEEP)
-    } else if (c === 125 || c === 93) depth--
+    switch (text.charCodeAt(i)) {
+      case QUOTE:
+        i = endOfString(text, i)
+        break
+      case COLON:
+        members++
+        break
+      case OPENING_BRACE:
+      case OPENING_BRACKET:
+        if (++depth > MAX_DEPTH) throw badRequest(TOO_DEEP)
+        break
+      case CLOSING_BRACE:
+      case CLOSING_BRACKET:
+        depth--
+    }
   }
+  return members
+}
+const [QUOTE, BACKSLASH, COLON] = [34, 92, 58]
+const [OPENING_BRACE, CLOSING_BRACE, OPENING_BRACKET, CLOSING_BRACKET] = [123, 125, 91, 93]
+
+/** The place of the quote that ends the string which begins here. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); ; end = text.indexOf('"', end + 1)) {
+    let before = end - 1
+    while (text.charCodeAt(before) === BACKSLASH) before--
+    // Backslashes escape each other; one that is left over escapes the quote.
+    if ((end - before) % 2 === 1) return end
+  }
+}
+
+function membersOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  let count = 0
+  if (Array.isArray(value)) for (const item of value) count += membersOf(item)
+  else for (const key in value) count += 1 + membersOf((value as Record<string, unknown>)[key])
+  return count
 }
 
 /** Walks valid JSON once, without building values. */

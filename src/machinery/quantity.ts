@@ -39,7 +39,23 @@ export const QUANTITY_REGEX = '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'
 
 /** Undefined when the text is no quantity. What is finer than a billionth is rounded up, what is larger than 2^63 is capped. */
 export function parseQuantity(text: string | number): Quantity | undefined {
-  const match = PATTERN.exec(String(text))
+  if (typeof text !== 'string' || text.length > LONGEST_KNOWN) return parsed(String(text))
+  const found = known.get(text)
+  if (found !== undefined) return found
+  const quantity = parsed(text)
+  if (quantity === undefined) return undefined
+  if (known.size >= MOST_KNOWN) known.clear()
+  known.set(text, quantity)
+  return quantity
+}
+
+/** Most quantities of a cluster are the same few. */
+const known = new Map<string, Quantity>()
+const MOST_KNOWN = 4096
+const LONGEST_KNOWN = 32
+
+function parsed(text: string): Quantity | undefined {
+  const match = PATTERN.exec(text)
   if (match === null) return undefined
   const [, sign = '', digits = '', decimal, binary, exponent] = match
   const [whole, fraction] = bounded(digits)
