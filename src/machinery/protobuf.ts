@@ -6,186 +6,10 @@
  */
 import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
+import { BYTES, FIXED64, Reader, VARINT, Writer, decodeText } from './protobuf-wire.ts'
 import { badRequest } from './status.ts'
 
 const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
-const VARINT = 0
-const FIXED64 = 1
-const BYTES = 2
-/** Messages in messages; a schema of a custom resource takes two or three for each level of its objects. */
-const MAX_MESSAGE_DEPTH = 500
-
-const text = new TextEncoder()
-const decodeText = new TextDecoder()
-
-class Writer {
-  #buffer = new Uint8Array(1024)
-  #view = new DataView(this.#buffer.buffer)
-  #length = 0
-
-  #room(more: number): void {
-    if (this.#length + more <= this.#buffer.length) return
-    const next = new Uint8Array(Math.max(this.#buffer.length * 2, this.#length + more))
-    next.set(this.#buffer.subarray(0, this.#length))
-    this.#buffer = next
-    this.#view = new DataView(next.buffer)
-  }
-  get length(): number {
-    return this.#length
-  }
-  byte(value: number): void {
-    this.#room(1)
-    this.#buffer[this.#length++] = value
-  }
-  varint(value: number): void {
-    if (value < 0 || value > 0x7fff_ffff) {
-      this.varint64(BigInt(Math.trunc(value)))
-      return
-    }
-    this.#room(5)
-    let rest = value
-    while (rest > 0x7f) {
-      this.#buffer[this.#length++] = (rest & 0x7f) | 0x80
-      rest >>>= 7
-    }
-    this.#buffer[this.#length++] = rest
-  }
-  varint64(value: bigint): void {
-    this.#room(10)
-    let rest = BigInt.asUintN(64, value)
-    while (rest > 0x7fn) {
-      this.#buffer[this.#length++] = Number(rest & 0x7fn) | 0x80
-      rest >>= 7n
-    }
-    this.#buffer[this.#length++] = Number(rest)
-  }
-  double(value: number): void {
-    this.#room(8)
-    this.#view.setFloat64(this.#length, value, true)
-    this.#length += 8
-  }
-  raw(bytes: Uint8Array): void {
-    this.#room(bytes.length)
-    this.#buffer.set(bytes, this.#length)
-    this.#length += bytes.length
-  }
-  string(value: string): void {
-    this.#room(value.length * 3 + 5)
-    if (value.length < 40) {
-      const { written } = text.encodeInto(value, this.#buffer.subarray(this.#length + 1))
-      if (written < 128) {
-        this.#buffer[this.#length] = written
-        this.#length += written + 1
-        return
-      }
-    }
-    const bytes = text.encode(value)
-    this.varint(bytes.length)
-    this.raw(bytes)
-  }
-  tag(number: number, wire: number): void {
-    this.varint(number * 8 + wire)
-  }
-  /** What `write` writes, with its length before it. */
-  nested(write: () => void): void {
-    const start = this.#length
-    this.byte(0)
-    write()
-    const size = this.#length - start - 1
-    if (size < 128) {
-      this.#buffer[start] = size
-      return
-    }
-    let extra = 0
-    for (let rest = size >>> 7; rest > 0; rest >>>= 7) extra++
-    this.#room(extra)
-    this.#buffer.copyWithin(start + 1 + extra, start + 1, this.#length)
-    this.#length += extra
-    for (let i = start, rest = size; ; i++, rest >>>= 7) {
-      this.#buffer[i] = rest > 0x7f ? (rest & 0x7f) | 0x80 : rest
-      if (rest <= 0x7f) break
-    }
-  }
-  done(): Uint8Array {
-    return this.#buffer.slice(0, this.#length)
-  }
-}
-
-class Reader {
-  readonly #bytes: Uint8Array
-  readonly #end: number
-  #at: number
-  readonly #depth: number
-  constructor(bytes: Uint8Array, at = 0, depth = 0) {
-    if (depth > MAX_MESSAGE_DEPTH)
-      throw badRequest(`the protobuf body is nested deeper than ${MAX_MESSAGE_DEPTH} messages`)
-    this.#bytes = bytes
-    this.#at = at
-    this.#end = bytes.length
-    this.#depth = depth
-  }
-  /** Of the message that comes next. */
-  message(): Reader {
-    return this.of(this.bytes())
-  }
-  /** Of a message inside this one. */
-  of(bytes: Uint8Array): Reader {
-    return new Reader(bytes, 0, this.#depth + 1)
-  }
-  get more(): boolean {
-    return this.#at < this.#end
-  }
-  varint(): bigint {
-    let value = 0n
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      if (this.#at >= this.#end) throw cut()
-      const byte = this.#bytes[this.#at++] ?? 0
-      value |= BigInt(byte & 0x7f) << shift
-      if (byte < 0x80) return BigInt.asUintN(64, value)
-    }
-    throw badRequest('the protobuf body has a number longer than 64 bits')
-  }
-  small(): number {
-    let value = 0
-    for (let shift = 0; shift < 28; shift += 7) {
-      if (this.#at >= this.#end) throw cut()
-      const byte = this.#bytes[this.#at++] ?? 0
-      value |= (byte & 0x7f) << shift
-      if (byte < 0x80) return value
-    }
-    this.#at -= 4
-    return Number(this.varint())
-  }
-  double(): number {
-    if (this.#at + 8 > this.#end) throw cut()
-    const value = new DataView(this.#bytes.buffer, this.#bytes.byteOffset + this.#at, 8).getFloat64(
-      0,
-      true,
-    )
-    this.#at += 8
-    return value
-  }
-  bytes(): Uint8Array {
-    const length = this.small()
-    if (length < 0 || this.#at + length > this.#end) throw cut()
-    const part = this.#bytes.subarray(this.#at, this.#at + length)
-    this.#at += length
-    return part
-  }
-  string(): string {
-    return decodeText.decode(this.bytes())
-  }
-  skip(wire: number): void {
-    if (wire === VARINT) this.varint()
-    else if (wire === FIXED64) this.#at += 8
-    else if (wire === BYTES) this.bytes()
-    else if (wire === 5) this.#at += 4
-    else throw badRequest(`the protobuf body has an unknown wire type ${wire}`)
-    if (this.#at > this.#end) throw cut()
-  }
-}
-
-const cut = (): Error => badRequest('the protobuf body ends in the middle of a field')
 
 interface MessagePlan {
   readonly slots: readonly Slot[]
@@ -242,7 +66,9 @@ function writeMessage(w: Writer, types: TypeTable, plan: MessagePlan, object: Js
   for (const slot of plan.slots) {
     if (slot.kind === 'inner') {
       w.tag(slot.number, BYTES)
-      w.nested(() => writeMessage(w, types, slot.inner, object))
+      const start = w.begin()
+      writeMessage(w, types, slot.inner, object)
+      w.end(start)
     } else writeField(w, types, slot.field, slot.number, object[slot.field.name])
   }
 }
@@ -278,10 +104,7 @@ function writeField(
       if (field.ptr === true || field.omitempty === true) return
     }
     w.tag(number, BYTES)
-    w.nested(() => {
-      for (const item of (value as readonly unknown[] | null | undefined) ?? [])
-        writeValue(w, types, alias.items ?? {}, 1, item, 'string')
-    })
+    writeItems(w, types, alias, value)
     return
   }
   if (value === undefined || value === null) {
@@ -300,15 +123,46 @@ function writeMap(
   map: JsonObject | null | undefined,
   proto: string | undefined,
 ): void {
-  const valueProto = /^map<[^,]+,\s*(.+)>$/.exec(proto ?? '')?.[1]
-  for (const key of Object.keys(map ?? {}).toSorted()) {
+  const valueProto = valueProtoOf(proto)
+  for (const key of sortedKeys(map)) {
     w.tag(number, BYTES)
-    w.nested(() => {
-      w.tag(1, BYTES)
-      w.string(key)
-      writeValue(w, types, values, 2, map?.[key], valueProto)
-    })
+    const start = w.begin()
+    w.tag(1, BYTES)
+    w.string(key)
+    writeValue(w, types, values, 2, map?.[key], valueProto)
+    w.end(start)
   }
+}
+
+const NO_FIELDS: JsonObject = {}
+
+function sortedKeys(map: JsonObject | null | undefined): readonly string[] {
+  const keys = Object.keys(map ?? NO_FIELDS)
+  // Stored maps are in order already.
+  for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return keys.toSorted()
+  return keys
+}
+
+/** What is worked out once of each text of the type table. */
+function remembered<T>(make: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>()
+  return (given) => {
+    let found = known.get(given)
+    if (found === undefined) known.set(given, (found = make(given)))
+    return found
+  }
+}
+const valueProtoIn = remembered((proto) => /^map<[^,]+,\s*(.+)>$/.exec(proto)?.[1] ?? '')
+const valueProtoOf = (proto: string | undefined): string | undefined =>
+  proto === undefined ? undefined : valueProtoIn(proto)
+const scalarName = remembered(lastName)
+
+/** The items of a list that is a message of its own. */
+function writeItems(w: Writer, types: TypeTable, { items = {} }: SchemaFact, value: unknown): void {
+  const start = w.begin()
+  for (const item of (value as readonly unknown[] | null | undefined) ?? [])
+    writeValue(w, types, items, 1, item, 'string')
+  w.end(start)
 }
 
 function writeValue(
@@ -323,28 +177,21 @@ function writeValue(
     const fact = types[schema.ref]
     w.tag(number, BYTES)
     if (fact?.alias !== undefined) {
-      const { alias } = fact
-      w.nested(() => {
-        for (const item of (value as readonly unknown[] | null | undefined) ?? [])
-          writeValue(w, types, alias.items ?? {}, 1, item, 'string')
-      })
+      writeItems(w, types, fact.alias, value)
       return
     }
-    w.nested(() =>
-      fact?.scalar === undefined
-        ? writeMessage(w, types, planOf(types, schema.ref ?? ''), (value ?? {}) as JsonObject)
-        : writeScalar(w, types, lastName(schema.ref ?? ''), value),
-    )
+    const start = w.begin()
+    if (fact?.scalar === undefined)
+      writeMessage(w, types, planOf(types, schema.ref), (value ?? NO_FIELDS) as JsonObject)
+    else writeScalar(w, types, scalarName(schema.ref), value)
+    w.end(start)
     return
   }
   switch (schema.type) {
     case 'array':
       // A list as the value of a map is a message with `repeated … items = 1`.
       w.tag(number, BYTES)
-      w.nested(() => {
-        for (const item of (value as readonly unknown[] | null | undefined) ?? [])
-          writeValue(w, types, schema.items ?? {}, 1, item, 'string')
-      })
+      writeItems(w, types, schema, value)
       return
     case 'boolean':
       w.tag(number, VARINT)
@@ -375,11 +222,10 @@ function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown):
       if (typeof value !== 'string' || value === '') return
       const ms = Date.parse(value)
       const seconds = Math.floor(ms / 1000)
-      const fraction = /\.(\d+)/.exec(value)?.[1] ?? ''
       w.tag(1, VARINT)
-      w.varint64(BigInt(seconds))
+      w.varint(Number.isNaN(seconds) ? 0 : seconds)
       w.tag(2, VARINT)
-      w.varint(name === 'Time' ? 0 : Number(fraction.padEnd(9, '0').slice(0, 9)))
+      w.varint(name === 'Time' ? 0 : nanosOf(value))
       return
     }
     case 'Quantity':
@@ -422,18 +268,22 @@ function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown):
     default: {
       // RawExtension, FieldsV1, JSON: the text of the JSON inside.
       if (value === undefined || value === null) return
-      const bytes = text.encode(JSON.stringify(value))
       w.tag(1, BYTES)
-      w.varint(bytes.length)
-      w.raw(bytes)
+      w.string(JSON.stringify(value))
     }
   }
 }
 
+/** Of a second, from the digits after the point. */
+const nanosOf = (time: string): number =>
+  Number((/\.(\d+)/.exec(time)?.[1] ?? '').padEnd(9, '0').slice(0, 9))
+
 const SCHEMA_PROPS = 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps'
 function nestedSchema(w: Writer, types: TypeTable, number: number, value: unknown): void {
   w.tag(number, BYTES)
-  w.nested(() => writeMessage(w, types, planOf(types, SCHEMA_PROPS), value as JsonObject))
+  const start = w.begin()
+  writeMessage(w, types, planOf(types, SCHEMA_PROPS), value as JsonObject)
+  w.end(start)
 }
 
 const UNIT_NANOS: Readonly<Record<string, bigint>> = {
@@ -524,7 +374,7 @@ function readField(
   if (field.type === 'object') {
     const map = (object[name] ??= {}) as JsonObject
     const entry = r.message()
-    const valueProto = /^map<[^,]+,\s*(.+)>$/.exec(field.proto ?? '')?.[1]
+    const valueProto = valueProtoOf(field.proto)
     let key = ''
     let value: unknown
     while (entry.more) {
@@ -656,14 +506,16 @@ export function encodeProtobuf(
   const w = new Writer()
   w.raw(MAGIC)
   w.tag(1, BYTES)
-  w.nested(() => {
-    w.tag(1, BYTES)
-    w.string(typeof object.apiVersion === 'string' ? object.apiVersion : '')
-    w.tag(2, BYTES)
-    w.string(typeof object.kind === 'string' ? object.kind : '')
-  })
+  const typeMeta = w.begin()
+  w.tag(1, BYTES)
+  w.string(typeof object.apiVersion === 'string' ? object.apiVersion : '')
   w.tag(2, BYTES)
-  w.nested(() => writeMessage(w, types, planOf(types, definition), object as JsonObject))
+  w.string(typeof object.kind === 'string' ? object.kind : '')
+  w.end(typeMeta)
+  w.tag(2, BYTES)
+  const message = w.begin()
+  writeMessage(w, types, planOf(types, definition), object as JsonObject)
+  w.end(message)
   w.tag(3, BYTES)
   w.string('')
   w.tag(4, BYTES)
@@ -671,13 +523,17 @@ export function encodeProtobuf(
   return w.done()
 }
 
+/** Writing ends before anything else begins. */
+const shared = new Writer()
+
 /** Only the message, without the envelope: what lists hold. */
 export function encodeProtobufMessage(
   types: TypeTable,
   definition: string,
   object: JsonObject,
 ): Uint8Array {
-  const w = new Writer()
+  const w = shared
+  w.clear()
   writeMessage(w, types, planOf(types, definition), object)
   return w.done()
 }
@@ -728,11 +584,11 @@ export function encodeWatchFrame(type: string, object: Uint8Array): Uint8Array {
   w.tag(1, BYTES)
   w.string(type)
   w.tag(2, BYTES)
-  w.nested(() => {
-    w.tag(1, BYTES)
-    w.varint(object.length)
-    w.raw(object)
-  })
+  const start = w.begin()
+  w.tag(1, BYTES)
+  w.varint(object.length)
+  w.raw(object)
+  w.end(start)
   const event = w.done()
   const frame = new Uint8Array(event.length + 4)
   new DataView(frame.buffer).setUint32(0, event.length)
