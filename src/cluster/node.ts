@@ -14,6 +14,8 @@ import {
 } from '#kubelet'
 import {
   followInformer,
+  keepAgreement,
+  PROXY_ANNOTATION,
   keepRoutes,
   publishDns,
   setUpPodNetwork,
@@ -190,6 +192,25 @@ export async function startNode(
           },
           signal,
         )
+  // Told after the proxy, so that what it waits for is on its way to the kernel.
+  const agreement = proxy?.then((running) =>
+    keepAgreement(
+      {
+        env,
+        nodeName,
+        nodes: followInformer(clients.informers.informer(nodeResource)),
+        endpointSlices: follow.endpointSlices,
+        settled: () => running.settled(),
+        publish: async (revision) => {
+          await clients.kubelet.patch(nodeResource, { name: nodeName }, 'merge', {
+            metadata: { annotations: { [PROXY_ANNOTATION]: revision } },
+          })
+        },
+      },
+      signal,
+    ),
+  )
+  agreement?.catch(() => undefined)
   const dns =
     network === undefined
       ? undefined
@@ -231,7 +252,9 @@ export async function startNode(
                   limit.abort(new Error('the proxies did not let go in time')),
                 )
                 try {
-                  await (await proxy).drained({ ips }, AbortSignal.any([aborted, limit.signal]))
+                  const until = AbortSignal.any([aborted, limit.signal])
+                  await (await proxy).drained({ ips }, until)
+                  await (await agreement)?.reached({ ips }, until)
                 } catch (error) {
                   if (aborted.aborted) throw error
                 } finally {

@@ -22,6 +22,7 @@ export {
   type ServiceProxy,
   type ServiceProxyOptions,
 } from './proxy/service-proxy.ts'
+export { keepAgreement, PROXY_ANNOTATION, type Agreement } from './proxy/agreement.ts'
 export { keepRoutes, type RoutesOptions } from './routes.ts'
 export { publishDns, type DnsPublication } from './dns/publish.ts'
 export { startDns, type Dns, type DnsOptions } from './dns/server.ts'
