@@ -27,7 +27,9 @@ export async function setUpNodeNetwork(options: NodeNetworkOptions): Promise<voi
     `ip link show dev ${bridge} >/dev/null 2>&1 || ip link add name ${bridge} type bridge`,
     `ip link set dev ${bridge} up`,
     `ip address replace ${addressIn(mustParseCidr(subnet), 1)}/${prefix} dev ${bridge}`,
-    `echo 1 > /proc/sys/net/ipv4/ip_forward`,
+    'echo 1 > /proc/sys/net/ipv4/ip_forward',
+    // So that a node port answers on 127.0.0.1 with pods of other nodes too; the service proxy keeps others off it.
+    `echo 1 > /proc/sys/net/ipv4/conf/${bridge}/route_localnet`,
     `nft -f - <<'RULES'`,
     nodeMasquerade(table, subnet, cluster.text),
     'RULES',
@@ -73,6 +75,7 @@ export const plugIntoNodeNetwork = (
       'ip link set dev lo up',
       `ip address add ${address}/${range.prefix} dev eth0`,
       'ip link set dev eth0 up',
+      'echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet',
       `ip route add default via ${addressIn(range, 1)}`,
     ].join('; ')}'`,
   ])
