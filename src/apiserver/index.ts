@@ -32,14 +32,15 @@ export { openEncryption } from './encryption/index.ts'
 export { builtInAdmission } from './admission/index.ts'
 export { inScope, usageOf } from './admission/quota-usage.ts'
 export {
-  addressText,
   createRequest,
+  ensureAuthorities,
   ensurePki,
   kubeconfigText,
   keyPem,
   newKey,
-  parseRequest,
+  readRequest,
   type Credential,
+  type Authorities,
   type Pki,
 } from './certificates/index.ts'
 export { createWebhookClient } from './webhook-client/index.ts'

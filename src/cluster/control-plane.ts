@@ -12,16 +12,16 @@ import {
   ensureAuthenticationConfig,
   ensureBootstrap,
   ensureFlowControl,
-  addressText,
   ensureRbac,
   inScope,
   usageOf,
-  parseRequest,
+  readRequest,
   followAggregation,
   keepFlowStatus,
   type ApiServer,
   type Audit,
   type NodeApis,
+  type Authorities,
   type Pki,
 } from '#apiserver'
 import type { Env } from '#base'
@@ -42,7 +42,7 @@ import { nthAddress } from './addresses.ts'
 export interface ControlPlaneOptions {
   readonly env: Env
   readonly storage: Storage
-  readonly pki: Pki
+  readonly pki: Authorities & Partial<Pick<Pki, 'server'>>
   readonly serviceCidr: string
   readonly podCidr: string
   /** Freeze what caches share, so that a test sees who changes it. */
@@ -118,18 +118,22 @@ export function makeServer(
   })
 }
 
+/** The common name under which the server shows itself to kubelets. */
+const KUBELET_CLIENT = 'kube-apiserver-kubelet-client'
+
 /** What certificates of nodes must not be for: the API server's names. */
-const reservedNames = (pki: Pki, ...addresses: readonly string[]): readonly string[] => {
-  const server = new X509Certificate(pki.server.certificate)
-  const own = [...(server.subjectAltName ?? '').matchAll(/DNS:([^,\s]+)/g)].map(
-    (match) => match[1] ?? '',
-  )
+const reservedNames = (
+  { server }: ControlPlaneOptions['pki'],
+  ...addresses: readonly string[]
+): readonly string[] => {
+  const names = server === undefined ? '' : new X509Certificate(server.certificate).subjectAltName
+  const own = [...(names ?? '').matchAll(/DNS:([^,\s]+)/g)].map((match) => match[1] ?? '')
   return [
     ...addresses,
     '127.0.0.1',
     // A host name is not the server's alone: the same machine may be a node.
     ...own.filter((name) => name === 'localhost' || name.startsWith('kubernetes')),
-    new X509Certificate(pki.kubeletClient.certificate).subject.replace(/^.*CN=/s, ''),
+    KUBELET_CLIENT,
   ]
 }
 
@@ -165,13 +169,9 @@ export async function startControlPlane(
       podCidr,
       certificates: {
         sign: pki.sign,
-        read: (text) => {
-          const request = parseRequest(text)
-          return {
-            ...request.subject,
-            ...request,
-            addresses: request.addresses.map(addressText),
-          }
+        read: async (text) => {
+          const request = await readRequest(text)
+          return { ...request.subject, ...request }
         },
         reserved: reservedNames(pki, apiServer.address, nthAddress(serviceCidr, 1)),
       },

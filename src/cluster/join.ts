@@ -327,7 +327,7 @@ async function credential(
   const { client, signerName, usage, done } = ask()
   try {
     const key = newKey(env.random)
-    const request = createRequest(subject, key, alternatives)
+    const request = await createRequest(subject, key, alternatives)
     const made = await client.create(certificateSigningRequests, {
       metadata: { generateName: 'node-csr-' },
       spec: {

@@ -1,5 +1,5 @@
 /** A cluster inside a test's own process: real API server, controllers and scheduler; nodes and containers are simulated. */
-import { ensurePki, type ApiServer } from '#apiserver'
+import { ensureAuthorities, type ApiServer } from '#apiserver'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
 import type { Client, NodeApi, Transport } from '#client'
 import { simulatedRuntime } from '#kubelet'
@@ -36,7 +36,7 @@ const SERVICE_CIDR = '10.96.0.0/12'
 export async function createCluster(options: CreateClusterOptions = {}): Promise<Cluster> {
   const env: Env = options.env ?? { ...realEnv(), log: silentLogger, fs: virtualEnv().fs }
   const storage = options.storage ?? createMemoryStorage({ clock: env.clock })
-  const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
+  const pki = await ensureAuthorities({ ...env, fs: virtualEnv().fs }, '/pki')
   const nodeApis = new Map<string, NodeApi>()
   const control = await startControlPlane(
     { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR },

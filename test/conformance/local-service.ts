@@ -32,7 +32,7 @@ export async function localService(
     .flat()
     .find((each) => each?.family === 'IPv4' && !each.internal)?.address
   const pki = await ensurePki(virtualEnv({ start: new Date() }), '/pki', {})
-  const leaf = pki.issue({
+  const leaf = await pki.issue({
     subject: { commonName: name },
     usages: ['server'],
     names: [`${name}.${namespace}.svc`],

@@ -3,7 +3,7 @@ import type { CertificateSigningRequest } from '#api'
 import type { OwnerReference } from '#machinery'
 import type { Attributes, Authorizer } from '../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
-import { parseRequest } from '../certificates/index.ts'
+import { readRequest } from '../certificates/index.ts'
 import type { ServerInside } from '../server.ts'
 import { isAbout, objectOf, refuse } from './words.ts'
 
@@ -87,7 +87,7 @@ export const certificateSubjectRestriction: AdmissionPlugin = {
     let organizations: readonly string[]
     try {
       const text = Buffer.from(spec.request ?? '', 'base64').toString('utf8')
-      organizations = parseRequest(text).subject.organizations
+      organizations = (await readRequest(text)).subject.organizations
     } catch (error) {
       throw refuse(request, `unable to parse the CSR: ${(error as Error).message}`)
     }

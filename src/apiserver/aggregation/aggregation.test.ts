@@ -215,7 +215,7 @@ const asked: IncomingMessage[] = []
 
 before(async () => {
   pki = await ensurePki(virtualEnv({ start: new Date() }), '/pki', {})
-  const leaf = pki.issue({
+  const leaf = await pki.issue({
     subject: { commonName: 'toys' },
     usages: ['server'],
     names: ['toys.shop.svc'],

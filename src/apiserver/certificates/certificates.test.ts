@@ -3,11 +3,8 @@ import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto'
 import { connect, createServer } from 'node:tls'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import { parse } from 'yaml'
 import { seededRandom, virtualEnv } from '#base'
-import { addressBytes, addressText } from './addresses.ts'
-import { integer, objectIdentifier, readObjectIdentifier, readValue } from './der.ts'
 import {
   createRequest,
   ensurePki,
@@ -15,7 +12,7 @@ import {
   kubeconfigText,
   newKey,
   parseCertificate,
-  parseRequest,
+  readRequest,
 } from './index.ts'
 
 const OPTIONS = { names: ['builder'], ips: ['10.96.0.1', '192.168.7.2', 'fd00::1'] }
@@ -71,13 +68,13 @@ test('certificates near their end are made anew, and damaged ones too', async ()
 
 test('a client certificate says who and which groups', async () => {
   const pki = await ensurePki(virtualEnv(), '/pki')
-  const { certificate } = pki.issue({
-    subject: { commonName: 'jané', organizations: ['dev', 'ops'] },
+  const { certificate } = await pki.issue({
+    subject: { commonName: 'jané', organizations: ['dev', '#ff\\, "ops"'] },
     usages: ['client'],
     seconds: 3600,
   })
   const parsed = parseCertificate(new X509Certificate(certificate).raw)
-  assert.deepEqual(parsed.subject, { commonName: 'jané', organizations: ['dev', 'ops'] })
+  assert.deepEqual(parsed.subject, { commonName: 'jané', organizations: ['dev', '#ff\\, "ops"'] })
   assert.deepEqual(parsed.usages, ['client'])
   assert.equal(new X509Certificate(certificate).validTo, 'Jan  1 01:00:00 2026 GMT')
 })
@@ -86,22 +83,22 @@ test('a request is read back, and signed only when its own key signed it', async
   const env = virtualEnv()
   const pki = await ensurePki(env, '/pki')
   const key = newKey(env.random)
-  const text = createRequest(
+  const text = await createRequest(
     { commonName: 'system:node:n1', organizations: ['system:nodes'] },
     key,
     { names: ['n1'], addresses: ['10.0.0.7', 'fd00::7'] },
   )
-  const request = parseRequest(text)
+  const request = await readRequest(text)
   assert.equal(request.subject.commonName, 'system:node:n1')
   assert.deepEqual(request.names, ['n1'])
-  const signed = new X509Certificate(pki.sign(text, { usages: ['client', 'server'] }))
+  const signed = new X509Certificate(await pki.sign(text, { usages: ['client', 'server'] }))
   assert.ok(signed.checkPrivateKey(key))
   assert.ok(signed.checkIP('fd00::7') && signed.checkIP('10.0.0.7') && signed.checkHost('n1'))
 
   const forged = Buffer.from(text.split('\n').slice(1, -2).join(''), 'base64')
   forged[forged.length - 1]! ^= 1
   const broken = `-----BEGIN CERTIFICATE REQUEST-----\n${forged.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
-  assert.throws(() => pki.sign(broken, { usages: ['client'] }))
+  await assert.rejects(pki.sign(broken, { usages: ['client'] }), /not signed by its own key/)
 })
 
 test('a TLS client and server that show these certificates trust each other', async () => {
@@ -153,33 +150,3 @@ test('a kubeconfig carries its certificates', async () => {
   assert.equal(document['current-context'], 'navarch')
   assert.ok(createPublicKey(createPrivateKey(key)))
 })
-
-test('numbers and identifiers survive their encoding', () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (bytes) => {
-      const value = readValue(integer(bytes))
-      assert.equal(BigInt(`0x0${hex(value.content)}`), BigInt(`0x0${hex(bytes)}`))
-      assert.ok((value.content[0] ?? 0) < 0x80)
-    }),
-  )
-  fc.assert(
-    fc.property(fc.array(fc.nat(), { minLength: 1, maxLength: 8 }), (arcs) => {
-      const dotted = ['1', '3', ...arcs].join('.')
-      assert.equal(readObjectIdentifier(readValue(objectIdentifier(dotted))), dotted)
-    }),
-  )
-})
-
-test('addresses survive their encoding', () => {
-  fc.assert(
-    fc.property(fc.oneof(fc.ipV4(), fc.ipV6()), (text) => {
-      const bytes = addressBytes(text)
-      assert.ok(bytes, text)
-      assert.deepEqual(addressBytes(addressText(bytes)), bytes)
-    }),
-  )
-  for (const text of ['', '1.2.3', '1.2.3.256', '::1::', 'x', '1:2:3:4:5:6:7', 'example.com'])
-    assert.equal(addressBytes(text), undefined, text)
-})
-
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

@@ -1,14 +1,12 @@
-export { addressText } from './addresses.ts'
-export {
-  createRequest,
-  keyPem,
-  newKey,
-  parseCertificate,
-  parseRequest,
-  type CertificateRequest,
-  type Credential,
-  type ParsedCertificate,
-  type Subject,
-} from './certificate.ts'
+export { createRequest, readRequest, type CertificateRequest, type Subject } from './issue.ts'
+export { keyPem, newKey, type Credential } from './keys.ts'
+export { parseCertificate, type ParsedCertificate } from './read.ts'
 export { kubeconfigText, type KubeconfigDocument, type KubeconfigOptions } from './kubeconfig.ts'
-export { ensurePki, type LeafOptions, type Pki, type PkiOptions } from './pki.ts'
+export {
+  ensureAuthorities,
+  ensurePki,
+  type Authorities,
+  type LeafOptions,
+  type Pki,
+  type PkiOptions,
+} from './pki.ts'

@@ -1,6 +1,6 @@
 /** Kubeconfig documents with their certificates inside. */
 import { stringify } from 'yaml'
-import type { Credential } from './certificate.ts'
+import type { Credential } from './keys.ts'
 
 export interface KubeconfigOptions {
   /** `https://127.0.0.1:6443` */

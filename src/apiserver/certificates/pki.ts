@@ -1,17 +1,14 @@
 /** The cluster's own authority, and the certificates and keys that it begins with. */
-import { X509Certificate, createPrivateKey, createPublicKey, verify } from 'node:crypto'
-import type { KeyObject } from 'node:crypto'
+import { X509Certificate, createPrivateKey } from 'node:crypto'
 import type { Env } from '#base'
-import { addressText } from './addresses.ts'
 import {
   issueCertificate,
-  keyPem,
-  newKey,
-  parseRequest,
-  pem,
-  type Credential,
+  publicKeyBytes,
+  readRequest,
+  type Signer,
   type Subject,
-} from './certificate.ts'
+} from './issue.ts'
+import { keyPem, newKey, type Credential } from './keys.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 const AUTHORITY_DAYS = 3650
@@ -39,29 +36,33 @@ export interface LeafOptions {
   readonly seconds?: number
 }
 
-export interface Pki {
+/** What signs: all that a cluster without a listener needs. */
+export interface Authorities {
   /** Signs clients and servers of this cluster. */
   readonly authority: Credential
   /** Signs the proxies that may speak for other users (aggregation). */
   readonly frontProxyAuthority: Credential
-  readonly server: Credential
-  /** `kubernetes-admin` in `system:masters`. */
-  readonly admin: Credential
   /** What the server shows to extension API servers. */
   readonly frontProxyClient: Credential
-  /** What the server shows to kubelets. */
-  readonly kubeletClient: Credential
   /** PEM of the P-256 key that signs service account tokens. */
   readonly serviceAccountKey: string
-  /** When the first of the leaf certificates should be made anew: `ensurePki` again does it. */
-  readonly renewAt: Date
   /** A new key and its certificate. */
-  issue(options: LeafOptions): Credential
-  /** The certificate, PEM, for a PKCS#10 request; the caller has decided that it may have it. Throws when the request is not signed by its own key. */
+  issue(options: LeafOptions): Promise<Credential>
+  /** The certificate, PEM, for a PKCS#10 request; the caller has decided that it may have it. Fails when the request is not signed by its own key. */
   sign(
     requestPem: string,
     options: { readonly usages: readonly ('client' | 'server')[]; readonly seconds?: number },
-  ): string
+  ): Promise<string>
+}
+
+export interface Pki extends Authorities {
+  readonly server: Credential
+  /** `kubernetes-admin` in `system:masters`. */
+  readonly admin: Credential
+  /** What the server shows to kubelets. */
+  readonly kubeletClient: Credential
+  /** When the first of the leaf certificates should be made anew: `ensurePki` again does it. */
+  readonly renewAt: Date
 }
 
 type PkiEnv = Pick<Env, 'fs' | 'clock' | 'random'>
@@ -83,146 +84,159 @@ export async function ensurePki(
   ]
   const store = fileStore(env, folder)
   await store.load()
-
-  const authority = await store.credential('ca', (found) =>
-    isAuthority(found, now) ? found : newAuthority(env, 'kubernetes', now),
-  )
-  const frontProxyAuthority = await store.credential('front-proxy-ca', (found) =>
-    isAuthority(found, now) ? found : newAuthority(env, 'front-proxy-ca', now),
-  )
-  const leaf = (name: string, signer: Credential, options: LeafOptions): Promise<Credential> =>
-    store.credential(name, (found) =>
-      isFresh(found, signer, now) && covers(found, options)
-        ? found
-        : issue(env, signer, options, now),
-    )
+  const authorities = await authoritiesIn(env, store)
+  const { authority, frontProxyClient } = authorities
+  const leaf = (name: string, options: LeafOptions): Promise<Credential> =>
+    leafIn(env, store, name, authority, options)
   const client = (
     name: string,
-    signer: Credential,
     commonName: string,
-    organizations: readonly string[] = [],
+    organizations: readonly string[],
   ): Promise<Credential> =>
-    leaf(name, signer, { subject: { commonName, organizations }, usages: ['client'] })
+    leaf(name, { subject: { commonName, organizations }, usages: ['client'] })
 
-  const server = await leaf('server', authority, {
+  const server = await leaf('server', {
     subject: { commonName: 'kube-apiserver' },
     usages: ['server'],
     names: [...new Set(serverNames)],
     addresses: [...new Set(['127.0.0.1', '::1', ...ips])],
   })
-  const admin = await client('admin', authority, 'kubernetes-admin', ['system:masters'])
-  const kubeletClient = await client('kubelet-client', authority, 'kube-apiserver-kubelet-client', [
+  const admin = await client('admin', 'kubernetes-admin', ['system:masters'])
+  const kubeletClient = await client('kubelet-client', 'kube-apiserver-kubelet-client', [
     'system:masters',
   ])
-  const frontProxyClient = await client(
-    'front-proxy-client',
-    frontProxyAuthority,
-    'front-proxy-client',
-  )
-  const serviceAccountKey = await store.key('service-account', (found) =>
-    isKey(found) ? found : keyPem(newKey(env.random)),
-  )
   await store.settled()
 
   const ends = [server, admin, kubeletClient, frontProxyClient].map(({ certificate }) =>
     new X509Certificate(certificate).validToDate.getTime(),
   )
   return {
-    authority,
-    frontProxyAuthority,
+    ...authorities,
     server,
     admin,
-    frontProxyClient,
     kubeletClient,
-    serviceAccountKey,
     renewAt: new Date(Math.min(...ends) - RENEW_DAYS * DAY_MS),
+  }
+}
+
+/** The authorities alone: a cluster in a test's own process shows nobody a certificate. */
+export async function ensureAuthorities(env: PkiEnv, folder: string): Promise<Authorities> {
+  const store = fileStore(env, folder)
+  await store.load()
+  const authorities = await authoritiesIn(env, store)
+  await store.settled()
+  return authorities
+}
+
+/** The one in the folder while it is good for what is asked. */
+const leafIn = (
+  env: PkiEnv,
+  store: FileStore,
+  name: string,
+  signer: Credential,
+  options: LeafOptions,
+): Promise<Credential> => {
+  const now = env.clock.now()
+  return store.credential(name, (found) =>
+    isFresh(found, signer, now) && covers(found, options)
+      ? found
+      : issue(env, signer, options, now),
+  )
+}
+
+async function authoritiesIn(env: PkiEnv, store: FileStore): Promise<Authorities> {
+  const now = env.clock.now()
+  const authority = await store.credential('ca', (found) =>
+    isAuthority(found, now) ? found : newAuthority(env, 'kubernetes', now),
+  )
+  const frontProxyAuthority = await store.credential('front-proxy-ca', (found) =>
+    isAuthority(found, now) ? found : newAuthority(env, 'front-proxy-ca', now),
+  )
+  const frontProxyClient = await leafIn(env, store, 'front-proxy-client', frontProxyAuthority, {
+    subject: { commonName: 'front-proxy-client' },
+    usages: ['client'],
+  })
+  const serviceAccountKey = await store.key('service-account', (found) =>
+    isKey(found) ? found : keyPem(newKey(env.random)),
+  )
+  return {
+    authority,
+    frontProxyAuthority,
+    frontProxyClient,
+    serviceAccountKey,
     issue: (options) => issue(env, authority, options, env.clock.now()),
     sign: (requestPem, options) => signRequest(env, authority, requestPem, options),
   }
 }
 
 /** Makes one credential, signed by the authority. */
-function issue(
+async function issue(
   { random }: Pick<Env, 'random'>,
   authority: Credential,
   options: LeafOptions,
   now: Date,
-): Credential {
+): Promise<Credential> {
   const key = newKey(random)
-  const signer = signerOf(authority)
-  const der = issueCertificate(
+  const certificate = await issueCertificate(
     {
       subject: options.subject,
-      publicKey: createPublicKey(key),
+      publicKey: publicKeyBytes(key),
       usages: options.usages,
       names: options.names ?? [],
       addresses: options.addresses ?? [],
       serial: random.bytes(16),
-      ...validity(signer.certificate, options.seconds, now),
+      ...validity(authority, options.seconds, now),
     },
-    signer,
+    signerOf(authority),
   )
-  return { certificate: pem('CERTIFICATE', der), key: keyPem(key) }
+  return { certificate, key: keyPem(key) }
 }
 
-function signRequest(
+async function signRequest(
   { random, clock }: Pick<Env, 'random' | 'clock'>,
   authority: Credential,
   requestPem: string,
   options: { readonly usages: readonly ('client' | 'server')[]; readonly seconds?: number },
-): string {
-  const request = parseRequest(requestPem)
-  const digest = SIGNATURE_DIGESTS[request.signatureAlgorithm]
-  if (
-    digest === undefined ||
-    !verify(digest || undefined, request.signed, request.publicKey, request.signature)
-  )
+): Promise<string> {
+  const request = await readRequest(requestPem)
+  if (!(await request.isSigned()))
     throw new Error('Cannot sign the certificate request: it is not signed by its own key')
-  const signer = signerOf(authority)
-  const der = issueCertificate(
+  return issueCertificate(
     {
       subject: request.subject,
       publicKey: request.publicKey,
       usages: options.usages,
       names: request.names,
-      addresses: request.addresses.map(addressText),
+      addresses: request.addresses,
       serial: random.bytes(16),
-      ...validity(signer.certificate, options.seconds, clock.now()),
+      ...validity(authority, options.seconds, clock.now()),
     },
-    signer,
+    signerOf(authority),
   )
-  return pem('CERTIFICATE', der)
-}
-
-/** Digests by signature algorithm: ECDSA and RSA with SHA-2, and Ed25519, which has its own. */
-const SIGNATURE_DIGESTS: Readonly<Record<string, string>> = {
-  '1.2.840.10045.4.3.2': 'sha256',
-  '1.2.840.10045.4.3.3': 'sha384',
-  '1.2.840.10045.4.3.4': 'sha512',
-  '1.2.840.113549.1.1.11': 'sha256',
-  '1.2.840.113549.1.1.12': 'sha384',
-  '1.2.840.113549.1.1.13': 'sha512',
-  '1.3.101.112': '',
 }
 
 function validity(
-  authority: Uint8Array,
+  { certificate }: Credential,
   seconds: number | undefined,
   now: Date,
 ): { readonly notBefore: Date; readonly notAfter: Date } {
   const end = now.getTime() + (seconds === undefined ? LEAF_DAYS * DAY_MS : seconds * 1000)
   return {
     notBefore: new Date(now.getTime() - BACKDATE_MS),
-    notAfter: new Date(Math.min(end, new X509Certificate(authority).validToDate.getTime())),
+    notAfter: new Date(Math.min(end, new X509Certificate(certificate).validToDate.getTime())),
   }
 }
 
-function newAuthority({ random }: Pick<Env, 'random'>, commonName: string, now: Date): Credential {
+async function newAuthority(
+  { random }: Pick<Env, 'random'>,
+  commonName: string,
+  now: Date,
+): Promise<Credential> {
   const key = newKey(random)
-  const der = issueCertificate(
+  const certificate = await issueCertificate(
     {
       subject: { commonName },
-      publicKey: createPublicKey(key),
+      publicKey: publicKeyBytes(key),
       authority: true,
       names: [commonName],
       serial: random.bytes(16),
@@ -231,14 +245,12 @@ function newAuthority({ random }: Pick<Env, 'random'>, commonName: string, now: 
     },
     { key },
   )
-  return { certificate: pem('CERTIFICATE', der), key: keyPem(key) }
+  return { certificate, key: keyPem(key) }
 }
 
-const signerOf = (
-  authority: Credential,
-): { readonly certificate: Uint8Array; readonly key: KeyObject } => ({
-  certificate: new X509Certificate(authority.certificate).raw,
-  key: createPrivateKey(authority.key),
+const signerOf = ({ certificate, key }: Credential): Required<Signer> => ({
+  certificate,
+  key: createPrivateKey(key),
 })
 
 /** Both halves there, and of one another; undefined otherwise. */
@@ -287,16 +299,18 @@ function isKey(text: string | undefined): text is string {
   }
 }
 
-/** The folder's files: read together at first, written only when they change. */
-function fileStore(
-  { fs }: Pick<Env, 'fs'>,
-  folder: string,
-): {
+interface FileStore {
   load(): Promise<void>
-  credential(name: string, make: (found: Credential | undefined) => Credential): Promise<Credential>
+  credential(
+    name: string,
+    make: (found: Credential | undefined) => Credential | Promise<Credential>,
+  ): Promise<Credential>
   key(name: string, make: (found: string | undefined) => string): Promise<string>
   settled(): Promise<void>
-} {
+}
+
+/** The folder's files: read together at first, written only when they change. */
+function fileStore({ fs }: Pick<Env, 'fs'>, folder: string): FileStore {
   const files = new Map<string, string>()
   const writes: Promise<void>[] = []
   const write = (name: string, text: string): void => {
@@ -316,7 +330,7 @@ function fileStore(
       const key = files.get(`${name}.key`)
       const found =
         certificate === undefined || key === undefined ? undefined : { certificate, key }
-      const made = make(found)
+      const made = await make(found)
       write(`${name}.crt`, made.certificate)
       write(`${name}.key`, made.key)
       return made

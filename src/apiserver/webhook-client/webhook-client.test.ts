@@ -19,7 +19,7 @@ let hanging: () => void = () => undefined
 
 before(async () => {
   pki = await ensurePki(virtualEnv({ start: new Date() }), '/pki', {})
-  const leaf = pki.issue({
+  const leaf = await pki.issue({
     subject: { commonName: 'hook' },
     usages: ['server'],
     names: ['hook.shop.svc'],

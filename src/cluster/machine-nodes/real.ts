@@ -284,7 +284,7 @@ async function credentials(
     const found = { certificate: await read(`${file}.crt`), key: await read(`${file}.key`) }
     const wanted = { commonName: subject.commonName, authority, ...alternatives }
     if (isUsable(found, wanted, env.clock.now())) continue
-    const made = issue({ subject, usages: [usage], ...alternatives })
+    const made = await issue({ subject, usages: [usage], ...alternatives })
     await write(`${file}.key`, made.key)
     await write(`${file}.crt`, made.certificate)
   }

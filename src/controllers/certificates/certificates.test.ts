@@ -18,29 +18,31 @@ const node = { username: 'system:node:n1', groups: ['system:nodes'] }
 const newcomer = { username: 'system:bootstrap:abcdef', groups: ['system:bootstrappers'] }
 const approved = [{ type: 'Approved', status: 'True' }]
 
-const run = (
+const run = async (
   spec: Partial<Record<keyof CertificateSigningRequest['spec'], unknown>>,
   asked: Partial<RequestedCertificate> = {},
   conditions: NonNullable<CertificateSigningRequest['status']>['conditions'] = [],
 ) =>
-  decide({
-    read: () => ({ ...plain, ...asked }),
-    sign: (_pem, { usages }) => `signed for ${usages.join()}`,
-    reserved: ['kubernetes', '10.0.0.1', 'kube-apiserver-kubelet-client'],
-  })(
-    {
-      apiVersion: 'certificates.k8s.io/v1',
-      kind: 'CertificateSigningRequest',
-      metadata: { name: 'csr-1', resourceVersion: '5' },
-      spec: {
-        request: 'eA==',
-        signerName: NODE_CLIENT,
-        usages: ['client auth', 'digital signature'],
-        ...spec,
-      },
-      status: { conditions },
-    } as unknown as CertificateSigningRequest,
-    now,
+  (
+    await decide({
+      read: async () => ({ ...plain, ...asked }),
+      sign: async (_pem, { usages }) => `signed for ${usages.join()}`,
+      reserved: ['kubernetes', '10.0.0.1', 'kube-apiserver-kubelet-client'],
+    })(
+      {
+        apiVersion: 'certificates.k8s.io/v1',
+        kind: 'CertificateSigningRequest',
+        metadata: { name: 'csr-1', resourceVersion: '5' },
+        spec: {
+          request: 'eA==',
+          signerName: NODE_CLIENT,
+          usages: ['client auth', 'digital signature'],
+          ...spec,
+        },
+        status: { conditions },
+      } as unknown as CertificateSigningRequest,
+      now,
+    )
   ).actions.map((action) => {
     assert.ok(action.type === 'patch')
     const { conditions: after = [], certificate } = action.patch['status'] as {
@@ -52,46 +54,49 @@ const run = (
     return `${action.subresource}: ${type}${type === 'Failed' ? ` ${message}` : ''}`
   })[0]
 
-test('a newcomer gets a client certificate for the node it becomes', () => {
-  assert.equal(run(newcomer), 'approval: Approved')
-  assert.equal(run(newcomer, {}, approved), 'signed for client')
+test('a newcomer gets a client certificate for the node it becomes', async () => {
+  assert.equal(await run(newcomer), 'approval: Approved')
+  assert.equal(await run(newcomer, {}, approved), 'signed for client')
 })
 
-test('a node gets its certificates for itself, and for no other', () => {
+test('a node gets its certificates for itself, and for no other', async () => {
   const serving = { ...node, signerName: NODE_SERVING, usages: ['server auth'] }
-  assert.equal(run(node), 'approval: Approved')
-  assert.equal(run(node, { commonName: 'system:node:n2' }), undefined)
-  assert.equal(run(serving, { names: ['n1'], addresses: ['10.0.0.7'] }), 'approval: Approved')
-  assert.equal(run(serving, { names: ['n1'] }, approved), 'signed for server')
-  assert.equal(run(serving, { names: ['n2'] }), undefined)
-  assert.equal(run(serving, { names: ['n1'], addresses: ['10.0.0.1'] }), undefined)
-  assert.equal(run({ ...serving, ...newcomer }, { names: ['n1'] }), undefined)
+  assert.equal(await run(node), 'approval: Approved')
+  assert.equal(await run(node, { commonName: 'system:node:n2' }), undefined)
+  assert.equal(await run(serving, { names: ['n1'], addresses: ['10.0.0.7'] }), 'approval: Approved')
+  assert.equal(await run(serving, { names: ['n1'] }, approved), 'signed for server')
+  assert.equal(await run(serving, { names: ['n2'] }), undefined)
+  assert.equal(await run(serving, { names: ['n1'], addresses: ['10.0.0.1'] }), undefined)
+  assert.equal(await run({ ...serving, ...newcomer }, { names: ['n1'] }), undefined)
 })
 
-test('what nobody may have is not signed, even when somebody approved it', () => {
+test('what nobody may have is not signed, even when somebody approved it', async () => {
   const client = {
     username: 'jane',
     groups: [],
     signerName: 'kubernetes.io/kube-apiserver-client',
     usages: ['client auth'],
   }
-  assert.equal(run(client, { commonName: 'jane', organizations: [] }), undefined)
+  assert.equal(await run(client, { commonName: 'jane', organizations: [] }), undefined)
   assert.equal(
-    run(client, { commonName: 'jane', organizations: [] }, approved),
+    await run(client, { commonName: 'jane', organizations: [] }, approved),
     'signed for client',
   )
   assert.match(
-    run(client, { organizations: ['system:masters'] }, approved) ?? '',
+    (await run(client, { organizations: ['system:masters'] }, approved)) ?? '',
     /Failed.*masters/,
   )
   assert.match(
-    run(client, { commonName: 'kube-apiserver-kubelet-client' }, approved) ?? '',
+    (await run(client, { commonName: 'kube-apiserver-kubelet-client' }, approved)) ?? '',
     /Failed.*own/,
   )
-  assert.match(run(node, { organizations: ['admins'] }, approved) ?? '', /Failed.*system:nodes/)
+  assert.match(
+    (await run(node, { organizations: ['admins'] }, approved)) ?? '',
+    /Failed.*system:nodes/,
+  )
 })
 
-test('requests for other signers and those that are settled are left alone', () => {
-  assert.equal(run({ ...node, signerName: 'example.com/mine' }), undefined)
-  assert.equal(run(node, {}, [{ type: 'Denied', status: 'True' }]), undefined)
+test('requests for other signers and those that are settled are left alone', async () => {
+  assert.equal(await run({ ...node, signerName: 'example.com/mine' }), undefined)
+  assert.equal(await run(node, {}, [{ type: 'Denied', status: 'True' }]), undefined)
 })

@@ -13,13 +13,13 @@ export interface RequestedCertificate {
 
 /** The cluster's authority, as the signer needs it. */
 export interface CertificateAuthority {
-  /** Throws when the text is no request. */
-  read(requestPem: string): RequestedCertificate
-  /** The certificate, PEM. Throws when the request was not signed by its own key. */
+  /** Fails when the text is no request. */
+  read(requestPem: string): Promise<RequestedCertificate>
+  /** The certificate, PEM. Fails when the request was not signed by its own key. */
   sign(
     requestPem: string,
     options: { readonly usages: readonly ('client' | 'server')[]; readonly seconds?: number },
-  ): string
+  ): Promise<string>
   /** Names and addresses that no node may have: the API server's own. */
   readonly reserved: readonly string[]
 }
@@ -35,7 +35,7 @@ const HARMLESS_USAGES: ReadonlySet<string> = new Set(['digital signature', 'key 
 /** Approves what nodes may have for themselves, signs what is approved, and says why it does not. */
 export const decide =
   (authority: CertificateAuthority) =>
-  (request: CertificateSigningRequest, now: Date): Decision => {
+  async (request: CertificateSigningRequest, now: Date): Promise<Decision> => {
     const { signerName } = request.spec
     if (![NODE_CLIENT, NODE_SERVING, CLIENT].includes(signerName)) return nothing
     const conditions = request.status?.conditions ?? []
@@ -61,9 +61,9 @@ export const decide =
     })
 
     const text = Buffer.from(request.spec.request, 'base64').toString('utf8')
-    const refusal = refusalOf(request, text, authority)
+    const refusal = await refusalOf(request, text, authority)
     if (!has('Approved')) {
-      if (refusal !== undefined || !isForItself(request, authority.read(text))) return nothing
+      if (refusal !== undefined || !isForItself(request, await authority.read(text))) return nothing
       return change(
         {
           conditions: condition(
@@ -82,7 +82,7 @@ export const decide =
     if (refusal !== undefined) return failed(refusal)
     try {
       const seconds = request.spec.expirationSeconds
-      const certificate = authority.sign(text, {
+      const certificate = await authority.sign(text, {
         usages: [signerName === NODE_SERVING ? 'server' : 'client'],
         ...(seconds === undefined ? {} : { seconds }),
       })
@@ -103,14 +103,14 @@ function isForItself(
 }
 
 /** What upstream's signers demand of a request; undefined when all is well. */
-function refusalOf(
+async function refusalOf(
   { spec }: CertificateSigningRequest,
   text: string,
   { read, reserved }: CertificateAuthority,
-): string | undefined {
+): Promise<string | undefined> {
   let asked: RequestedCertificate
   try {
-    asked = read(text)
+    asked = await read(text)
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }

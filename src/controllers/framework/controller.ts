@@ -50,7 +50,8 @@ export interface ControllerDefinition<O> {
   readonly workers?: number
   /** Undefined when there is nothing to decide about. */
   observe(cache: Cache, key: string, now: Date): O | undefined
-  decide(observed: O, now: Date): Decision
+  /** A promise only where a library computes that way (signatures): nothing is waited for in it. */
+  decide(observed: O, now: Date): Decision | Promise<Decision>
   /** What to do when some of it failed; the attempt is repeated with a growing wait all the same. */
   failed?(observed: O, failures: readonly Failure[], now: Date): readonly Action[]
 }
@@ -173,7 +174,8 @@ function start<O>(
     const now = clock.now()
     const observed = definition.observe(cache, key, now)
     if (observed === undefined) return
-    const { actions, requeueAfterMs } = definition.decide(observed, now)
+    const decided = definition.decide(observed, now)
+    const { actions, requeueAfterMs } = decided instanceof Promise ? await decided : decided
     if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs)
     if (actions.length === 0) return
     const revision = main.get(key)?.metadata.resourceVersion ?? ''

@@ -15,7 +15,7 @@ const env = { ...realEnv(), log: silentLogger }
 
 async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
   const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
-  const serving = pki.issue({
+  const serving = await pki.issue({
     subject: { commonName: 'system:node:n1', organizations: ['system:nodes'] },
     usages: ['server'],
     names: ['n1'],
