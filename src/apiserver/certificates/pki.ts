@@ -73,7 +73,6 @@ export async function ensurePki(
   folder: string,
   { names = [], ips = [], clusterDomain = 'cluster.local' }: PkiOptions = {},
 ): Promise<Pki> {
-  const now = env.clock.now()
   const serverNames = [
     'localhost',
     'kubernetes',
