@@ -1,12 +1,12 @@
 /** Makes certificates and requests (RFC 5280, RFC 2986), and reads requests. */
 import { createHash, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
-import type { Extension } from '@peculiar/x509'
+import type * as X509 from '@peculiar/x509'
 import type { Credential } from './keys.ts'
 import type { ParsedName } from './read.ts'
 
 /** Loaded when something is made: a start that finds its certificates does without, which saves 80 ms. */
-async function library(): Promise<typeof import('@peculiar/x509')> {
+async function library(): Promise<typeof X509> {
   await import('reflect-metadata')
   return import('@peculiar/x509')
 }
@@ -101,7 +101,7 @@ export async function issueCertificate(
 async function alternativesOf({
   names = [],
   addresses = [],
-}: AlternativeNames): Promise<readonly Extension[]> {
+}: AlternativeNames): Promise<readonly X509.Extension[]> {
   if (names.length + addresses.length === 0) return []
   const x509 = await library()
   return [
