@@ -8,7 +8,7 @@ import {
   required,
   type FieldError,
 } from '#machinery'
-import { addressBytes, inRange, isIP, isRange } from './addresses.ts'
+import { inRange, isIP, isRange } from './addresses.ts'
 import { NONE, selectorText } from './columns.ts'
 import { defineResource } from './define.ts'
 import { equal } from './equal.ts'
@@ -366,17 +366,8 @@ const serviceCIDRs = defineResource(serviceCIDRsRef, {
 })
 
 const ipAddresses = defineResource(ipAddressesRef, {
-  validate: ({ metadata, spec }) => {
+  validate: ({ spec }) => {
     const errors: FieldError[] = []
-    const name = metadata.name ?? ''
-    const at = FieldPath.of('metadata', 'name')
-    if (isIP(name) === 0) {
-      errors.push(
-        invalidValue(at, name, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
-      )
-    } else if (addressBytes(name).length === 16 && name !== name.toLowerCase()) {
-      errors.push(invalidValue(at, name, 'not a valid address in canonical format'))
-    }
     const parent = spec.parentRef
     const where = path.child('parentRef')
     if (parent !== undefined && (parent.namespace ?? '') !== '') {

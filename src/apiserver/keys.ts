@@ -11,15 +11,3 @@ export const rangeFor = (
   { namespaced }: Pick<ResourceFact, 'namespaced'>,
   namespace: string,
 ): string => (namespaced && namespace !== '' ? `${prefix}${namespace}/` : prefix)
-
-const LEGAL_IN_PATH = /^[^/%]*$/
-
-/** A name or namespace that could reach another object's key is refused before it is used. */
-export function pathSegmentProblems(name: string): readonly string[] {
-  if (name === '.' || name === '..') return [`may not be '${name}'`]
-  if (LEGAL_IN_PATH.test(name)) return []
-  return [
-    ...(name.includes('/') ? ["may not contain '/'"] : []),
-    ...(name.includes('%') ? ["may not contain '%'"] : []),
-  ]
-}

@@ -1,86 +1,48 @@
 /** The rules of metadata, which are the same for every kind but for what a name may be. */
 import {
+  asPrefix,
+  dns1035Label,
+  dnsLabel,
+  dnsSubdomain,
   FieldPath,
   forbiddenField,
   invalidValue,
+  ipAddress,
+  labelValue,
+  pathSegment,
+  pathSegmentPrefix,
+  qualifiedName,
   required,
   type FieldError,
   type JsonObject,
+  type NameRule,
   type ObjectMeta,
   type ResourceFact,
 } from '#machinery'
-import { pathSegmentProblems } from './keys.ts'
-
-/** What is wrong with a name; `isPrefix` for a generateName, whose end is still to come. */
-type NameRule = (name: string, isPrefix: boolean) => readonly string[]
-
-const LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
-const LABEL_1035 = /^[a-z]([-a-z0-9]*[a-z0-9])?$/
-const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const QUALIFIED = /^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$/
-const LABEL_VALUE = /^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$/
-
-/** A prefix may end with a dash: what is generated follows. */
-const whole = (name: string, isPrefix: boolean): string =>
-  isPrefix && name.endsWith('-') ? `${name.slice(0, -1)}a` : name
-
-const atMost = (name: string, max: number): string[] =>
-  name.length > max ? [`must be no more than ${max} characters`] : []
-
-const dnsSubdomain: NameRule = (name, isPrefix) => [
-  ...atMost(name, 253),
-  ...(SUBDOMAIN.test(whole(name, isPrefix))
-    ? []
-    : [
-        `a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
-      ]),
-]
-
-const dnsLabel: NameRule = (name, isPrefix) => [
-  ...atMost(name, 63),
-  ...(LABEL.test(whole(name, isPrefix))
-    ? []
-    : [
-        `a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
-      ]),
-]
-
-const dns1035Label: NameRule = (name, isPrefix) => [
-  ...atMost(name, 63),
-  ...(LABEL_1035.test(whole(name, isPrefix))
-    ? []
-    : [
-        `a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')`,
-      ]),
-]
-
-const anySegment: NameRule = (name) => pathSegmentProblems(name)
 
 /** A signer's bundles are called after it, `example.com:signer:name`. */
-const bundle: NameRule = (name, isPrefix) =>
-  name.includes(':')
-    ? anySegment(name.replaceAll('/', ':'), isPrefix)
-    : dnsSubdomain(name, isPrefix)
-
-/** Address objects are called by their address: the definition looks at the rest. */
-const address: NameRule = (name) =>
-  /^[0-9a-fA-F.:]+$/.test(name) ? [] : ['must be a valid IP address']
+const bundle: NameRule = (name) =>
+  name.includes(':') ? pathSegment(name.replaceAll('/', ':')) : dnsSubdomain(name)
 
 const NAME_RULES: Readonly<Record<string, NameRule>> = {
   // `v1.` is that of the core group.
   'apiservices.apiregistration.k8s.io': anySegment,
   namespaces: dnsLabel,
   services: dns1035Label,
-  'roles.rbac.authorization.k8s.io': anySegment,
-  'clusterroles.rbac.authorization.k8s.io': anySegment,
-  'rolebindings.rbac.authorization.k8s.io': anySegment,
-  'clusterrolebindings.rbac.authorization.k8s.io': anySegment,
+  'roles.rbac.authorization.k8s.io': pathSegment,
+  'clusterroles.rbac.authorization.k8s.io': pathSegment,
+  'rolebindings.rbac.authorization.k8s.io': pathSegment,
+  'clusterrolebindings.rbac.authorization.k8s.io': pathSegment,
   'clustertrustbundles.certificates.k8s.io': bundle,
-  'ipaddresses.networking.k8s.io': address,
+  'ipaddresses.networking.k8s.io': ipAddress,
 }
 
 const ruleFor = ({ group, resource }: ResourceFact): NameRule =>
   NAME_RULES[group === '' ? resource : `${resource}.${group}`] ?? dnsSubdomain
+
+/** What the rule asks of a generateName, whose end is still to come. */
+const prefixRule = (rule: NameRule): NameRule =>
+  rule === pathSegment ? pathSegmentPrefix : asPrefix(rule)
 
 const META = FieldPath.of('metadata')
 const isText = (value: unknown): value is string => typeof value === 'string'
@@ -95,15 +57,15 @@ export function validateMetadata(
   const rule = ruleFor(facts)
   const { name, generateName } = metadata
   if (isText(generateName) && generateName !== '')
-    for (const why of rule(generateName, true))
+    for (const why of prefixRule(rule)(generateName))
       errors.push(invalidValue(META.child('generateName'), generateName, why))
   if (!isText(name) || name === '')
     errors.push(required(META.child('name'), 'name or generateName is required'))
-  else for (const why of rule(name, false)) errors.push(invalidValue(META.child('name'), name, why))
+  else for (const why of rule(name)) errors.push(invalidValue(META.child('name'), name, why))
   if (facts.namespaced) {
     if (namespace === '') errors.push(required(META.child('namespace')))
     else
-      for (const why of dnsLabel(namespace, false))
+      for (const why of dnsLabel(namespace))
         errors.push(invalidValue(META.child('namespace'), namespace, why))
   } else if (isText(metadata['namespace']) && metadata['namespace'] !== '')
     errors.push(forbiddenField(META.child('namespace'), 'not allowed on this type'))
@@ -175,7 +137,7 @@ function commonProblems(metadata: JsonObject): readonly FieldError[] {
     let size = 0
     for (const key in annotations) {
       size += Buffer.byteLength(key) + Buffer.byteLength(String(annotations[key] ?? ''))
-      for (const why of keyProblems(key.toLowerCase())) errors.push(invalidValue(path, key, why))
+      for (const why of qualifiedName(key.toLowerCase())) errors.push(invalidValue(path, key, why))
     }
     if (size > LARGEST_ANNOTATIONS)
       errors.push({
@@ -205,12 +167,12 @@ function validateLabels(
   for (const key in labels) {
     const value = labels[key]!
     if (!goodKeys.has(key)) {
-      const problems = keyProblems(key)
+      const problems = qualifiedName(key)
       if (problems.length === 0) remember(goodKeys, key)
       for (const why of problems) (errors ??= []).push(invalidValue(path, key, why))
     }
     if (!goodValues.has(value)) {
-      const problems = labelValueProblems(value)
+      const problems = labelValue(value)
       if (problems.length === 0) remember(goodValues, value)
       for (const why of problems) (errors ??= []).push(invalidValue(path, value, why))
     }
@@ -218,39 +180,6 @@ function validateLabels(
   return errors ?? NONE
 }
 const NONE: readonly FieldError[] = []
-
-/** `[prefix/]name`, the prefix a DNS subdomain. */
-function keyProblems(key: string): readonly string[] {
-  const problems: string[] = []
-  const parts = key.split('/')
-  if (parts.length > 2)
-    return [
-      `a qualified name ${NAME_TEXT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
-    ]
-  const name = parts.at(-1)!
-  if (parts.length === 2) {
-    const prefix = parts[0]!
-    if (prefix === '') problems.push('prefix part must be non-empty')
-    else problems.push(...dnsSubdomain(prefix, false).map((why) => `prefix part ${why}`))
-  }
-  if (name === '') problems.push('name part must be non-empty')
-  else if (name.length > 63) problems.push('name part must be no more than 63 characters')
-  if (!QUALIFIED.test(name)) problems.push(`name part ${NAME_TEXT}`)
-  return problems
-}
-const NAME_TEXT =
-  "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-
-function labelValueProblems(value: string): readonly string[] {
-  return [
-    ...atMost(value, 63),
-    ...(LABEL_VALUE.test(value)
-      ? []
-      : [
-          "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
-        ]),
-  ]
-}
 
 function ownerProblems(owners: readonly JsonObject[]): readonly FieldError[] {
   const errors: FieldError[] = []
@@ -286,7 +215,7 @@ function finalizerProblems(finalizers: readonly string[]): readonly FieldError[]
   const errors: FieldError[] = []
   const path = META.child('finalizers')
   for (const finalizer of finalizers)
-    for (const why of keyProblems(finalizer)) errors.push(invalidValue(path, finalizer, why))
+    for (const why of qualifiedName(finalizer)) errors.push(invalidValue(path, finalizer, why))
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion'))
     errors.push(
       invalidValue(
