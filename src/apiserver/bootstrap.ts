@@ -7,6 +7,8 @@ export interface BootstrapOptions {
   readonly apiServer: { readonly address: string; readonly port: number }
   /** Of the `kubernetes` Service: the first address of the service range. Default 10.96.0.1. */
   readonly clusterIP?: string
+  /** Of Service addresses. Default 10.96.0.0/12. */
+  readonly serviceCidr?: string
 }
 
 const SYSTEM_NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
@@ -41,6 +43,12 @@ export async function ensureBootstrap(
       }),
     ),
     ensureKubernetesService(transport, options),
+    ensure(transport, '/apis/networking.k8s.io/v1/servicecidrs', {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'ServiceCIDR',
+      metadata: { name: 'kubernetes' },
+      spec: { cidrs: [options.serviceCidr ?? '10.96.0.0/12'] },
+    }),
   ])
 }
 

@@ -6,7 +6,7 @@ const MINOR = '36'
 export const GIT_VERSION = `v${MAJOR}.${MINOR}.0+navarch`
 
 export const versionInfo = ({
-  commit = '',
+  commit = 'unknown',
   date = '1970-01-01T00:00:00Z',
 }: {
   readonly commit?: string

@@ -148,7 +148,11 @@ export async function startControlPlane(
   const server = given?.server ?? makeServer(options, (name) => nodes.get(name))
   await server.ready
   const masters = server.transport(MASTERS)
-  await ensureBootstrap(masters, { apiServer, clusterIP: nthAddress(serviceCidr, 1) })
+  await ensureBootstrap(masters, {
+    apiServer,
+    clusterIP: nthAddress(serviceCidr, 1),
+    serviceCidr,
+  })
   await ensureRbac(masters)
   await ensureFlowControl(masters)
   await ensureAuthenticationConfig(masters, {

@@ -20,6 +20,7 @@ import { replicationControllerController } from './replicationcontroller/index.t
 import { replicaSetController } from './replicaset/index.ts'
 import { resourceQuotaController, type QuotaRules } from './resource-quota/index.ts'
 import { rootCaController } from './root-ca/index.ts'
+import { ipAddressController, serviceCidrController } from './service-cidr/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
 import { statefulSetController } from './statefulset/index.ts'
 import { taintEvictionController } from './taint-eviction/index.ts'
@@ -58,6 +59,8 @@ export const controllersOf = ({
   endpointSliceController,
   endpointsController,
   endpointSliceMirroringController,
+  serviceCidrController,
+  ipAddressController,
   disruptionController,
   nodeIpamController(podCidr),
   podGcController,

@@ -159,3 +159,15 @@ export const interfaceAddress: NameRule = (value) => {
   const length = address.isMapped && prefix > 32 ? prefix - 96 : prefix
   return canonical(value, `${formatAddress(address.bytes)}/${length}`)
 }
+
+/** Whether the address is one of the range's; false for what is neither. */
+export function rangeContains(range: string, address: string): boolean {
+  const [{ address: base, prefix } = {}, { bytes } = {}] = [
+    parseRange(range),
+    parseAddress(address),
+  ] as const
+  if (base === undefined || prefix === undefined || bytes?.length !== base.bytes.length)
+    return false
+  const [a, b] = [firstOf(base.bytes, prefix), firstOf(bytes, prefix)]
+  return a.every((byte, i) => byte === b[i])
+}
