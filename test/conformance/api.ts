@@ -43,6 +43,8 @@ export interface Api {
   /** A watch that collects; `next` waits for the first frame not yet taken that fits. */
   watch(path: string, query?: CallOptions['query']): Promise<Watching>
   readonly server: string
+  /** What `--kubeconfig` and `--context` said. */
+  readonly config: { readonly file: string | undefined; readonly context: string | undefined }
   close(): void
 }
 
@@ -136,6 +138,7 @@ export async function connect(
   return {
     call,
     server: cluster.server,
+    config: { file: kubeconfig, context },
     get: (path, query) => must('GET', path, optional(query)),
     post: (path, body, query) => must('POST', path, { body, ...optional(query) }),
     put: (path, body) => must('PUT', path, { body }),
