@@ -26,7 +26,7 @@ const bundle: NameRule = (name) =>
 
 const NAME_RULES: Readonly<Record<string, NameRule>> = {
   // `v1.` is that of the core group.
-  'apiservices.apiregistration.k8s.io': anySegment,
+  'apiservices.apiregistration.k8s.io': pathSegment,
   namespaces: dnsLabel,
   services: dns1035Label,
   'roles.rbac.authorization.k8s.io': pathSegment,
