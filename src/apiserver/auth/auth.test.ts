@@ -174,7 +174,7 @@ test('a token that somebody changed, or that another key signed, is refused', as
 
 test('the token of a Secret holds as long as the Secret has it', async () => {
   const { read, tokens, signer, account } = accounts()
-  const text = signLegacyToken(signer, account, 's')
+  const text = await signLegacyToken(signer, account, 's')
   await assert.rejects(tokens.authenticateToken(text), code(401))
   read.put(secrets, {
     metadata: { name: 's', namespace: 'shop' },

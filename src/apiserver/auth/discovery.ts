@@ -1,5 +1,4 @@
 /** OpenID discovery: how anyone can check our service account tokens (OpenID Connect Discovery 1.0, RFC 7517). */
-import { createPublicKey } from 'node:crypto'
 import type { Reply } from '../exchange.ts'
 import { DEFAULT_ISSUER, tokenSigner } from './service-account-tokens.ts'
 
@@ -17,7 +16,7 @@ export function discoveryPages({
   keys,
   jwksUri = `${issuer}/openid/v1/jwks`,
 }: DiscoveryOptions): Readonly<Record<string, () => Promise<Reply>>> {
-  const signers = keys.filter((key) => createPublicKey(key)).map(tokenSigner)
+  const signers = keys.map(tokenSigner)
   const configuration = page('application/json', {
     issuer,
     jwks_uri: jwksUri,
@@ -27,10 +26,12 @@ export function discoveryPages({
       ...new Set(signers.map(({ algorithm }) => algorithm)),
     ].toSorted(),
   })
-  const keySet = page('application/jwk-set+json', { keys: signers.map(({ jwk }) => jwk) })
   return {
     '/.well-known/openid-configuration': async () => configuration,
-    '/openid/v1/jwks': async () => keySet,
+    '/openid/v1/jwks': async () =>
+      page('application/jwk-set+json', {
+        keys: await Promise.all(signers.map(({ jwk }) => jwk())),
+      }),
   }
 }
 

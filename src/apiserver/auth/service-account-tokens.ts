@@ -1,10 +1,12 @@
 /** Tokens of service accounts: signed here, and valid as long as what they are bound to exists. */
-import { createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
+import type { JWK } from 'jose'
 import type { Clock } from '#base'
 import { nodes, pods, secrets, serviceAccounts, type ServiceAccount } from '#api'
 import type { Reader } from '../server.ts'
 import { BoundedMap } from './bounded-map.ts'
+import { jose } from './jose.ts'
 import type { TokenAuthenticator } from './tokens.ts'
 import { serviceAccountGroups, serviceAccountName, unauthorized } from './users.ts'
 
@@ -40,13 +42,13 @@ export interface TokenClaims {
   }
 }
 
-/** Signs claims as a compact JWT with ES256 (RFC 7518 §3.4), or RS256 when the key is RSA. */
+/** Signs claims as a compact JWT: ES256, or RS256 when the key is RSA. */
 export interface TokenSigner {
   readonly algorithm: 'ES256' | 'RS256'
   readonly keyId: string
-  sign(claims: object): string
+  sign(claims: object): Promise<string>
   /** RFC 7517, for verifiers. */
-  readonly jwk: Readonly<Record<string, string>>
+  jwk(): Promise<JWK>
 }
 
 /** The signer of a private key in PEM. */
@@ -54,15 +56,16 @@ export function tokenSigner(privateKeyPem: string): TokenSigner {
   const key = createPrivateKey(privateKeyPem)
   const algorithm = algorithmOf(key)
   const keyId = keyIdOf(key)
-  const header = encode({ alg: algorithm, kid: keyId })
   return {
     algorithm,
     keyId,
-    jwk: jwkOf(key),
-    sign(claims) {
-      const signed = `${header}.${encode(claims)}`
-      const signature = sign('sha256', Buffer.from(signed), { key, dsaEncoding: 'ieee-p1363' })
-      return `${signed}.${signature.toString('base64url')}`
+    async jwk() {
+      const { exportJWK } = await jose()
+      return { use: 'sig', ...(await exportJWK(createPublicKey(key))), kid: keyId, alg: algorithm }
+    },
+    async sign(claims) {
+      const { SignJWT } = await jose()
+      return new SignJWT({ ...claims }).setProtectedHeader({ alg: algorithm, kid: keyId }).sign(key)
     },
   }
 }
@@ -79,21 +82,6 @@ const keyIdOf = (key: KeyObject): string =>
     .update(publicKeyOf(key).export({ format: 'der', type: 'spki' }))
     .digest('base64url')
 
-function jwkOf(key: KeyObject): Readonly<Record<string, string>> {
-  const jwk = publicKeyOf(key).export({ format: 'jwk' })
-  const parts = Object.entries(jwk).filter(
-    (entry): entry is [string, string] => typeof entry[1] === 'string',
-  )
-  return {
-    use: 'sig',
-    ...Object.fromEntries(parts),
-    kid: keyIdOf(key),
-    alg: algorithmOf(key),
-  }
-}
-
-const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-
 export interface ServiceAccountTokenOptions {
   readonly read: Pick<Reader, 'get'>
   readonly clock: Pick<Clock, 'now'>
@@ -109,37 +97,37 @@ export interface ServiceAccountTokenOptions {
 export function serviceAccountTokens(options: ServiceAccountTokenOptions): TokenAuthenticator {
   const issuers = options.issuers ?? [DEFAULT_ISSUER]
   const ownAudiences = options.audiences ?? issuers
-  const keys = new Map(
-    options.keys.map((text) => {
-      const key = createPublicKey(text)
-      return [keyIdOf(key), key] as const
-    }),
-  )
+  const keys = options.keys.map((text) => {
+    const key = createPublicKey(text)
+    return { keyId: keyIdOf(key), algorithm: algorithmOf(key), key }
+  })
   // Signatures are checked once; what may change is looked at every time.
   const checked = new BoundedMap<string, Readonly<Record<string, unknown>>>(CACHED_TOKENS)
 
-  const claimsOf = (token: string): Readonly<Record<string, unknown>> | undefined => {
+  const claimsOf = async (
+    token: string,
+  ): Promise<Readonly<Record<string, unknown>> | undefined> => {
     const known = checked.get(token)
     if (known !== undefined) return known
-    const [header, payload, signature, ...rest] = token.split('.')
-    if (!header || !payload || !signature || rest.length > 0) return undefined
-    const claims = decode(payload)
-    if (claims === undefined) return undefined
-    const issuer = claims['iss']
-    if (typeof issuer !== 'string' || ![LEGACY_ISSUER, ...issuers].includes(issuer))
+    if (token.split('.').length !== 3) return undefined
+    const { compactVerify, decodeJwt } = await jose()
+    try {
+      const { iss } = decodeJwt(token)
+      if (iss === undefined || ![LEGACY_ISSUER, ...issuers].includes(iss)) return undefined
+    } catch {
       return undefined
-    const { kid, alg } = decode(header) ?? {}
-    const candidates =
-      typeof kid === 'string' ? [keys.get(kid)].filter((key) => key !== undefined) : keys.values()
-    for (const key of candidates) {
-      if (alg !== algorithmOf(key)) continue
-      const holds = verify(
-        'sha256',
-        Buffer.from(`${header}.${payload}`),
-        { key, dsaEncoding: 'ieee-p1363' },
-        Buffer.from(signature, 'base64url'),
-      )
-      if (!holds) continue
+    }
+    for (const { keyId, algorithm, key } of keys) {
+      const keyFor = ({ kid }: { kid?: string }) => {
+        if (kid !== undefined && kid !== keyId) throw new Error('The token names another key')
+        return key
+      }
+      try {
+        await compactVerify(token, keyFor, { algorithms: [algorithm] })
+      } catch {
+        continue
+      }
+      const claims = decodeJwt(token)
       checked.set(token, claims)
       return claims
     }
@@ -148,7 +136,7 @@ export function serviceAccountTokens(options: ServiceAccountTokenOptions): Token
 
   return {
     async authenticateToken(token, wanted = ownAudiences) {
-      const claims = claimsOf(token)
+      const claims = await claimsOf(token)
       if (claims === undefined) return undefined
       if (claims['iss'] === LEGACY_ISSUER)
         return legacyUser(claims, token, wanted, ownAudiences, options)
@@ -160,17 +148,6 @@ export function serviceAccountTokens(options: ServiceAccountTokenOptions): Token
       if (audiences.length === 0) throw unauthorized()
       return { user: boundUser(found, options), audiences }
     },
-  }
-}
-
-function decode(part: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'))
-    return typeof value === 'object' && value !== null
-      ? (value as Readonly<Record<string, unknown>>)
-      : undefined
-  } catch {
-    return undefined
   }
 }
 
@@ -224,7 +201,7 @@ export const signLegacyToken = (
   signer: TokenSigner,
   account: ServiceAccount,
   secretName: string,
-): string =>
+): Promise<string> =>
   signer.sign({
     iss: LEGACY_ISSUER,
     sub: serviceAccountName(account.metadata.namespace ?? '', account.metadata.name),

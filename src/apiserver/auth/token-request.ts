@@ -83,7 +83,7 @@ export function tokenIssuer(options: TokenIssuerOptions): NonNullable<Extensions
         boundObjectRef: spec.boundObjectRef ?? null,
       },
       status: {
-        token: options.signer.sign(claims),
+        token: await options.signer.sign(claims),
         expirationTimestamp: new Date((issuedAt + seconds) * 1000)
           .toISOString()
           .replace('.000Z', 'Z'),
