@@ -184,19 +184,23 @@ async function list(
   running = false
   return { ms, bytes, stall }
 }
-for (const [name, accept] of [
-  ['JSON', 'application/json'],
-  ['protobuf', 'application/vnd.kubernetes.protobuf'],
+for (const [name, path, accept] of [
+  ['in JSON', PODS, 'application/json'],
+  ['in protobuf', PODS, 'application/vnd.kubernetes.protobuf'],
+  ['as a table', PODS, 'application/json;as=Table;v=v1;g=meta.k8s.io'],
+  ['of a label in JSON', `${PODS}?labelSelector=app%3Dweb`, 'application/json'],
 ] as const) {
-  await list(PODS, accept)
-  const { ms, stall } = await list(PODS, accept)
-  report({ name: `list 10,000 pods in ${name}`, value: ms, unit: 'ms', budget: { atMost: 200 } })
-  report({
-    name: `list 10,000 pods in ${name}: longest stall`,
-    value: stall,
-    unit: 'ms',
-    budget: { atMost: 50 },
-  })
+  for (const time of ['first', 'again']) {
+    const { ms, stall } = await list(path, accept)
+    const about = `list 10,000 pods ${name}, ${time}`
+    report({
+      name: about,
+      value: ms,
+      unit: 'ms',
+      ...(time === 'again' ? { budget: { atMost: 200 } } : {}),
+    })
+    report({ name: `${about}: longest stall`, value: stall, unit: 'ms', budget: { atMost: 50 } })
+  }
 }
 
 const WATCHERS = 1000

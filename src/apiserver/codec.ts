@@ -27,9 +27,11 @@ import {
   type TypeTable,
 } from '#machinery'
 import { cannotBeHandled, kindOf, type ExpectedKind } from './body.ts'
+import { shownAs, type StoredEntry } from './collection.ts'
+import { EncodedItems } from './encoded-items.ts'
 import { copyJson, isObject } from './json.ts'
 import { bodyEncoding, notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
-import { protobufList } from './protobuf-list.ts'
+import type { ItemEncoder } from './protobuf-list.ts'
 import type { OwnSchemas } from './server.ts'
 
 export interface DecodedBody {
@@ -45,6 +47,8 @@ export interface Author {
   readonly now: Date
 }
 
+/** Lists in protobuf that are kept: as many as 20,000 pods. */
+const ENCODED_BYTES = 48 * 1024 * 1024
 const NONE: readonly (readonly string[])[] = []
 const SPEC: readonly string[] = ['spec']
 const ONLY_STATUS = [['f:status']]
@@ -57,6 +61,7 @@ export class Codec {
   readonly #own = new WeakMap<ResourceDefinition, OwnSchemas>()
   readonly #zeros = new WeakMap<ResourceDefinition, JsonObject>()
   readonly #notStatus = new WeakMap<ResourceDefinition, readonly (readonly string[])[]>()
+  readonly #items = new EncodedItems(ENCODED_BYTES)
   #byKind: ReadonlyMap<string, string> | undefined
 
   constructor(types: TypeTable) {
@@ -143,24 +148,29 @@ export class Codec {
     return encodeProtobuf(this.#types, type, object)
   }
 
-  encodeProtobufList(
+  /** How the items of a list become messages; undefined for what has no protobuf form. */
+  protobufItems(
     definition: ResourceDefinition,
-    list: { readonly kind: string; readonly apiVersion: string; readonly metadata: JsonObject },
-    objects: readonly KubeObject[],
-    pause: () => Promise<void>,
-  ): AsyncGenerator<Uint8Array> {
+    shape: 'object' | 'metadata' | 'table',
+  ): ItemEncoder | undefined {
+    const types = this.#types
     const { type } = definition.facts
-    if (this.#types[type]?.proto === undefined)
-      throw notAcceptable(['application/json', 'application/yaml'])
-    return protobufList(
-      list,
-      objects,
-      {
-        metadata: (metadata) => encodeProtobufMessage(this.#types, LIST_META, metadata),
-        item: (object) => encodeProtobufMessage(this.#types, type, object as unknown as JsonObject),
-      },
-      pause,
-    )
+    const metadata: ItemEncoder['metadata'] = (each) =>
+      encodeProtobufMessage(types, LIST_META, each)
+    if (shape === 'metadata')
+      return {
+        metadata,
+        item: (entry) => {
+          const { metadata: shown } = shownAs(definition, entry.object)
+          return encodeProtobufMessage(types, PARTIAL_METADATA, { metadata: shown })
+        },
+      }
+    if (shape === 'table' || types[type]?.proto === undefined) return undefined
+    const encode = (entry: StoredEntry): Uint8Array =>
+      encodeProtobufMessage(types, type, shownAs(definition, entry.object) as unknown as JsonObject)
+    if (definition.convert !== undefined) return { metadata, item: encode }
+    const known = this.#items
+    return { metadata, item: (entry) => known.get(entry, () => encode(entry)) }
   }
 
   watchFrame(type: string, object: Uint8Array): Uint8Array {
@@ -331,6 +341,7 @@ function asExpected<T>(expected: ExpectedKind, read: () => T): T {
   }
 }
 
+const PARTIAL_METADATA = 'io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata'
 const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta'
 /** Kinds of every group, such as Status, are listed under all of them. */
 function typesByKind(types: TypeTable): ReadonlyMap<string, string> {

@@ -31,14 +31,8 @@ import { formed, patchObject, patchType, patched, readPatch } from './patches.ts
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { getEntry, listEntries, type ReadContext } from './reads.ts'
 import type { Registry, Served } from './registry.ts'
-import {
-  entryReply,
-  listKindOf,
-  listReply,
-  objectReply,
-  writtenReply,
-  type RenderContext,
-} from './render.ts'
+import { entryReply, listKindOf, objectReply, writtenReply, type RenderContext } from './render.ts'
+import { listReply } from './render-list.ts'
 import { isInProcess, successStatus, valueReply } from './replies.ts'
 import { SCALE, scaleOf, scaled } from './scale.ts'
 import type { Extensions } from './server.ts'

@@ -1,11 +1,17 @@
 /** A list in protobuf, its items encoded a few at a time, so that a long one holds up nobody. */
-import type { JsonObject, KubeObject } from '#machinery'
+import type { JsonObject } from '#machinery'
+import type { StoredEntry } from './collection.ts'
 import { CHUNK_BYTES } from './json-bytes.ts'
+import type { Turn } from './turn.ts'
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 const encoder = new TextEncoder()
-/** Items encoded between two turns of others. */
-const SLICE = 64
+
+/** How the parts of a list become messages. */
+export interface ItemEncoder {
+  readonly metadata: (metadata: JsonObject) => Uint8Array
+  readonly item: (entry: StoredEntry) => Uint8Array
+}
 
 function varint(value: number): Uint8Array {
   const bytes: number[] = []
@@ -18,27 +24,30 @@ function varint(value: number): Uint8Array {
   return Uint8Array.from(bytes)
 }
 
+const varintBytes = (value: number): number => {
+  let count = 1
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 128)) count++
+  return count
+}
+
 const field = (number: number, content: Uint8Array): Uint8Array =>
   Buffer.concat([varint((number << 3) | 2), varint(content.length), content])
 
 /** In the envelope: kind and version in field 1, the list's message in field 2; in it metadata 1 and items 2. */
 export async function* protobufList(
   list: { readonly kind: string; readonly apiVersion: string; readonly metadata: JsonObject },
-  objects: readonly KubeObject[],
-  encode: {
-    readonly metadata: (metadata: JsonObject) => Uint8Array
-    readonly item: (object: KubeObject) => Uint8Array
-  },
-  pause: () => Promise<void>,
+  entries: readonly StoredEntry[],
+  encode: ItemEncoder,
+  turn: Turn,
 ): AsyncGenerator<Uint8Array> {
+  // The length of all comes first.
   const items: Uint8Array[] = []
   let length = 0
-  for (const [i, object] of objects.entries()) {
-    if (i > 0 && i % SLICE === 0) await pause()
-    const bytes = encode.item(object)
-    const head = Buffer.concat([Uint8Array.of(0x12), varint(bytes.length)])
-    items.push(head, bytes)
-    length += head.length + bytes.length
+  for (const entry of entries) {
+    const bytes = encode.item(entry)
+    items.push(bytes)
+    length += 1 + varintBytes(bytes.length) + bytes.length
+    if (turn.isOver()) await turn.next()
   }
   const metadata = field(1, encode.metadata(list.metadata))
   const typeMeta = Buffer.concat([
@@ -54,14 +63,16 @@ export async function* protobufList(
     metadata,
   ]
   let size = 0
-  for (const part of items) {
-    chunk.push(part)
-    size += part.length
+  for (const item of items) {
+    chunk.push(ITEM, varint(item.length), item)
+    size += item.length
     if (size < CHUNK_BYTES) continue
     yield Buffer.concat(chunk)
-    await pause()
+    await turn.next()
     chunk = []
     size = 0
   }
   yield Buffer.concat([...chunk, tail])
 }
+
+const ITEM = Uint8Array.of(0x12)

@@ -15,6 +15,7 @@ import { continueExpired, decodeContinue, encodeContinue, type ContinueToken } f
 import { keyFor } from './keys.ts'
 import { parseRevision, type ListOptions } from './options.ts'
 import { select, type Selection } from './selection.ts'
+import { Turn } from './turn.ts'
 
 /** A snapshot, or a page of one. */
 export interface Page {
@@ -104,11 +105,11 @@ async function listSelected(
 }
 
 /** The newest state, from memory. */
-function newest(
+async function newest(
   { collection, clock }: ReadContext,
   { prefix, key, filter }: Selection,
   limit: number,
-): Page {
+): Promise<Page> {
   const { cache } = collection
   if (key !== undefined) {
     const entry = cache.get(key)
@@ -120,7 +121,7 @@ function newest(
       remaining: undefined,
     }
   }
-  const page = readNewest(collection, { prefix }, filter, limit)
+  const page = await readNewest(collection, { prefix }, filter, limit, clock)
   return paged(page.entries, page.revision, page.remaining, limit, {
     prefix: collection.prefix,
     filtered: filter !== undefined,
@@ -128,18 +129,27 @@ function newest(
   })
 }
 
-function readNewest(
+async function readNewest(
   { cache }: Collection,
   range: Range,
   filter: Selection['filter'],
   limit: number,
-): CacheList<KubeObject> {
+  clock: ReadContext['clock'],
+): Promise<CacheList<KubeObject>> {
   if (filter === undefined) return cache.list(range, limit > 0 ? { limit } : {})
-  if (limit === 0) return cache.list(range, { filter })
+  // A snapshot: filters may look into objects, and many take their time.
+  const all = cache.list(range)
   // One more than the page tells whether another one passes the filter.
-  const found = cache.list(range, { limit: limit + 1, filter })
-  const entries = found.entries.slice(0, limit)
-  return { ...found, entries, remaining: found.entries.length - entries.length }
+  const most = limit > 0 ? limit + 1 : Infinity
+  const found: StoredEntry[] = []
+  const turn = new Turn(clock)
+  for (const entry of all.entries) {
+    if (filter(entry)) found.push(entry)
+    if (found.length === most) break
+    if (turn.isOver()) await turn.next()
+  }
+  const entries = limit > 0 ? found.slice(0, limit) : found
+  return { entries, revision: all.revision, remaining: found.length - entries.length }
 }
 
 function paged(
@@ -180,7 +190,7 @@ async function continued(
   // It began at a state that is gone: the rest is of now, and stays at now for the pages to come.
   await collection.refresh(signal)
   const range = { prefix: selection.prefix, after: collection.prefix + token.after }
-  const page = readNewest(collection, range, selection.filter, limit)
+  const page = await readNewest(collection, range, selection.filter, limit, clock)
   return paged(page.entries, page.revision, page.remaining, limit, {
     prefix: collection.prefix,
     filtered: selection.filter !== undefined,
@@ -260,8 +270,9 @@ async function readAt(
 
 /** A watch that was accepted: what it begins with, and what follows. */
 export interface OpenWatch {
-  /** Shown as ADDED first. */
+  /** Shown as ADDED first, those that pass the filter. */
   readonly initial: readonly StoredEntry[]
+  readonly filter: Selection['filter']
   /** The revision of those. */
   readonly revision: number
   /** Whether the end of the initial events is announced by a bookmark. */
@@ -306,6 +317,7 @@ export async function openWatch(
     })
     return {
       initial,
+      filter: selection.filter,
       revision: from,
       announceInitial: sendInitialEvents === true,
       changes,
@@ -319,11 +331,10 @@ export async function openWatch(
 
 function newestOf(
   { cache }: Collection,
-  { prefix, filter }: Selection,
+  { prefix }: Selection,
   key: string | undefined,
 ): readonly StoredEntry[] {
-  if (key === undefined)
-    return cache.list({ prefix }, filter === undefined ? {} : { filter }).entries
+  if (key === undefined) return cache.list({ prefix }).entries
   const entry = cache.get(key)
-  return entry !== undefined && (filter === undefined || filter(entry)) ? [entry] : []
+  return entry === undefined ? [] : [entry]
 }

@@ -17,15 +17,9 @@ import type { RequestMetrics } from './metrics.ts'
 import { LIST_SHAPES, MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from './negotiate.ts'
 import { parseListOptions } from './options.ts'
 import { openWatch, type OpenWatch } from './reads.ts'
-import {
-  entryJson,
-  entryProtobuf,
-  includeObjectOf,
-  partial,
-  pause,
-  type IncludeObject,
-} from './render.ts'
+import { entryJson, entryProtobuf, includeObjectOf, partial, type IncludeObject } from './render.ts'
 import { isInProcess, utf8 } from './replies.ts'
+import { pause } from './turn.ts'
 
 export interface WatchContext {
   readonly codec: Codec
@@ -115,7 +109,7 @@ function negotiateWatch({ headers }: Exchange, definition: ResourceDefinition): 
 }
 
 async function* follow(
-  { initial, revision, announceInitial, changes }: OpenWatch,
+  { initial, filter, revision, announceInitial, changes }: OpenWatch,
   allowBookmarks: boolean,
   clock: Env['clock'],
   end: () => void,
@@ -124,7 +118,9 @@ async function* follow(
   try {
     for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
       if (at > 0) await pause()
-      yield { type: 'initial', entries: initial.slice(at, at + INITIAL_BATCH) }
+      const batch = initial.slice(at, at + INITIAL_BATCH)
+      const entries = filter === undefined ? batch : batch.filter(filter)
+      if (entries.length > 0) yield { type: 'initial', entries }
     }
     if (announceInitial && allowBookmarks) yield { type: 'bookmark', revision, endsInitial: true }
     if (!allowBookmarks) {

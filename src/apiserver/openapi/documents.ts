@@ -19,7 +19,7 @@ import {
 } from '#machinery'
 import resourcesJson from '../../../facts/resources.json' with { type: 'json' }
 import type { Descriptions } from '../descriptions.ts'
-import { pause } from '../render.ts'
+import { pause } from '../turn.ts'
 import { ByteWriter, jsonParts } from './bytes.ts'
 
 export interface OpenApiSource {
