@@ -189,7 +189,10 @@ const askUdp = (host, port, request) =>
       socket.close()
       run(value)
     }
-    socket.once('message', settle((message) => resolve(message.toString())))
+    socket.once(
+      'message',
+      settle((message) => resolve(message.toString())),
+    )
     socket.once('error', settle(reject))
     socket.send(request ?? '', port, host)
   })
@@ -216,7 +219,10 @@ const mountType = (path) => {
   for (const line of fs.readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\n')) {
     const [before, after] = line.split(' - ')
     const point = before.split(' ')[4]
-    if (point === path || (path.startsWith(point === '/' ? '/' : `${point}/`) && point.length >= found.length)) {
+    if (
+      point === path ||
+      (path.startsWith(point === '/' ? '/' : `${point}/`) && point.length >= found.length)
+    ) {
       found = point
       type = after.split(' ')[0]
     }
@@ -227,7 +233,8 @@ const mountType = (path) => {
 async function mounttest() {
   process.umask(0)
   const each = (name) => (flag(name, '') === '' ? [] : [flag(name)])
-  const failing = (what, path, error) => say(`error ${what} ${JSON.stringify(path)}: ${error.message}`)
+  const failing = (what, path, error) =>
+    say(`error ${what} ${JSON.stringify(path)}: ${error.message}`)
   for (const mode of ['0644', '0660', '0666', '0777'])
     for (const path of each(`new_file_${mode}`))
       try {
@@ -283,7 +290,11 @@ async function mounttest() {
 const goError = (verb, path, { code, message }) =>
   `${verb} ${path}: ${{ ENOENT: 'no such file or directory', EACCES: 'permission denied' }[code] ?? message}`
 
-const TYPES = { html: 'text/html; charset=utf-8', json: 'application/json', txt: 'text/plain; charset=utf-8' }
+const TYPES = {
+  html: 'text/html; charset=utf-8',
+  json: 'application/json',
+  txt: 'text/plain; charset=utf-8',
+}
 function testWebserver() {
   http
     .createServer((request, response) => {
@@ -293,7 +304,10 @@ function testWebserver() {
         if (stat.isDirectory()) {
           response.setHeader('content-type', TYPES.html)
           return response.end(
-            `<pre>\n${fs.readdirSync(path).map((name) => `<a href="${name}">${name}</a>\n`).join('')}</pre>\n`,
+            `<pre>\n${fs
+              .readdirSync(path)
+              .map((name) => `<a href="${name}">${name}</a>\n`)
+              .join('')}</pre>\n`,
           )
         }
         response.setHeader('content-type', TYPES[path.split('.').pop()] ?? TYPES.txt)
@@ -310,8 +324,7 @@ function serveHostname() {
   const port = number('port', 9376)
   if (flag('http', 'true') === 'true' && !flags.has('tcp') && !flags.has('udp'))
     http.createServer((_, response) => response.end(os.hostname())).listen(port)
-  if (flag('tcp') === 'true')
-    net.createServer((socket) => socket.end(os.hostname())).listen(port)
+  if (flag('tcp') === 'true') net.createServer((socket) => socket.end(os.hostname())).listen(port)
   if (flag('udp') === 'true') {
     const udp = dgram.createSocket('udp6')
     udp.on('message', (_, from) => udp.send(os.hostname(), from.port, from.address))
@@ -339,7 +352,9 @@ function porter() {
     }
     if (flag('json-response', 'false') === 'true') {
       response.setHeader('content-type', TYPES.json)
-      return response.end(JSON.stringify({ method: request.method, body: (await bodyOf(request)) || body }))
+      return response.end(
+        JSON.stringify({ method: request.method, body: (await bodyOf(request)) || body }),
+      )
     }
     response.end(body)
   }
@@ -369,7 +384,7 @@ async function logsGenerator() {
   for (let i = 0; i < total; i++) {
     const id = Math.random().toString(36).slice(2, 6)
     say(
-      `I${new Date().toISOString().slice(5, 10).replace('-', '')} ${new Date().toISOString().slice(11, 23)}000       1 logs_generator.go:76] ${i} ${verbs[i % 3]} /api/v1/namespaces/${spaces[i % 3]}/pods/${id} ${200 + (i * 7) % 300}`,
+      `I${new Date().toISOString().slice(5, 10).replace('-', '')} ${new Date().toISOString().slice(11, 23)}000       1 logs_generator.go:76] ${i} ${verbs[i % 3]} /api/v1/namespaces/${spaces[i % 3]}/pods/${id} ${200 + ((i * 7) % 300)}`,
     )
     await sleep((duration * 1000) / total)
   }
@@ -429,13 +444,17 @@ async function issuerDiscovery() {
   const good = verify(
     'sha256',
     Buffer.from(`${head}.${body}`),
-    { key: createPublicKey({ key: jwk, format: 'jwk' }), ...(alg.startsWith('ES') ? { dsaEncoding: 'ieee-p1363' } : {}) },
+    {
+      key: createPublicKey({ key: jwk, format: 'jwk' }),
+      ...(alg.startsWith('ES') ? { dsaEncoding: 'ieee-p1363' } : {}),
+    },
     Buffer.from(signature, 'base64url'),
   )
   if (!good) throw new Error('the signature is wrong')
   say('OK: Constructed OIDC provider for issuer ' + configuration.issuer)
   say('OK: Validated signature on JWT')
-  if (![claims.aud].flat().includes(flag('audience', 'oidc-discovery-test'))) throw new Error('another audience')
+  if (![claims.aud].flat().includes(flag('audience', 'oidc-discovery-test')))
+    throw new Error('another audience')
   say('OK: Got valid claims from token!')
 }
 
@@ -449,14 +468,21 @@ async function connect() {
     return fail('DNS')
   }
   if (flag('protocol', 'tcp') === 'udp')
-    return askUdp(target.slice(0, at), Number(target.slice(at + 1)), 'hostname').catch(() => fail('TIMEOUT'))
+    return askUdp(target.slice(0, at), Number(target.slice(at + 1)), 'hostname').catch(() =>
+      fail('TIMEOUT'),
+    )
   return new Promise((resolve) => {
-    const socket = net.connect({ host: target.slice(0, at), port: Number(target.slice(at + 1)) }, () => {
-      socket.destroy()
-      resolve()
-    })
+    const socket = net.connect(
+      { host: target.slice(0, at), port: Number(target.slice(at + 1)) },
+      () => {
+        socket.destroy()
+        resolve()
+      },
+    )
     if (timeout > 0) socket.setTimeout(timeout, () => fail('TIMEOUT'))
-    socket.on('error', ({ code }) => fail(code === 'ECONNREFUSED' ? 'REFUSED' : code === 'ETIMEDOUT' ? 'TIMEOUT' : 'OTHER'))
+    socket.on('error', ({ code }) =>
+      fail(code === 'ECONNREFUSED' ? 'REFUSED' : code === 'ETIMEDOUT' ? 'TIMEOUT' : 'OTHER'),
+    )
   })
 }
 const fail = (word) => {
@@ -489,7 +515,11 @@ async function guestbook() {
         if (url.pathname === '/set') {
           store.set(key, value)
           for (const host of replicas)
-            await askHttp(host, backend, `set?key=${encodeURIComponent(key)}&value=${encodeURIComponent(value)}`)
+            await askHttp(
+              host,
+              backend,
+              `set?key=${encodeURIComponent(key)}&value=${encodeURIComponent(value)}`,
+            )
           return end(response, 'Updated')
         }
         if (url.pathname === '/guestbook') {
@@ -508,7 +538,9 @@ async function guestbook() {
     })
     .listen(flags.has('backend-port') || replicaOf !== '' ? backend : port)
   while (replicaOf !== '') {
-    const own = Object.values(os.networkInterfaces()).flat().find(({ internal, family }) => !internal && family === 'IPv4')
+    const own = Object.values(os.networkInterfaces())
+      .flat()
+      .find(({ internal, family }) => !internal && family === 'IPv4')
     try {
       await askHttp(replicaOf, backend, `register?host=${own.address}`)
       return
@@ -536,9 +568,17 @@ const commands = {
   connect,
   guestbook,
   'dns-suffix': () =>
-    say((/^search (.*)$/m.exec(fs.readFileSync('/etc/resolv.conf', 'utf8'))?.[1] ?? '').split(/\s+/).join(',')),
+    say(
+      (/^search (.*)$/m.exec(fs.readFileSync('/etc/resolv.conf', 'utf8'))?.[1] ?? '')
+        .split(/\s+/)
+        .join(','),
+    ),
   'dns-server-list': () =>
-    say([...fs.readFileSync('/etc/resolv.conf', 'utf8').matchAll(/^nameserver (\S+)/gm)].map((m) => m[1]).join(',')),
+    say(
+      [...fs.readFileSync('/etc/resolv.conf', 'utf8').matchAll(/^nameserver (\S+)/gm)]
+        .map((m) => m[1])
+        .join(','),
+    ),
   'etc-hosts': () => say(fs.readFileSync('/etc/hosts', 'utf8')),
 }
 

@@ -39,8 +39,16 @@ function nodeRoot(name: string): string {
   put(root, 'node', { copyOf: process.execPath })
   for (const library of librariesOf(process.execPath)) put(root, library, { copyOf: library })
   put(root, 'agnhost.mjs', { copyOf: join(here, 'agnhost.mjs') })
-  put(root, 'agnhost', '#!/bin/sh\nexec /node --disable-warning=ExperimentalWarning /agnhost.mjs "$@"\n')
-  put(root, 'etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n')
+  put(
+    root,
+    'agnhost',
+    '#!/bin/sh\nexec /node --disable-warning=ExperimentalWarning /agnhost.mjs "$@"\n',
+  )
+  put(
+    root,
+    'etc/passwd',
+    'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+  )
   put(root, 'etc/group', 'root:x:0:\nnogroup:x:65534:\n')
   return root
 }
@@ -69,7 +77,11 @@ build(AGNHOST, agnhost, ['/agnhost'])
 put(agnhost, 'before', 'this is the earlier version\n')
 build(AGNHOST_BEFORE, agnhost, ['/agnhost'])
 const empty = join(folder, 'busybox')
-put(empty, 'etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n')
+put(
+  empty,
+  'etc/passwd',
+  'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+)
 build(BUSYBOX, empty)
 const pause = join(folder, 'pause')
 put(pause, 'pause', "#!/bin/sh\ntrap 'exit 0' TERM INT\nwhile :; do sleep 3600 & wait $!; done\n")
