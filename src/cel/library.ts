@@ -1,5 +1,4 @@
 /** Kubernetes' own libraries: quantities, URLs, addresses, versions, named formats (KEP-2876, KEP-4420 and later). */
-import { BlockList, isIP } from 'node:net'
 import {
   asPrefix,
   dns1035Label,
@@ -133,14 +132,19 @@ const portOf = ({ text, url }: { text: string; url: URL }): string =>
 
 const IP = 'net.IP'
 const CIDR = 'net.CIDR'
+const BYTE = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
+const IPV4 = new RegExp(`^${BYTE}(?:\\.${BYTE}){3}$`)
+/** 4, 6, or 0 for what is no address. */
+const familyOf = (text: string): 4 | 6 | 0 =>
+  IPV4.test(text) ? 4 : text.includes(':') && URL.canParse(`http://[${text}]`) ? 6 : 0
+
 class Address {
   readonly text: string
   readonly family: 4 | 6
   constructor(text: string) {
-    const family = isIP(text)
-    if (family === 0 || text.includes('%'))
-      throw new CelError(`unable to parse IP address ${JSON.stringify(text)}`)
-    this.family = family as 4 | 6
+    const family = familyOf(text)
+    if (family === 0) throw new CelError(`unable to parse IP address ${JSON.stringify(text)}`)
+    this.family = family
     this.text = family === 4 ? text : canonical6(text)
   }
   equals(other: unknown): boolean {
@@ -212,20 +216,20 @@ class Range {
 }
 const rangeOf = (value: CelValue | undefined): Range =>
   typeof value === 'string' ? new Range(value) : contentOf<Range>(value, CIDR)
-const inRanges = (...ranges: readonly (readonly [string, number, 'ipv4' | 'ipv6'])[]) => {
-  const list = new BlockList()
-  for (const [address, length, family] of ranges) list.addSubnet(address, length, family)
+const inRanges = (...texts: readonly string[]) => {
+  let ranges: readonly Range[] | undefined
   return (value: CelValue | undefined): boolean => {
-    const { text, family } = addressOf(value)
-    return list.check(text, family === 4 ? 'ipv4' : 'ipv6')
+    ranges ??= texts.map((text) => new Range(text))
+    const address = addressOf(value)
+    return ranges.some((range) => range.has(address))
   }
 }
-const isUnspecified = inRanges(['0.0.0.0', 32, 'ipv4'], ['::', 128, 'ipv6'])
-const isLoopback = inRanges(['127.0.0.0', 8, 'ipv4'], ['::1', 128, 'ipv6'])
-const isLinkLocalMulticast = inRanges(['224.0.0.0', 24, 'ipv4'], ['ff02::', 16, 'ipv6'])
-const isLinkLocalUnicast = inRanges(['169.254.0.0', 16, 'ipv4'], ['fe80::', 10, 'ipv6'])
-const isMulticast = inRanges(['224.0.0.0', 4, 'ipv4'], ['ff00::', 8, 'ipv6'])
-const isBroadcast = inRanges(['255.255.255.255', 32, 'ipv4'])
+const isUnspecified = inRanges('0.0.0.0/32', '::/128')
+const isLoopback = inRanges('127.0.0.0/8', '::1/128')
+const isLinkLocalMulticast = inRanges('224.0.0.0/24', 'ff02::/16')
+const isLinkLocalUnicast = inRanges('169.254.0.0/16', 'fe80::/10')
+const isMulticast = inRanges('224.0.0.0/4', 'ff00::/8')
+const isBroadcast = inRanges('255.255.255.255/32')
 
 const FORMAT = 'kubernetes.NamedFormat'
 const byForm =
@@ -333,7 +337,7 @@ export const libraryFunctions: Readonly<Record<string, Implementation>> = {
     !isLoopback(value) &&
     !isMulticast(value) &&
     !isLinkLocalUnicast(value) &&
-    !(addressOf(value).family === 4 && isBroadcast(value)),
+    !isBroadcast(value),
   cidr: (text) => new Opaque(CIDR, new Range(textOf(text))),
   isCIDR: (text) => succeeds(() => new Range(textOf(text))),
   containsIP: (range, address) => rangeOf(range).has(addressOf(address)),
