@@ -131,12 +131,40 @@ test('schedules come when cron would', () => {
     ['30 2 * * *', '2026-01-01T00:00:00Z', '2026-01-01T10:30:00.000Z', 'America/Los_Angeles'],
     // Clocks skip from two to three on March 29th in Berlin.
     ['30 2 29 3 *', '2026-03-01T00:00:00Z', '2027-03-29T00:30:00.000Z', 'Europe/Berlin'],
+    // They go back from three to two on October 25th: what is in that hour comes twice.
+    ['30 2 * * *', '2026-10-24T12:00:00Z', '2026-10-25T00:30:00.000Z', 'Europe/Berlin'],
+    ['30 2 * * *', '2026-10-25T00:30:00Z', '2026-10-25T01:30:00.000Z', 'Europe/Berlin'],
+    ['*/30 * * * *', '2026-10-25T00:00:00Z', '2026-10-25T00:30:00.000Z', 'Europe/Berlin'],
+    ['*/30 * * * *', '2026-10-25T00:30:00Z', '2026-10-25T01:00:00.000Z', 'Europe/Berlin'],
+    ['*/30 * * * *', '2026-10-25T01:30:00Z', '2026-10-25T02:00:00.000Z', 'Europe/Berlin'],
+    ['0 * * * *', '2026-03-29T00:30:00Z', '2026-03-29T01:00:00.000Z', 'Europe/Berlin'],
+    ['5/15 * * * *', '2026-01-01T00:21:00Z', '2026-01-01T00:35:00.000Z'],
+    ['1-10/3 * * * *', '2026-01-01T00:05:00Z', '2026-01-01T00:07:00.000Z'],
+    ['*/70 * * * *', '2026-01-01T00:05:00Z', '2026-01-01T01:00:00.000Z'],
+    ['0 0 ? * mon', '2026-01-01T00:00:00Z', '2026-01-05T00:00:00.000Z'],
+    // A day of the month with steps is given too.
+    ['0 0 */2 * mon', '2026-01-01T00:00:00Z', '2026-01-03T00:00:00.000Z'],
+    ['0 0 * JAN-mar *', '2026-05-01T00:00:00Z', '2027-01-01T00:00:00.000Z'],
+    ['@weekly', '2026-01-01T00:00:00Z', '2026-01-04T00:00:00.000Z'],
     ['@hourly', '2026-01-01T00:00:00Z', '2026-01-01T01:00:00.000Z'],
     ['@every 1h30m', '2026-01-01T00:00:00Z', '2026-01-01T01:30:00.000Z'],
   ]
   for (const [schedule, after, expected, zone] of cases)
     assert.equal(next(schedule, after, zone), expected, schedule)
   assert.equal(next('0 0 30 2 *', '2026-01-01T00:00:00Z'), undefined)
+})
+
+test('what is no schedule of a CronJob is not read', () => {
+  for (const text of [
+    '',
+    '* * * *',
+    '0 0 L * *',
+    '0 0 * * 5#2',
+    '60 * * * *',
+    '@reboot',
+    '@every x',
+  ])
+    assert.equal(parseSchedule(text), undefined, text)
 })
 
 test('of thousands of missed times the last is found quickly', () => {

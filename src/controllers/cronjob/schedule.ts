@@ -1,29 +1,15 @@
-/** When a schedule comes next: five fields, a word for a common schedule, or `@every 1h30m`. */
+/**
+ * When a schedule comes next: five fields, a word for a common schedule, or `@every 1h30m`. Croner reads the
+ * fields and finds the next time on a wall clock. From wall clock to time it goes as in Kubernetes, where a time
+ * that the clocks skip does not come and one that they repeat comes twice: croner would move the first and
+ * drop the second.
+ */
+import { Cron } from 'croner'
 
 export type Schedule =
-  | {
-      readonly type: 'fields'
-      readonly minutes: ReadonlySet<number>
-      readonly hours: ReadonlySet<number>
-      readonly days: ReadonlySet<number>
-      readonly months: ReadonlySet<number>
-      readonly weekdays: ReadonlySet<number>
-      /** When both days are given, either will do. */
-      readonly eitherDay: boolean
-    }
+  | { readonly type: 'fields'; readonly cron: Cron }
   | { readonly type: 'every'; readonly ms: number }
 
-const WORDS: Readonly<Record<string, string>> = {
-  '@yearly': '0 0 1 1 *',
-  '@annually': '0 0 1 1 *',
-  '@monthly': '0 0 1 * *',
-  '@weekly': '0 0 * * 0',
-  '@daily': '0 0 * * *',
-  '@midnight': '0 0 * * *',
-  '@hourly': '0 * * * *',
-}
-const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
-const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']
 const UNITS_MS: Readonly<Record<string, number>> = {
   ns: 1e-6,
   us: 1e-3,
@@ -33,6 +19,18 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   m: 60_000,
   h: 3_600_000,
 }
+/** First and last value of each field. */
+const FIELDS = [
+  [0, 59],
+  [0, 23],
+  [1, 31],
+  [1, 12],
+  [0, 6],
+] as const
+
+/** Croner's own additions (L, W, #, +) are no part of a CronJob's schedule. */
+const PLAIN =
+  /^(?:[\s\d*?,/-]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)+$/i
 
 /** Undefined when it cannot be read. */
 export function parseSchedule(text: string): Schedule | undefined {
@@ -44,47 +42,37 @@ export function parseSchedule(text: string): Schedule | undefined {
       ? undefined
       : { type: 'every', ms: Math.max(1000, Math.floor(ms / 1000) * 1000) }
   }
-  const fields = (WORDS[text] ?? text).trim().split(/\s+/)
-  const [minute, hour, day, month, weekday] = fields
-  if (fields.length !== 5) return undefined
-  const sets = [
-    valuesOf(minute, 0, 59, []),
-    valuesOf(hour, 0, 23, []),
-    valuesOf(day, 1, 31, []),
-    valuesOf(month, 1, 12, MONTHS),
-    valuesOf(weekday, 0, 6, DAYS),
-  ] as const
-  const [minutes, hours, days, months, weekdays] = sets
-  if (!minutes || !hours || !days || !months || !weekdays) return undefined
-  const isAny = (field: string | undefined): boolean => /^[*?]/.test(field ?? '')
-  const eitherDay = !isAny(day) && !isAny(weekday)
-  return { type: 'fields', minutes, hours, days, months, weekdays, eitherDay }
-}
-
-function valuesOf(
-  field: string | undefined,
-  min: number,
-  max: number,
-  names: readonly string[],
-): ReadonlySet<number> | undefined {
-  const values = new Set<number>()
-  const numberOf = (text: string): number =>
-    /^\d+$/.test(text) ? Number(text) : names.indexOf(text.toLowerCase()) + min
-  for (const part of (field ?? '').split(',')) {
-    const [range = '', step] = part.split('/')
-    const [low = '', high] = range.split('-')
-    const any = low === '*' || low === '?'
-    const first = any ? min : numberOf(low)
-    const last = any ? max : high !== undefined ? numberOf(high) : step === undefined ? first : max
-    const by = step === undefined ? 1 : Number(step)
-    if (!(first >= min && last <= max && first <= last && by > 0)) return undefined
-    for (let value = first; value <= last; value += by) values.add(value)
+  const word = /^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$/.test(text)
+  if (!word && !PLAIN.test(text)) return undefined
+  const fields = text.trim().split(/\s+/)
+  if (!word && fields.length !== FIELDS.length) return undefined
+  try {
+    const pattern = word ? text : fields.map((field, i) => plainSteps(field, FIELDS[i]!)).join(' ')
+    return {
+      type: 'fields',
+      cron: new Cron(pattern, { paused: true, timezone: 'UTC', mode: '5-part' }),
+    }
+  } catch {
+    return undefined
   }
-  return values
 }
 
-const MINUTE = 60_000
-const HOUR = 60 * MINUTE
+/** Steps as croner takes them: from a number they go to the end, and one that leaves the range is none. */
+const plainSteps = (field: string, [first, last]: (typeof FIELDS)[number]): string =>
+  field
+    .split(',')
+    .map((part) => {
+      const [, range = '', step] = /^([^/]+)\/(\d+)$/.exec(part) ?? []
+      if (step === undefined) return part
+      if (Number(step) > last)
+        return /^[*?]/.test(range) ? String(first) : range.replace(/-.*$/, '')
+      return /^\w+$/.test(range) ? `${range}-${last}/${step}` : part
+    })
+    .join(',')
+
+const HOUR = 3_600_000
+/** No zone changes its clocks by more. */
+const SHIFT_MS = 3 * HOUR
 /** February 29th on a certain weekday may take so long to come. */
 const HORIZON_MS = 5 * 366 * 24 * HOUR
 
@@ -92,42 +80,33 @@ const HORIZON_MS = 5 * 366 * 24 * HOUR
 export function nextTime(schedule: Schedule, after: Date, timeZone = 'UTC'): Date | undefined {
   if (schedule.type === 'every')
     return new Date(Math.floor((after.getTime() + schedule.ms) / 1000) * 1000)
+  const start = after.getTime()
+  if (isUtc(timeZone)) return schedule.cron.nextRun(after) ?? undefined
   const offsetAt = offsets(timeZone)
-  const { minutes, hours, days, months, weekdays, eitherDay } = schedule
-  // A clock on the wall of that zone, as if it were UTC.
-  const start = after.getTime() + offsetAt(after.getTime())
-  let wall = Math.floor(start / MINUTE) * MINUTE + MINUTE
-  while (wall - start < HORIZON_MS) {
-    const date = new Date(wall)
-    const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()]
-    if (!months.has(month + 1)) {
-      wall = Date.UTC(year, month + 1, 1)
-      continue
+  // The clocks may soon go back: what is then repeated is looked at too.
+  const behind = Math.min(offsetAt(start), offsetAt(start + SHIFT_MS))
+  let wall = start + behind
+  let found: number | undefined
+  for (;;) {
+    // As if the wall clock were in UTC.
+    const next = schedule.cron.nextRun(new Date(wall))?.getTime()
+    if (next === undefined || next - start > HORIZON_MS) break
+    wall = next
+    if (found !== undefined && wall - behind > found + SHIFT_MS) break
+    // None in an hour that is skipped, two in one that is repeated.
+    for (const offset of [offsetAt(wall - behind - SHIFT_MS), offsetAt(wall - behind + SHIFT_MS)]) {
+      const time = wall - offset
+      if (time > start && offsetAt(time) === offset) found = Math.min(found ?? time, time)
     }
-    const [byDay, byWeekday] = [days.has(day), weekdays.has(date.getUTCDay())]
-    if (eitherDay ? !byDay && !byWeekday : !byDay || !byWeekday) {
-      wall = Date.UTC(year, month, day + 1)
-      continue
-    }
-    if (!hours.has(date.getUTCHours())) {
-      wall = Math.floor(wall / HOUR) * HOUR + HOUR
-      continue
-    }
-    if (!minutes.has(date.getUTCMinutes())) {
-      wall += MINUTE
-      continue
-    }
-    const time = wall - offsetAt(wall - offsetAt(wall))
-    // An hour that the clocks skip has no such time; one that they repeat has it once.
-    if (time + offsetAt(time) === wall && time > after.getTime()) return new Date(time)
-    wall += MINUTE
+    if (found !== undefined && offsetAt(start) === behind) break
   }
-  return undefined
+  return found === undefined ? undefined : new Date(found)
 }
+
+const isUtc = (timeZone: string): boolean => timeZone === 'UTC' || timeZone === 'Etc/UTC'
 
 /** Milliseconds that the zone's clocks are ahead of UTC. */
 function offsets(timeZone: string): (time: number) => number {
-  if (timeZone === 'UTC' || timeZone === 'Etc/UTC') return () => 0
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone,
     hourCycle: 'h23',
