@@ -15,6 +15,7 @@ import {
   encodeProtobuf,
   encodeProtobufMessage,
   encodeWatchFrame,
+  mergeConfiguration,
   readEnvelope,
   shapeOf,
   tableOf,
@@ -175,6 +176,12 @@ export class Codec {
 
   watchFrame(type: string, object: Uint8Array): Uint8Array {
     return encodeWatchFrame(type, object)
+  }
+
+  /** The object with a part laid over it, by its type: no owners are asked. Throws for parts of what is one whole. */
+  merge(definition: ResourceDefinition, object: JsonObject, configuration: JsonObject): JsonObject {
+    const shape = shapeOf(this.typesOf(definition), definition.facts.type)
+    return mergeConfiguration(shape, object, configuration) as JsonObject
   }
 
   /** Rows for people. */

@@ -3,6 +3,7 @@ import { groupFacts } from '#api'
 import type { Service } from '#api'
 import type { RequestUser } from '#machinery'
 import { parseRange } from './addresses.ts'
+import { withExpressionChecks } from './admission/expression-checks.ts'
 import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
 import { Codec } from './codec.ts'
 import type { Collection } from './collection.ts'
@@ -64,7 +65,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         sweeper.follow(collection)
     },
   })
-  for (const definition of options.definitions) registry.add(completeDefinition(definition))
+  for (const definition of options.definitions)
+    registry.add(withExpressionChecks(completeDefinition(definition)))
 
   let extensions: Extensions | undefined
   const extended = (): Extensions => {
@@ -148,6 +150,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     transport,
     definitions: () => [...registry].map(({ definition }) => definition),
     definitionOf: (group, resource, version) => registry.find(group, resource, version)?.definition,
+    merge: (definition, object, configuration) => codec.merge(definition, object, configuration),
   }
   const given = options.extend(inside)
   const custom = (): Promise<void> =>

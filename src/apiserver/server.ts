@@ -45,6 +45,8 @@ export interface ServerInside {
   /** The definitions that are served now, custom resources too. */
   definitions(): readonly ResourceDefinition[]
   definitionOf(group: string, resource: string, version?: string): ResourceDefinition | undefined
+  /** The object with a part laid over it, as its type says. Throws for parts of what can only be replaced. */
+  merge(definition: ResourceDefinition, object: JsonObject, configuration: JsonObject): JsonObject
 }
 
 /** A subresource that is a conversation rather than an object: exec, attach, port-forward, log, proxy. */

@@ -172,18 +172,23 @@ test('an authorizer may answer later', async () => {
   assert.deepEqual(asked, ['create deployments shop', 'delete pods '])
 })
 
-test('objects and patches are built from a schema', () => {
-  const program = compileCel('Object{spec: Object.spec{replicas: 3}}', {
-    variables: {},
-    objectSchema: {
-      type: 'object',
-      properties: { spec: { type: 'object', properties: { replicas: { type: 'integer' } } } },
-    },
-    returns: 'Object',
-  })
-  assert.ok(!('failure' in program), JSON.stringify(program))
-  assert.deepEqual(program.evaluate({}, budget()).value, { spec: { replicas: 3 } })
-  assert.deepEqual(run('[JSONPatch{op: "add", path: "/a", value: {"b": 1}}]'), [
+test('objects and patches are built by policies that change things, with whatever fields', () => {
+  const made = (source: string): unknown => {
+    const program = compileCel(source, { variables: {}, mutates: true })
+    assert.ok(!('failure' in program), JSON.stringify(program))
+    return program.evaluate({}, budget()).value
+  }
+  assert.deepEqual(
+    made('Object{spec: Object.spec{replicas: 3, items: [Object.spec.items{a__dash__b: "x"}]}}'),
+    { spec: { replicas: 3, items: [{ 'a-b': 'x' }] } },
+  )
+  assert.deepEqual(made('[JSONPatch{op: "add", path: "/a", value: {"b": 1}}]'), [
     { op: 'add', path: '/a', value: { b: 1 } },
   ])
+  for (const [source, mutates] of [
+    ['Object{}', false],
+    ['JSONPatch{nonsense: 1}', true],
+    ['Subject{}', true],
+  ] as const)
+    assert.ok('failure' in compileCel(source, { variables: {}, mutates }), source)
 })

@@ -13,21 +13,20 @@ import { assignable, check, mentions } from './checker.ts'
 import { compile, type Frame } from './compile.ts'
 import { CelCostError } from './errors.ts'
 import { estimateCost, type Estimate } from './estimate.ts'
+import { mutationTypes } from './mutation.ts'
 import { parse } from './parser.ts'
 import { parseType } from './signatures.ts'
-import {
-  DYN,
-  opaque,
-  typeOfSchema,
-  typeText,
-  type CelType,
-  type Field,
-  type ObjectType,
-  STRING,
-} from './types.ts'
-import { fromJson, toJson } from './values.ts'
+import { opaque, typeOfSchema, typeText, type CelType, type ObjectType } from './types.ts'
+import { fromJson, toJson, type CelValue } from './values.ts'
 
 export { CelError } from './errors.ts'
+export {
+  isMapping as isCelMapping,
+  List as CelList,
+  toJson as celToJson,
+  type CelValue,
+  type Mapping as CelMapping,
+} from './values.ts'
 export type { CelAuthorizer, CelAuthorizerAttributes, CelDecision } from './authorizer.ts'
 
 /** What a variable is: of a schema, or of a type by name (`string`, `list<string>`, `authorizer`, `dyn`). */
@@ -37,8 +36,8 @@ export interface CelOptions {
   readonly variables: Readonly<Record<string, CelDeclaration>>
   /** What the expression must give: a type, or one of several. Absent: anything. */
   readonly returns?: string | readonly string[]
-  /** Types that `Object{…}` and `JSONPatch{…}` build, for mutating policies: the schema of the object. */
-  readonly objectSchema?: JsonObject
+  /** Whether `Object{…}` and `JSONPatch{…}` may be built: for mutating policies. */
+  readonly mutates?: boolean
 }
 
 export interface CelFailure {
@@ -60,6 +59,8 @@ export interface CelBudget {
 export interface CelOutcome {
   /** Plain JSON; ints beyond 2^53 are bigint. */
   readonly value: unknown
+  /** As expressions know it: it may be given to others as a variable. */
+  readonly raw: CelValue
   readonly cost: number
 }
 
@@ -76,6 +77,7 @@ export interface CelProgram {
   uses(variable: string): boolean
 }
 
+const NO_STRUCTS: ReadonlyMap<string, ObjectType> = new Map()
 const AUTHORIZER = 'kubernetes.authorization.Authorizer'
 const REQUEST_RESOURCE = 'authorizer.requestResource'
 
@@ -88,7 +90,7 @@ export function compileCel(source: string, options: CelOptions): CelProgram | Ce
     variables.set(name, typeOfDeclaration(name, declaration))
   if (variables.get('authorizer')?.kind === 'opaque')
     variables.set(REQUEST_RESOURCE, opaque('kubernetes.authorization.ResourceCheck'))
-  const structs = structsOf(options.objectSchema)
+  const structs = options.mutates === true ? mutationTypes : NO_STRUCTS
   const { type, types, issues } = check(withRequestResource(expr), { variables, structs })
   const root = withRequestResource(expr)
   if (issues.length > 0) return failed(source, issues)
@@ -122,9 +124,15 @@ export function compileCel(source: string, options: CelOptions): CelProgram | Ce
       asked,
     }
     try {
-      const value = toJson(run(frame))
+      const raw = run(frame)
       budget.remaining -= frame.cost
-      return { value, cost: frame.cost }
+      return {
+        raw,
+        cost: frame.cost,
+        get value() {
+          return toJson(raw)
+        },
+      }
     } catch (error) {
       if (!(error instanceof PendingDecision))
         budget.remaining -= error instanceof CelCostError ? frame.limit : frame.cost
@@ -214,46 +222,11 @@ function wrongResult(type: CelType, returns: CelOptions['returns']): string | un
   const types = wanted.map((each) => parseType(each))
   if (type.kind === 'dyn' || types.some((each) => assignable(each, type, new Map())))
     return undefined
-  if (type.kind === 'object' && wanted.includes(type.name)) return undefined
+  // Types that are built are known by their name alone.
+  if (types.some((each) => typeText(each) === typeText(type))) return undefined
   return types.length === 1
     ? `must evaluate to ${typeText(types[0]!)}`
     : `must evaluate to one of [${types.map(typeText).join(' ')}]`
-}
-
-/** `Object`, `Object.spec`, …, and `JSONPatch`. */
-function structsOf(schema: JsonObject | undefined): ReadonlyMap<string, ObjectType> {
-  const structs = new Map<string, ObjectType>()
-  const add = (type: CelType, name: string): void => {
-    switch (type.kind) {
-      case 'object': {
-        if (structs.has(name)) return
-        structs.set(name, type)
-        for (const [field, { type: inner }] of type.fields) add(inner, `${name}.${field}`)
-        return
-      }
-      case 'list':
-        return add(type.elem, `${name}.item`)
-      case 'map':
-        return add(type.value, `${name}.item`)
-      default:
-    }
-  }
-  const field = (property: string, type: CelType): [string, Field] => [
-    property,
-    { type, required: false, property },
-  ]
-  structs.set('JSONPatch', {
-    kind: 'object',
-    name: 'JSONPatch',
-    fields: new Map([
-      field('op', STRING),
-      field('path', STRING),
-      field('from', STRING),
-      field('value', DYN),
-    ]),
-  })
-  if (schema !== undefined) add(typeOfSchema(schema, 'Object'), 'Object')
-  return structs
 }
 
 function maxLengthOf(expr: Expr, types: ReadonlyMap<Expr, CelType>): number | undefined {

@@ -134,6 +134,16 @@ export function escapeProperty(name: string): string | undefined {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(escaped) ? escaped : undefined
 }
 
+/** The property that an expression writes so. */
+export const unescapeProperty = (name: string): string =>
+  /^__[a-z]+__$/.test(name) && WORDS.has(name.slice(2, -2))
+    ? name.slice(2, -2)
+    : name
+        .replaceAll('__dot__', '.')
+        .replaceAll('__dash__', '-')
+        .replaceAll('__slash__', '/')
+        .replaceAll('__underscores__', '__')
+
 const types = new WeakMap<object, Map<string, CelType>>()
 
 /**

@@ -25,6 +25,8 @@ import {
 import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
 import { podTopologyLabels } from './pod-topology-labels.ts'
 import { defaultTolerationSeconds, priority, runtimeClass } from './pods.ts'
+import { mutatingPolicies } from './policies/mutating.ts'
+import { validatingPolicies } from './policies/validating.ts'
 import { resourceQuota } from './resource-quota.ts'
 import { serviceAccountAdmission } from './service-account.ts'
 import { mutatingWebhooks, validatingWebhooks } from './webhooks/index.ts'
@@ -46,15 +48,7 @@ const OFF_BY_DEFAULT: readonly string[] = ['OwnerReferencesPermissionEnforcement
 
 export function builtInAdmission(
   inside: ServerInside,
-  {
-    env,
-    authorizer,
-    enable = [],
-    disable = [],
-    callWebhook,
-    last = [],
-    ...options
-  }: AdmissionOptions,
+  { env, authorizer, enable = [], disable = [], last = [], ...options }: AdmissionOptions,
 ): readonly AdmissionPlugin[] {
   const { read } = inside
   const plugins: readonly AdmissionPlugin[] = [
@@ -77,7 +71,7 @@ export function builtInAdmission(
     certificateSubjectRestriction,
     defaultIngressClass(read),
     podTopologyLabels(read),
-    ...dynamicAdmission(inside, env, callWebhook),
+    ...dynamicAdmission(inside, { env, authorizer, ...options }),
     resourceQuota(read, inside.transport(apiServerUser)),
     ...last,
   ]
@@ -90,11 +84,16 @@ export function builtInAdmission(
 /** What is asked after the built-in plugins, and before quota is counted. */
 function dynamicAdmission(
   inside: ServerInside,
-  env: AdmissionOptions['env'],
-  call: CallWebhook | undefined,
+  { env, authorizer, callWebhook: call }: AdmissionOptions,
 ): readonly AdmissionPlugin[] {
-  const webhooks = call && { inside, env, call }
-  return webhooks === undefined ? [] : [mutatingWebhooks(webhooks), validatingWebhooks(webhooks)]
+  const policies = { inside, authorizer }
+  const webhooks = call && { inside, env, authorizer, call }
+  return [
+    mutatingPolicies(policies),
+    ...(webhooks === undefined ? [] : [mutatingWebhooks(webhooks)]),
+    validatingPolicies(policies),
+    ...(webhooks === undefined ? [] : [validatingWebhooks(webhooks)]),
+  ]
 }
 
 export type { PodSecurityOptions }

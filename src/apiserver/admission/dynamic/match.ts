@@ -36,6 +36,20 @@ const EXEMPT: ReadonlySet<string> = new Set([
 export const isExempt = ({ definition: { facts } }: AdmissionRequest): boolean =>
   facts.group === 'admissionregistration.k8s.io' && EXEMPT.has(facts.resource)
 
+/** Questions of identity and permission: policies are not asked about them either. */
+const QUESTIONS: ReadonlySet<string> = new Set([
+  'selfsubjectreviews.authentication.k8s.io',
+  'tokenreviews.authentication.k8s.io',
+  'localsubjectaccessreviews.authorization.k8s.io',
+  'selfsubjectaccessreviews.authorization.k8s.io',
+  'selfsubjectrulesreviews.authorization.k8s.io',
+  'subjectaccessreviews.authorization.k8s.io',
+])
+export const isUnjudged = (request: AdmissionRequest): boolean => {
+  const { resource, group } = request.definition.facts
+  return isExempt(request) || QUESTIONS.has(`${resource}.${group}`)
+}
+
 /**
  * The definition whose version is asked for; undefined when the request is none of its business. Throws 404 when the
  * namespace that must be looked at does not exist.

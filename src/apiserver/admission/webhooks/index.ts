@@ -6,16 +6,24 @@ import {
   type ValidatingWebhook,
 } from '#api'
 import { applyJsonPatch, internalError, type JsonObject, type ResourceDefinition } from '#machinery'
+import type { Authorizer } from '../../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../../admission.ts'
 import { copyJson, isObject, sameJson } from '../../json.ts'
 import type { ServerInside } from '../../server.ts'
+import { celAuthorizer, requestResource } from '../dynamic/authorizer.ts'
+import { conditionExpressions, conditionsMatch, type Condition } from '../dynamic/conditions.ts'
+import { WEBHOOK_ENVIRONMENT, newBudget } from '../dynamic/expressions.ts'
 import { isExempt, matchingDefinition } from '../dynamic/match.ts'
-import { accept, viewOf } from '../dynamic/view.ts'
+import { Reinvocation } from '../dynamic/reinvocation.ts'
+import { requestValue } from '../dynamic/request-value.ts'
+import { accept, viewOf, type View } from '../dynamic/view.ts'
+import { refuse } from '../words.ts'
 import { ask, type Asking, type Webhook } from './ask.ts'
 import { WebhookFailure, cannotModify, failed, requestEnded } from './errors.ts'
 
 export interface WebhookAdmission extends Asking {
   readonly inside: Pick<ServerInside, 'read' | 'definitions'>
+  readonly authorizer: Authorizer
 }
 
 interface Hook<T extends Webhook> {
@@ -39,18 +47,52 @@ function hooksOf<T extends Webhook>(
     .map((each, index) => ({ ...each, index }))
 }
 
-/** The version in which the hook wants to see the request; undefined when it does not want to. */
-const wanted = (
-  { inside }: WebhookAdmission,
+interface Wanted {
+  /** The version in which the hook wants to see the request. */
+  readonly definition: ResourceDefinition
+  readonly view: View
+}
+
+/** Undefined when the hook has no interest in the request. Throws when that cannot be told. */
+async function wanted(
+  { inside, authorizer }: WebhookAdmission,
   request: AdmissionRequest,
   webhook: Webhook,
-): ResourceDefinition | undefined =>
-  matchingDefinition(inside, request, {
+): Promise<Wanted | undefined> {
+  const definition = matchingDefinition(inside, request, {
     rules: webhook.rules ?? [],
     matchPolicy: webhook.matchPolicy ?? 'Equivalent',
     namespaceSelector: webhook.namespaceSelector,
     objectSelector: webhook.objectSelector,
   })
+  if (definition === undefined) return undefined
+  const view = await viewOf(request, definition)
+  const conditions = conditionsOf(webhook)
+  if (conditions.length === 0) return { definition, view }
+  const budget = newBudget('conditions', {
+    authorizer: celAuthorizer(authorizer, request),
+    requestResource: requestResource(request),
+  })
+  const values = {
+    object: view.object ?? null,
+    oldObject: view.old ?? null,
+    request: requestValue(request, view),
+  }
+  const matched = await conditionsMatch(conditions, values, budget)
+  if (matched.matches !== undefined) return matched.matches ? { definition, view } : undefined
+  if (webhook.failurePolicy === 'Ignore') return undefined
+  throw refuse(request, matched.error)
+}
+
+const compiled = new WeakMap<Webhook, readonly Condition[]>()
+function conditionsOf(webhook: Webhook): readonly Condition[] {
+  const { matchConditions = [] } = webhook
+  if (matchConditions.length === 0) return []
+  let found = compiled.get(webhook)
+  if (found === undefined)
+    compiled.set(webhook, (found = conditionExpressions(matchConditions, WEBHOOK_ENVIRONMENT)))
+  return found
+}
 
 /** Whether the request goes on although the webhook could not be asked. Throws when it does not. */
 function passOver(
@@ -72,46 +114,23 @@ function passOver(
 
 // --- Mutating ----------------------------------------------------------------------------------------
 
-/** What is remembered between the two rounds of a request. */
-interface Memory {
-  /** The object as the last of the first round left it. */
-  output: JsonObject | undefined
-  /** Those who want to look again when somebody after them has changed the object. */
-  readonly reinvocable: Set<string>
-  readonly toReinvoke: Set<string>
-}
-
 export function mutatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
   const { read } = options.inside
-  const memories = new WeakMap<AdmissionRequest, Memory>()
+  const reinvocation = new Reinvocation()
   return {
     name: 'MutatingAdmissionWebhook',
     handles: (request) => read.list(mutatingWebhookConfigurations).length > 0 && !isExempt(request),
     async mutate(request) {
-      const { rounds, object } = request
-      const memory = memories.get(request) ?? {
-        output: undefined,
-        reinvocable: new Set<string>(),
-        toReinvoke: new Set<string>(),
-      }
-      memories.set(request, memory)
-      const requireAll = (): void => {
-        for (const key of memory.reinvocable) memory.toReinvoke.add(key)
-        memory.reinvocable.clear()
-      }
-      if (rounds.isSecond && !sameJson(object, memory.output)) requireAll()
+      const round = reinvocation.begin(request)
       for (const hook of hooksOf(read.list(mutatingWebhookConfigurations))) {
         const key = `${hook.configuration}/${hook.webhook.name}`
-        if (rounds.isSecond && !memory.toReinvoke.has(key)) continue
-        const definition = wanted(options, request, hook.webhook)
-        if (definition === undefined) continue
-        if (await mutateBy(options, request, hook, definition)) {
-          requireAll()
-          rounds.again = true
-        }
-        if (hook.webhook.reinvocationPolicy === 'IfNeeded') memory.reinvocable.add(key)
+        if (!round.isDue(key)) continue
+        const asked = await wanted(options, request, hook.webhook)
+        if (asked === undefined) continue
+        const changed = await mutateBy(options, request, hook, asked)
+        round.done(key, { changed, mayRunAgain: hook.webhook.reinvocationPolicy === 'IfNeeded' })
       }
-      memory.output = object === undefined ? undefined : copyJson(object)
+      round.end()
     },
   }
 }
@@ -121,10 +140,9 @@ async function mutateBy(
   options: WebhookAdmission,
   request: AdmissionRequest,
   { webhook, configuration, index }: Hook<MutatingWebhook>,
-  definition: ResourceDefinition,
+  { definition, view }: Wanted,
 ): Promise<boolean> {
   const place = `round_${request.rounds.isSecond ? 1 : 0}_index_${index}`
-  const view = await viewOf(request, definition)
   let mutated = false
   try {
     const { patch } = await ask(options, webhook, request, view)
@@ -177,26 +195,19 @@ export function validatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
     handles: (request) =>
       read.list(validatingWebhookConfigurations).length > 0 && !isExempt(request),
     async validate(request) {
-      const asked = hooksOf<ValidatingWebhook>(read.list(validatingWebhookConfigurations)).flatMap(
-        (hook) => {
-          const definition = wanted(options, request, hook.webhook)
-          return definition === undefined ? [] : [{ ...hook, definition }]
-        },
-      )
+      const asked: (Hook<ValidatingWebhook> & Wanted)[] = []
+      for (const hook of hooksOf(read.list(validatingWebhookConfigurations))) {
+        const found = await wanted(options, request, hook.webhook)
+        if (found !== undefined) asked.push({ ...hook, ...found })
+      }
       // All at once; of several refusals the first configuration's is told.
       const answers = await Promise.allSettled(
-        asked.map(async ({ webhook, index, definition }) => {
+        asked.map(async ({ webhook, index, view }) => {
           try {
-            await ask(options, webhook, request, await viewOf(request, definition))
+            await ask(options, webhook, request, view)
           } catch (error) {
-            const place = `round_0_index_${index}`
-            passOver(
-              options,
-              request,
-              webhook,
-              error,
-              `failed-open.validating.webhook.admission.k8s.io/${place}`,
-            )
+            const annotation = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`
+            passOver(options, request, webhook, error, annotation)
           }
         }),
       )

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { virtualEnv } from '#base'
 import type { Transport } from '#client'
 import { StatusError, type JsonObject } from '#machinery'
+import type { Authorizer } from '../../access.ts'
 import { send, testServer, type TestServer } from '../../server.testing.ts'
 import { WebhookCallError, type CallWebhook, type WebhookCall } from '../../webhook-client/index.ts'
 import { mutatingWebhooks, validatingWebhooks } from './index.ts'
@@ -37,11 +38,17 @@ async function withWebhooks(answers: Readonly<Record<string, Answer>>): Promise<
     }
   }
   const env = virtualEnv()
+  const authorizer: Authorizer = {
+    authorize: async ({ verb }) => ({
+      verdict: verb === 'bypass' ? 'noOpinion' : 'allow',
+      reason: '',
+    }),
+  }
   const bench = await testServer({
     extensions: (inside) => ({
       admission: [
-        mutatingWebhooks({ inside, env, call }),
-        validatingWebhooks({ inside, env, call }),
+        mutatingWebhooks({ inside, env, call, authorizer }),
+        validatingWebhooks({ inside, env, call, authorizer }),
       ],
       connect: { 'pods/attach': async () => ({ status: 200, headers: {}, value: {} }) },
     }),
