@@ -1,10 +1,11 @@
 /** The API as its clients have it: over TLS, authenticated, authorized, admitted, durable; the server is a process of its own. */
 import { readFileSync } from 'node:fs'
+import { connect } from 'node:http2'
 import { join } from 'node:path'
 import { parseKubeconfig, type Connection } from '#client'
-import { rawConnection, type RawConnection } from './raw-client.ts'
-import { cpuSeconds, makePlace, quantile, report, type Served } from './tools.ts'
 import { pod } from './pods.ts'
+import { rawConnection, type RawAnswer, type RawConnection, type RawOptions } from './raw-client.ts'
+import { cpuSeconds, makePlace, quantile, report, residentMegabytes, type Served } from './tools.ts'
 
 /** `BENCH_ONLY=creates,lists`: a part of it. */
 const only = process.env['BENCH_ONLY']?.split(',')
@@ -62,25 +63,263 @@ async function creates(
   report({ name: `${name}: p99`, value: quantile(latencies, 0.99), unit: 'ms' })
 }
 
+const quantiles = (name: string, values: readonly number[], p99?: number): void => {
+  report({ name: `${name}: p50`, value: quantile(values, 0.5), unit: 'ms' })
+  report({
+    name: `${name}: p99`,
+    value: quantile(values, 0.99),
+    unit: 'ms',
+    ...(p99 === undefined ? {} : { budget: { atMost: p99 } }),
+  })
+}
+
+/** Pods up to a number of them, by 64 clients. */
+async function fill(connection: Connection, from: number, until: number): Promise<void> {
+  const open = await connections(connection, 64)
+  let next = from
+  await Promise.all(
+    open.map(async (each) => {
+      while (next < until) {
+        const { status } = await each.request('POST', FOLDER, { body: pod(`pod-${next++}`) })
+        if (status !== 201) throw new Error(`create answered ${status}`)
+      }
+    }),
+  )
+  for (const each of open) each.close()
+}
+
+const CHANGES_A_SECOND = 20
+const merge = (value: number): RawOptions => ({
+  body: JSON.stringify({ metadata: { annotations: { changed: String(value) } } }),
+  contentType: 'application/merge-patch+json',
+})
+
+/** Single calls one after another, while others change objects and a watcher sees them. */
+async function calls(connection: Connection, count: number): Promise<void> {
+  const [caller, changer, watcher] = [
+    await rawConnection(connection),
+    await rawConnection(connection),
+    await rawConnection(connection),
+  ]
+  const sent = new Map<string, number>()
+  const seen: number[] = []
+  watcher.stream(`${FOLDER}?watch=true&resourceVersion=0&labelSelector=seen`, (bytes) => {
+    const now = performance.now()
+    for (const [, tag = ''] of bytes.toString('latin1').matchAll(/"seen":"(\d+)"/g)) {
+      const at = sent.get(tag)
+      if (at !== undefined) seen.push(now - at)
+      sent.delete(tag)
+    }
+  })
+  let changes = 0
+  let busy = false
+  const changing = setInterval(() => {
+    if (busy) return
+    busy = true
+    const tag = String(changes++)
+    sent.set(tag, performance.now())
+    const body = JSON.stringify({ metadata: { labels: { seen: tag } } })
+    const contentType = 'application/merge-patch+json'
+    void changer
+      .request('PATCH', `${FOLDER}/pod-${changes % 1000}`, { body, contentType })
+      .finally(() => (busy = false))
+  }, 1000 / CHANGES_A_SECOND)
+  const measure = async (
+    name: string,
+    times: number,
+    call: (i: number) => Promise<RawAnswer>,
+    p99?: number,
+  ): Promise<void> => {
+    const taken: number[] = []
+    for (let i = 0; i < times; i++) {
+      const { status, ms } = await call(i)
+      if (status >= 300) throw new Error(`${name} answered ${status}`)
+      if (i >= times / 10) taken.push(ms)
+    }
+    quantiles(
+      `${name}, ${count.toLocaleString('en')} pods and ${CHANGES_A_SECOND} changes a second`,
+      taken,
+      p99,
+    )
+  }
+  const at = (i: number): string => `${FOLDER}/pod-${(i * 7919) % count}`
+  const apply = (i: number): RawOptions => ({
+    body: JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `pod-${(i * 7919) % count}`, annotations: { applied: String(i) } },
+    }),
+    contentType: 'application/apply-patch+yaml',
+  })
+  await measure('get a pod', 2000, (i) => caller.request('GET', at(i)), 20)
+  await measure('patch a pod', 1000, (i) => caller.request('PATCH', at(i), merge(i)), 20)
+  await measure(
+    'apply a pod',
+    1000,
+    (i) => caller.request('PATCH', `${at(i)}?fieldManager=bench`, apply(i)),
+    20,
+  )
+  await measure(
+    'create a pod',
+    1000,
+    (i) => caller.request('POST', FOLDER, { body: pod(`one-${count}-${i}`) }),
+    20,
+  )
+  await measure('list 500 pods', 200, () => caller.request('GET', `${FOLDER}?limit=500`))
+  clearInterval(changing)
+  quantiles('a change seen by a watcher, from its request', seen, 20)
+  for (const each of [caller, changer, watcher]) each.close()
+}
+
+/** Lists over the wire, and how long somebody else waits meanwhile. */
+async function lists(connection: Connection, count: number, atMost?: number): Promise<void> {
+  const [lister, other] = [await rawConnection(connection), await rawConnection(connection)]
+  for (const [name, query, accept] of [
+    ['JSON', '', 'application/json'],
+    ['protobuf', '', 'application/vnd.kubernetes.protobuf'],
+    ['a table', '', 'application/json;as=Table;v=v1;g=meta.k8s.io'],
+    ['JSON of a label', '&labelSelector=app%3Dweb', 'application/json'],
+  ] as const) {
+    const taken: number[] = []
+    const waits: number[] = []
+    for (let i = 0; i < 5; i++) {
+      let running = true
+      const asking = (async () => {
+        while (running) waits.push((await other.request('GET', `${FOLDER}/pod-${i}`)).ms)
+      })()
+      const { status, ms } = await lister.request(
+        'GET',
+        `${FOLDER}?resourceVersion=0&limit=${count}${query}`,
+        { accept },
+      )
+      if (status !== 200) throw new Error(`list answered ${status}`)
+      running = false
+      await asking
+      taken.push(ms)
+    }
+    const about = `list ${count.toLocaleString('en')} pods over HTTPS as ${name}`
+    report({ name: `${about}: first`, value: taken[0] ?? 0, unit: 'ms' })
+    report({
+      name: `${about}: slowest of the next four`,
+      value: Math.max(...taken.slice(1)),
+      unit: 'ms',
+      ...(atMost === undefined ? {} : { budget: { atMost } }),
+    })
+    report({
+      name: `${about}: longest wait of another request`,
+      value: Math.max(...waits),
+      unit: 'ms',
+      budget: { atMost: 50 },
+    })
+  }
+  lister.close()
+  other.close()
+}
+
+const WATCHERS = 1000
+const CONNECTIONS = 10
+
+/** One change after another, each seen by every watcher: HTTP/2, as Go's clients have it. */
+async function fanOut(connection: Connection): Promise<void> {
+  const sessions = Array.from({ length: CONNECTIONS }, () =>
+    connect(connection.server, {
+      ...(connection.authority === undefined ? {} : { ca: connection.authority }),
+      ...(connection.certificate === undefined ? {} : { cert: connection.certificate }),
+      ...(connection.key === undefined ? {} : { key: connection.key }),
+    }),
+  )
+  let left = 0
+  let done: () => void = () => undefined
+  const opened: Promise<void>[] = []
+  for (let i = 0; i < WATCHERS; i++) {
+    const stream = sessions[i % CONNECTIONS]!.request({
+      ':path': `${FOLDER}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Dpod-0`,
+    })
+    // The state comes first.
+    opened.push(
+      new Promise((resolve) =>
+        stream.once('data', () => {
+          stream.on('data', () => {
+            if (--left === 0) done()
+          })
+          resolve()
+        }),
+      ),
+    )
+  }
+  await Promise.all(opened)
+  const changer = await rawConnection(connection)
+  const all: number[] = []
+  for (let i = 0; i < 200; i++) {
+    left = WATCHERS
+    const seen = new Promise<void>((resolve) => (done = resolve))
+    let committed = Infinity
+    const answer = changer.request('PATCH', `${FOLDER}/pod-0`, merge(i)).then((each) => {
+      committed = performance.now()
+      return each
+    })
+    await seen
+    const last = performance.now()
+    const { status } = await answer
+    if (status !== 200) throw new Error(`patch answered ${status}`)
+    if (i >= 20) all.push(Math.max(0, last - committed))
+  }
+  quantiles('committed until seen by the last of 1,000 watchers over HTTP/2', all, 10)
+  changer.close()
+  for (const session of sessions) session.destroy()
+}
+
 const place = await makePlace()
 try {
-  const served = place.start(['server'])
+  let served = place.start(['server'])
   await served.apiReady
   const client = await served.client()
   client.close()
   const connection = parseKubeconfig(readFileSync(join(place.dataDir, 'kubeconfig'), 'utf8'))
   const first = await rawConnection(connection)
-  await first.request('POST', '/api/v1/namespaces', {
-    body: JSON.stringify({ metadata: { name: 'bench' } }),
-  })
-  await first.request('POST', '/api/v1/namespaces/bench/serviceaccounts', {
-    body: JSON.stringify({ metadata: { name: 'default' } }),
-  })
-  if (isWanted('creates')) {
-    await creates(served, connection, 1, 2000)
+  for (const [path, name] of [
+    ['/api/v1/namespaces', 'bench'],
+    ['/api/v1/namespaces/bench/serviceaccounts', 'default'],
+  ] as const)
+    await first.request('POST', path, { body: JSON.stringify({ metadata: { name } }) })
+  first.close()
+  if (isWanted('creates') || isWanted('c64')) {
+    if (isWanted('creates')) await creates(served, connection, 1, 2000)
     await creates(served, connection, 64, 20_000, 5000)
-    await creates(served, connection, 256, 20_000)
-  } else if (isWanted('c64')) await creates(served, connection, 64, 20_000, 5000)
+    if (isWanted('creates')) await creates(served, connection, 256, 20_000)
+    const remover = await rawConnection(connection)
+    await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
+    remover.close()
+  }
+  if (isWanted('reads')) {
+    const empty = residentMegabytes(served.pid)
+    await fill(connection, 0, 10_000)
+    report({
+      name: 'resident memory for 10,000 pods more',
+      value: residentMegabytes(served.pid) - empty,
+      unit: 'MB',
+    })
+    await lists(connection, 10_000, 200)
+    await fanOut(connection)
+    await fill(connection, 10_000, 30_000)
+    await calls(connection, 30_000)
+  }
+  if (isWanted('many')) {
+    await fill(connection, isWanted('reads') ? 30_000 : 0, 100_000)
+    await lists(connection, 100_000)
+    report({
+      name: 'resident memory with 100,000 pods',
+      value: residentMegabytes(served.pid),
+      unit: 'MB',
+    })
+    await served.stop()
+    served = place.start(['server'])
+    report({
+      name: 'start with 100,000 pods on disk: API ready',
+      value: await served.apiReady,
+      unit: 'ms',
+    })
+  }
   await served.stop()
 } finally {
   await place.leave()
