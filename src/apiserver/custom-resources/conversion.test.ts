@@ -4,7 +4,9 @@ import type { JsonObject } from '#machinery'
 import { watchLines } from '../server.testing.ts'
 import type { CallWebhook } from '../webhook-client/index.ts'
 import {
+  CRDS,
   serving,
+  until,
   version,
   WIDGETS,
   widget,
@@ -185,6 +187,26 @@ test('what a webhook gets wrong is told, and nothing is shown', async () => {
   hook.answer = answer
   assert.equal((await request(`GET ${V2}/w`)).status, 200)
   assert.equal((await request(`GET ${WIDGETS}/w`)).status, 200)
+})
+
+test('a definition takes its objects with it when its webhook is gone already', async () => {
+  const { request, hook } = await converting()
+  await request(`POST ${WIDGETS}`, widget('w', { hostPort: 'a:1' }))
+  const path = `${CRDS}/widgets.example.com`
+  await request(
+    `PATCH ${path}`,
+    [
+      { op: 'replace', path: '/spec/versions/0/storage', value: false },
+      { op: 'replace', path: '/spec/versions/1/storage', value: true },
+    ],
+    { 'content-type': 'application/json-patch+json' },
+  )
+  hook.answer = () => {
+    throw new Error('nobody is there')
+  }
+  await until(async () => (await request(`GET ${WIDGETS}/w`)).status === 200)
+  await request(`DELETE ${path}`)
+  await until(async () => (await request(`GET ${path}`)).status === 404)
 })
 
 test('a webhook may change labels, and nothing else of the metadata that is not its own', async () => {

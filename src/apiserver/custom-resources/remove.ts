@@ -12,8 +12,10 @@ const WORKERS = 16
 /** Begins the end of every object of a resource; says how many wait for somebody else. */
 export const objectRemover =
   (writer: Writer, registry: Registry, user: RequestUser) =>
-  async (definition: ResourceDefinition, signal: AbortSignal): Promise<number> => {
-    const { group, resource } = definition.facts
+  async (stored: ResourceDefinition, signal: AbortSignal): Promise<number> => {
+    const { group, resource } = stored.facts
+    // As they are stored, whatever version that is: who converts them may be gone already.
+    const { convert: _, ...definition } = stored
     const collection = registry.find(group, resource)?.collection
     if (collection === undefined) return 0
     await collection.ready

@@ -14,6 +14,8 @@ import { createGraph, isNamedBy, type GraphNode } from './graph.ts'
 import { judge, ORPHAN, ownersOf, type OwnerState, type Verdict } from './judge.ts'
 
 const WORKERS = 20
+/** How long the first look at all resources may take. */
+const FIRST_SYNC_MS = 30_000
 /** Owners that are known to be gone, so that a thousand dependents ask once. */
 const ABSENT_MEMORY = 5000
 /** Many and short-lived, and owned by nobody. */
@@ -67,7 +69,11 @@ function start({ client, informers, env, signal }: ControllerContext): void {
         if (idOf(of) === id) judgeLater(graph.delete(object.metadata.uid))
     }
     if (!complete) {
-      await Promise.all(started)
+      // One resource that cannot be read must not keep all the others from being collected.
+      await Promise.race([
+        Promise.all(started),
+        env.clock.sleep(FIRST_SYNC_MS, signal).catch(() => undefined),
+      ])
       complete = true
     } else absent.clear()
     // Those whose owners could not be told, or were missing from the beginning.
