@@ -451,3 +451,33 @@ test('warnings of a webhook reach the client', async () => {
   assert.equal(status, 201)
   assert.deepEqual(headers['warning'], ['299 - "mind the gap"'])
 })
+
+test('a webhook is asked only when all its conditions are true', async () => {
+  const bench = await withWebhooks({ deny: () => ({ allowed: false }) })
+  const conditions = (...expressions: readonly string[]): JsonObject => ({
+    matchConditions: expressions.map((expression, i) => ({ name: `c${i}`, expression })),
+  })
+  await configure(bench, 'Validating', 'v', {
+    hook: 'deny',
+    ...conditions(
+      "object.metadata.name.startsWith('x')",
+      "request.operation == 'CREATE' && oldObject == null",
+      "!authorizer.requestResource.check('bypass').allowed()",
+    ),
+  })
+  await create(bench, 'web')
+  assert.equal(bench.calls.length, 0)
+  await assert.rejects(create(bench, 'x'))
+  assert.equal(bench.calls.length, 1)
+  await configure(bench, 'Mutating', 'm', {
+    hook: 'deny',
+    ...conditions('object.absent == 1'),
+  })
+  await assert.rejects(
+    create(bench, 'web-2'),
+    refusal(
+      'configmaps "web-2" is forbidden: expression \'object.absent == 1\' resulted in error: no such key: absent',
+      403,
+    ),
+  )
+})
