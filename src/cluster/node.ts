@@ -26,6 +26,7 @@ import {
 } from '#network'
 import { firstSubnet, nthAddress } from './addresses.ts'
 import { namesFor } from './names.ts'
+import { rememberNetwork } from './kept-network.ts'
 import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
 
@@ -81,6 +82,7 @@ export async function startMachinery(
     }
   }
   progress({ phase: 'runtime', state: 'begun' })
+  await rememberNetwork(env, options)
   const names = namesFor(options)
   const podCidr = options.nodePodCidr ?? firstSubnet(options.podCidr, NODE_MASK)
   const cniConfDir = `${options.dataDir}/cni`

@@ -2,8 +2,9 @@
 import { join } from 'node:path'
 import type { Env } from '#base'
 import { destroyContainerd } from '#kubelet'
-import { removePodNetwork, removeServiceRules } from '#network'
+import { removePodNetwork, removeRoutes, removeServiceRules } from '#network'
 import { removeControlGroup } from './control-groups.ts'
+import { rememberedRange } from './kept-network.ts'
 import { removeNodes } from './machine-nodes/index.ts'
 import { namesFor } from './names.ts'
 import type { AgentProgram, ServeOptions } from './options.ts'
@@ -21,6 +22,8 @@ export async function purge(
 ): Promise<void> {
   const names = namesFor({ runDir })
   await removeNodes(env, { dataDir, runDir }, agent)
+  const podCidr = await rememberedRange(env, dataDir)
+  if (podCidr !== undefined) await removeRoutes({ env, clusterCidr: podCidr })
   if (await env.fs.stat(join(dataDir, 'containerd'))) {
     await destroyContainerd({ env, dataDir, runDir })
     await removeServiceRules({ env, table: names.serviceTable })

@@ -1,6 +1,7 @@
 /** Ways to the pods of other nodes: a route to each node's range by way of its address, as all are on one network. */
 import type { Node } from '#api'
 import type { Env } from '#base'
+import { toolEnvironment } from './cni.ts'
 import type { Follow } from './follow.ts'
 import { isIPv4, parseCidr } from './ip.ts'
 
@@ -18,6 +19,21 @@ export interface Route {
 }
 
 const RETRY_MS = 5000
+/** Marks routes as ours (rtnetlink(7)), so that they can be told from others when a cluster is deleted. */
+const PROTOCOL = '78'
+
+/** Removes all ways to pods of the cluster that were set here. */
+export async function removeRoutes({
+  env,
+  clusterCidr,
+}: {
+  readonly env: Pick<Env, 'process'>
+  readonly clusterCidr: string
+}): Promise<void> {
+  await env.process.run(['ip', '-4', 'route', 'flush', 'proto', PROTOCOL, 'root', clusterCidr], {
+    env: toolEnvironment(env),
+  })
+}
 
 /** The route to a node's pods; undefined for this node, and for one that is not complete yet. */
 function routeTo(
@@ -41,20 +57,26 @@ export async function keepRoutes(options: RoutesOptions, signal: AbortSignal): P
   let work: Promise<void> = Promise.resolve()
   const ip = async (words: readonly string[]): Promise<void> => {
     const { code, stderr } = await env.process.run(['ip', 'route', ...words], {
-      env: { PATH: `${env.process.environment['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin` },
+      env: toolEnvironment(env),
     })
     if (code !== 0) throw new Error(stderr.trim() || `ip route ended with ${code}`)
+  }
+  /** A node that is behind a router is reached through it: the router has to know the way to the node's pods. */
+  const nextHop = async (via: string): Promise<string> => {
+    const { stdout } = await env.process.run(['ip', '-4', '-o', 'route', 'get', via], {
+      env: toolEnvironment(env),
+    })
+    return / via (\d+\.\d+\.\d+\.\d+) /.exec(stdout)?.[1] ?? via
   }
   const settle = async (name: string, wanted: Route | undefined): Promise<void> => {
     const found = known.get(name)
     if (found?.cidr === wanted?.cidr && found?.via === wanted?.via) return
     if (wanted === undefined || found?.cidr !== wanted.cidr) {
-      if (found !== undefined)
-        await ip(['del', found.cidr, 'via', found.via]).catch(() => undefined)
+      if (found !== undefined) await ip(['del', found.cidr]).catch(() => undefined)
       known.delete(name)
     }
     if (wanted === undefined) return
-    await ip(['replace', wanted.cidr, 'via', wanted.via])
+    await ip(['replace', wanted.cidr, 'via', await nextHop(wanted.via), 'proto', PROTOCOL])
     known.set(name, wanted)
     log.info('pods of a node are reached', { node: name, ...wanted })
   }

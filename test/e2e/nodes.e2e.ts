@@ -5,10 +5,13 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { canRunContainers, eventually, startCluster, type TestCluster } from '../support/navarch.ts'
 import { constantRequests } from '../support/requests.ts'
 
 const IMAGE = 'navarch.local/demo:v1'
+/** Long enough that a connection to a pod that is gone is noticed; shorter than a kubelet waits for a node. */
+const SLOW_MS = 1_500
 const web = (version: string): string => `
 apiVersion: apps/v1
 kind: Deployment
@@ -106,6 +109,14 @@ describe(
         }),
       )
     const nodes = ['node-1', 'node-2', 'node-3']
+    const statusOf = (node: string): { process?: number; init?: number; running: boolean } => {
+      const { nodes: listed } = JSON.parse(
+        cluster.navarch(['status', '-o', 'json'], { mayFail: true }).stdout,
+      ) as {
+        nodes: { name: string; here?: { process?: number; init?: number; running: boolean } }[]
+      }
+      return listed.find(({ name }) => name === node)?.here ?? { running: false }
+    }
 
     test('each node is Ready, with a range of pods and an address of its own', () => {
       assert.deepEqual(nodes.map(isReady), [true, true, true])
@@ -198,15 +209,31 @@ describe(
       }
     })
 
-    test('a rolling update loses no request, whichever node it comes through', async () => {
+    test('a rolling update loses no request, whichever node it comes through, also when one is slow to follow', async () => {
       const ip = kubectl('get service web -o jsonpath={.spec.clusterIP}').stdout
-      const load = constantRequests([
+      const urls = [
         `http://${ip}/`,
         ...nodes.map((node) => `http://${address(node)}:${nodePort()}/`),
-      ])
+      ]
+      const slow = statusOf('node-3').process
+      assert.ok(slow)
+      const load = constantRequests(urls)
       kubectl('apply -f -', { input: web('two') })
       const rollout = cluster.kubectlSpawn(['rollout', 'status', 'deployment/web', '--timeout=90s'])
-      const code = await new Promise<number | null>((resolve) => rollout.on('exit', resolve))
+      const ended = new Promise<number | null>((resolve) => rollout.on('exit', resolve))
+      let on = true
+      const hinder = (async () => {
+        // Its service rules are up to this much behind those of the others.
+        while (on) {
+          process.kill(slow, 'SIGSTOP')
+          await sleep(SLOW_MS)
+          process.kill(slow, 'SIGCONT')
+          await sleep(SLOW_MS)
+        }
+      })()
+      const code = await ended
+      on = false
+      await hinder
       const { lost, total } = await load.end()
       assert.equal(code, 0)
       assert.deepEqual(lost, [], `${lost.length} of ${total} requests were lost`)
@@ -246,15 +273,6 @@ describe(
       )
       assert.equal(onNode('node-2').started, started)
     })
-    const statusOf = (node: string): { process?: number; init?: number; running: boolean } => {
-      const { nodes: listed } = JSON.parse(
-        cluster.navarch(['status', '-o', 'json'], { mayFail: true }).stdout,
-      ) as {
-        nodes: { name: string; here?: { process?: number; init?: number; running: boolean } }[]
-      }
-      return listed.find(({ name }) => name === node)?.here ?? { running: false }
-    }
-
     test('fewer nodes are refused with advice; more are added to a cluster that runs', async () => {
       const fewer = cluster.navarch(['up', '--nodes=2'], { mayFail: true })
       assert.equal(fewer.code, 1)

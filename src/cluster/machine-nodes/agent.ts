@@ -43,21 +43,28 @@ export async function startAgent(
   ready.catch(() => undefined)
   const leashes = new Set<{ destroy(): void }>()
   let stopping = false
+  let child: ChildProcess | undefined
+  // nsenter stops itself when its child is stopped, and does not go on with it: it must, to see the child end.
+  const wake = (): void => {
+    if (child !== undefined) void env.process.run(['sh', '-c', `kill -CONT ${child.pid}`])
+  }
   await env.fs.remove(socket)
   const listener = await env.net.listen({ path: socket }, (connection) => {
     if (stopping) return void connection.destroy()
     leashes.add(connection)
+    connection.once('close', wake)
     readReports(connection, (report) => {
       if (report.type === 'ready') isReady()
       else if (report.type === 'failed')
         fail(new ClusterError(`Node "${name}" did not start: ${report.message}`, ...report.advice))
     })
   })
-  const child: ChildProcess = env.process.spawn(inside(space, command), {
+  child = env.process.spawn(inside(space, command), {
     detached: true,
     logFile,
     env: { [REPORT_VARIABLE]: socket, [LEASH_VARIABLE]: '1', NODE_EXTRA_CA_CERTS: '' },
   })
+  const { pid } = child
   const ended = child.exited.then(async ({ code }) => {
     const lines = (await env.fs.readText(logFile).catch(() => '')).trimEnd().split('\n')
     fail(
@@ -73,7 +80,7 @@ export async function startAgent(
   return {
     ready,
     ended,
-    process: () => childOf(env, child.pid),
+    process: () => childOf(env, pid),
     async stop() {
       stopping = true
       for (const leash of leashes) leash.destroy()
@@ -82,9 +89,12 @@ export async function startAgent(
         ended.then(() => late.abort()),
         env.clock.sleep(STOP_TIMEOUT_MS, late.signal).then(
           async () => {
-            const agent = await childOf(env, child.pid)
-            if (agent !== undefined) await env.process.run(['sh', '-c', `kill -KILL ${agent}`])
-            await ended
+            const agent = await childOf(env, pid)
+            await env.process.run([
+              'sh',
+              '-c',
+              `kill -KILL ${agent ?? ''} ${pid} 2>/dev/null; true`,
+            ])
           },
           () => undefined,
         ),
