@@ -1,5 +1,5 @@
 /** What is stored under one prefix: its cache, shared by all versions and endpoints that show it. */
-import type { Env } from '#base'
+import type { Env, Histogram } from '#base'
 import { StatusError, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import {
   CompactedError,
@@ -7,9 +7,12 @@ import {
   isEmbedded,
   type CacheEntry,
   type ObjectIndex,
+  type Origin,
   type Revision,
   type Storage,
+  type Write,
 } from '#storage'
+import { storageTimes } from './metrics.ts'
 
 export type StoredEntry = CacheEntry<KubeObject>
 
@@ -31,6 +34,8 @@ export class Collection {
   readonly storage: Storage
   readonly #clock: Env['clock']
   readonly #local: boolean
+  readonly #written: { create?: Histogram; update?: Histogram; delete?: Histogram } = {}
+  readonly #times: (operation: string) => Histogram
   /** The definition whose version is the stored one, when it is served at all. */
   #fields: (object: KubeObject) => Readonly<Record<string, string>>
   #isStoredForm: boolean
@@ -38,9 +43,10 @@ export class Collection {
   constructor(
     storage: Storage,
     definition: ResourceDefinition,
-    { clock }: Pick<Env, 'clock'>,
+    { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
     freeze: boolean,
   ) {
+    this.#times = (operation) => storageTimes(metrics, operation, definition.facts)
     this.prefix = definition.storagePrefix
     this.storage = storage
     this.#clock = clock
@@ -98,6 +104,26 @@ export class Collection {
       cancel()
       signal.removeEventListener('abort', stop)
     }
+  }
+
+  create(key: string, value: Uint8Array, origin: Origin): Promise<Write> {
+    return this.#timed('create', this.storage.create(key, value, origin))
+  }
+
+  update(key: string, value: Uint8Array, expected: Revision, origin: Origin): Promise<Write> {
+    return this.#timed('update', this.storage.update(key, value, expected, origin))
+  }
+
+  delete(key: string, expected: Revision, origin: Origin): Promise<Write> {
+    return this.#timed('delete', this.storage.delete(key, expected, origin))
+  }
+
+  async #timed(operation: 'create' | 'update' | 'delete', write: Promise<Write>): Promise<Write> {
+    const started = this.#clock.monotonic()
+    const done = await write
+    this.#written[operation] ??= this.#times(operation)
+    this.#written[operation].observe((this.#clock.monotonic() - started) / 1000)
+    return done
   }
 
   close(): void {

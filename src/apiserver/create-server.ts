@@ -55,7 +55,6 @@ const SERVER: RequestUser = {
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { env, storage } = options
   const codec = new Codec(options.types)
-  const metrics = new RequestMetrics()
   const closing = new AbortController()
   const sweeper = new EventSweeper(storage, env)
   const registry = new Registry(storage, env, {
@@ -67,6 +66,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   })
   for (const definition of options.definitions)
     registry.add(withExpressionChecks(completeDefinition(definition)))
+  const metrics = new RequestMetrics(env.metrics, () => registry.objectCounts())
 
   let extensions: Extensions | undefined
   const extended = (): Extensions => {
@@ -113,7 +113,6 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       },
     },
     descriptions: options.descriptions,
-    metrics: options.metrics && (() => options.metrics?.metrics() ?? ''),
   })
   const dispatch: Handler = (exchange) =>
     extended().aggregator?.handle(exchange) ??

@@ -103,7 +103,7 @@ async function deleteOnce(
     return 'outcome' in result ? { gone: false, outcome: result.outcome } : result
   }
   if (options.dryRun) return { gone: true, object: next.object as unknown as KubeObject }
-  const write = await collection.storage.delete(key, entry.modified, originOf(writer, target))
+  const write = await collection.delete(key, entry.modified, originOf(writer, target))
   if (!write.ok) return { current: currentOf(collection, write) }
   writer.allocators[idOf(definition)]?.settle(old, undefined)
   return { gone: true, object: withRevision(next.object, write.revision) }

@@ -49,7 +49,7 @@ import {
 } from './writes.ts'
 
 export interface Dispatcher {
-  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   readonly codec: Codec
   readonly registry: Registry
   readonly writer: Writer

@@ -94,9 +94,17 @@ test('metrics count requests and objects', async () => {
   const { server } = await testServer()
   await send(server, 'POST /api/v1/namespaces', { metadata: { name: 'a' } })
   const { text } = await send(server, 'GET /metrics')
-  assert.match(text, /apiserver_request_total\{code="201",[^}]*verb="CREATE"[^}]*\} 1\n/)
+  assert.match(text, /apiserver_request_total\{verb="CREATE",[^}]*code="201"\} 1\n/)
   assert.match(text, /apiserver_storage_objects\{resource="namespaces"\} 1\n/)
-  assert.match(text, /apiserver_request_duration_seconds_bucket\{[^}]*le="\+Inf"\} 1\n/)
+  assert.match(
+    text,
+    /etcd_request_duration_seconds_count\{operation="create",group="",resource="namespaces"\} 1\n/,
+  )
+  assert.match(text, /apiserver_current_inflight_requests\{request_kind="readOnly"\} \d\n/)
+  assert.match(
+    text,
+    /apiserver_request_duration_seconds_bucket\{le="\+Inf",[^}]*verb="CREATE"[^}]*\} 1\n/,
+  )
 })
 
 test('each group version has its description at an address that names its content', async () => {

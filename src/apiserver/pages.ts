@@ -19,8 +19,6 @@ export interface PageOptions {
   readonly ready: Readonly<Record<string, Check>>
   /** Texts of types and fields for the API descriptions. */
   readonly descriptions: ApiServerOptions['descriptions']
-  /** More metrics, in Prometheus' text format. */
-  readonly metrics: (() => string | Promise<string>) | undefined
 }
 
 export function pagesHandler(options: PageOptions): Handler {
@@ -82,9 +80,8 @@ export function pagesHandler(options: PageOptions): Handler {
     '/api': (exchange) => discover(exchange, 'legacy'),
     '/apis': (exchange) => discover(exchange, 'groups'),
     '/metrics': async () => {
-      const own = dispatcher.metrics.text(objectCounts(dispatcher))
-      const more = (await options.metrics?.()) ?? ''
-      return textReply(200, own + more, 'text/plain; version=0.0.4; charset=utf-8')
+      const text = await dispatcher.env.metrics.text()
+      return textReply(200, text, 'text/plain; version=0.0.4; charset=utf-8')
     },
     '/openapi/v2': (exchange) => openApi.v2(exchange),
     '/openapi/v3': (exchange) => openApi.index(exchange),
@@ -140,16 +137,6 @@ function aggregatedWanted(
       return { encoding: type === 'application/yaml' ? 'yaml' : 'json', version: v }
   }
   return undefined
-}
-
-function* objectCounts({ registry }: Dispatcher): Generator<readonly [string, number]> {
-  const seen = new Set<unknown>()
-  for (const { definition, collection } of registry) {
-    if (collection === undefined || seen.has(collection)) continue
-    seen.add(collection)
-    const { group, resource } = definition.facts
-    yield [group === '' ? resource : `${resource}.${group}`, collection.cache.size]
-  }
 }
 
 function paths(discovery: Discovery, pages: object): readonly string[] {

@@ -17,7 +17,7 @@ export class Registry {
   readonly #served = new Map<string, Served>()
   readonly #collections = new Map<string, Collection>()
   readonly #storage: Storage
-  readonly #env: Pick<Env, 'clock'>
+  readonly #env: Pick<Env, 'clock' | 'metrics'>
   readonly #freeze: boolean
   readonly #onCollection: (collection: Collection, definition: ResourceDefinition) => void
   /** Grows with each change: what is derived from the table is remembered by it. */
@@ -25,7 +25,7 @@ export class Registry {
 
   constructor(
     storage: Storage,
-    env: Pick<Env, 'clock'>,
+    env: Pick<Env, 'clock' | 'metrics'>,
     options: {
       readonly freeze: boolean
       readonly onCollection?: (collection: Collection, definition: ResourceDefinition) => void
@@ -35,6 +35,17 @@ export class Registry {
     this.#env = env
     this.#freeze = options.freeze
     this.#onCollection = options.onCollection ?? (() => undefined)
+  }
+
+  /** How many objects there are, by resource. */
+  *objectCounts(): Generator<readonly [resource: string, count: number]> {
+    const seen = new Set<Collection>()
+    for (const { definition, collection } of this.#served.values()) {
+      if (collection === undefined || seen.has(collection)) continue
+      seen.add(collection)
+      const { group, resource } = definition.facts
+      yield [group === '' ? resource : `${resource}.${group}`, collection.cache.size]
+    }
   }
 
   add(definition: ResourceDefinition): Served {

@@ -101,7 +101,7 @@ export interface Extensions {
 }
 
 export interface ApiServerOptions {
-  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   readonly definitions: readonly ResourceDefinition[]
   readonly types: TypeTable
   readonly storage: Storage
@@ -118,8 +118,6 @@ export interface ApiServerOptions {
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
   /** Freeze shared objects deeply, so that a test sees who changes them. Default: no. */
   readonly freeze?: boolean
-  /** More metrics for /metrics: a prom-client registry fits. */
-  readonly metrics?: { metrics(): Promise<string> }
   /** Texts of types and fields for the API descriptions. */
   readonly descriptions?: Pick<Descriptions, 'load'>
   /** Writes down who did what. Absent: nobody does. */

@@ -1,5 +1,5 @@
 /** A watch as an answer: state, changes and bookmarks, in order, until its time is over. */
-import type { Env } from '#base'
+import type { Counter, Env } from '#base'
 import {
   apiVersionOf,
   badRequest,
@@ -81,7 +81,8 @@ export async function watchReply(
   })
   exchange.signal.addEventListener('abort', end)
   if (exchange.signal.aborted) end()
-  const changes = follow(open, options.allowBookmarks, clock, end)
+  const sent = metrics.watchEvents(facts.group, facts.version, facts.resource)
+  const changes = follow(open, options.allowBookmarks, clock, sent, end)
   const steps =
     definition.convert?.ahead === undefined ? changes : readySteps(definition, open, changes)
   if (accepted === undefined)
@@ -112,6 +113,7 @@ async function* follow(
   { initial, filter, revision, announceInitial, changes }: OpenWatch,
   allowBookmarks: boolean,
   clock: Env['clock'],
+  sent: Counter,
   end: () => void,
 ): AsyncGenerator<Step> {
   let cancelTimer: () => void = () => undefined
@@ -120,11 +122,15 @@ async function* follow(
       if (at > 0) await pause()
       const batch = initial.slice(at, at + INITIAL_BATCH)
       const entries = filter === undefined ? batch : batch.filter(filter)
+      sent.add(entries.length)
       if (entries.length > 0) yield { type: 'initial', entries }
     }
     if (announceInitial && allowBookmarks) yield { type: 'bookmark', revision, endsInitial: true }
     if (!allowBookmarks) {
-      for await (const deliveries of changes) yield { type: 'changes', deliveries }
+      for await (const deliveries of changes) {
+        sent.add(deliveries.length)
+        yield { type: 'changes', deliveries }
+      }
       return
     }
     const iterator = changes[Symbol.asyncIterator]()
@@ -160,6 +166,7 @@ async function* follow(
         if (arrived.done === true) return
         const { value } = arrived
         arrived = undefined
+        sent.add(value.length)
         yield { type: 'changes', deliveries: value }
         ask()
       } else if (due) {

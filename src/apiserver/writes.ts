@@ -329,7 +329,7 @@ async function put(
   const stored = toStored(await storedForm(definition, object))
   const { bytes } = stored
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
-  const write = await attempt(() => collection.storage.create(key, bytes, originOf(writer, target)))
+  const write = await attempt(() => collection.create(key, bytes, originOf(writer, target)))
   return write.ok ? storedOutcome(target, key, stored, write.revision, true, object) : undefined
 }
 
@@ -506,7 +506,7 @@ export async function replace(
   const { collection } = target
   const origin = originOf(writer, target)
   if (isFinished(object)) {
-    const gone = await attempt(() => collection.storage.delete(key, entry.modified, origin))
+    const gone = await attempt(() => collection.delete(key, entry.modified, origin))
     if (!gone.ok) return { current: currentOf(collection, gone) }
     const allocator = writer.allocators[idOf(target.definition)]
     allocator?.settle(shownAs(target.definition, entry.object), undefined)
@@ -516,7 +516,7 @@ export async function replace(
   const next = toStored(stored)
   const { bytes } = next
   collection.cache.offer(key, bytes, next.object as unknown as KubeObject)
-  const write = await attempt(() => collection.storage.update(key, bytes, entry.modified, origin))
+  const write = await attempt(() => collection.update(key, bytes, entry.modified, origin))
   return write.ok
     ? { outcome: storedOutcome(target, key, next, write.revision, false, object) }
     : { current: currentOf(collection, write) }

@@ -3,6 +3,7 @@
  * `{ clock }: Pick<Env, 'clock'>`. Only `cli/` makes the real one; the simulator makes a virtual one.
  */
 import type { Duplex } from 'node:stream'
+import type { Metrics } from './metrics.ts'
 
 export interface Env {
   readonly clock: Clock
@@ -11,6 +12,7 @@ export interface Env {
   readonly fs: FileSystem
   readonly process: Processes
   readonly log: Logger
+  readonly metrics: Metrics
 }
 
 export interface Clock {

@@ -8,6 +8,14 @@ export {
   type LogLevel,
   type LogRecord,
 } from './log.ts'
+export {
+  createMetrics,
+  exponential,
+  type Counter,
+  type Histogram,
+  type Labelled,
+  type Metrics,
+} from './metrics.ts'
 export { realEnv, type RealEnvOptions } from './real-env.ts'
 export {
   duplexPair,

@@ -21,6 +21,7 @@ import type {
   UdpSocket,
 } from './env.ts'
 import { createLogger, formatText, type LogLevel, type LogRecord } from './log.ts'
+import { createMetrics } from './metrics.ts'
 
 export interface RealEnvOptions {
   readonly level?: LogLevel
@@ -37,6 +38,7 @@ export function realEnv(options: RealEnvOptions = {}): Env {
     net: realNetwork,
     fs: realFileSystem,
     process: realProcesses,
+    metrics: createMetrics(),
     log: createLogger({
       now: () => new Date(),
       level: () => level,

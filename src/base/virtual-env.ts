@@ -12,6 +12,7 @@ import type {
   UdpSocket,
 } from './env.ts'
 import { silentLogger } from './log.ts'
+import { createMetrics } from './metrics.ts'
 
 export interface VirtualEnv extends Env {
   /** Lets `ms` of virtual time pass: timers run in order, and what they start settles before the next one. */
@@ -41,6 +42,7 @@ export function virtualEnv({
     net: memoryNetwork(),
     fs: memoryFileSystem(time.clock),
     process: noProcesses,
+    metrics: createMetrics(),
     log,
     advance: time.advance,
     settle,

@@ -1,5 +1,5 @@
 /** Keys that wait to be worked on: each once, with a growing wait after failures. */
-import type { Clock } from '#base'
+import { exponential, type Clock, type Metrics } from '#base'
 
 export interface WorkQueue {
   /** Worked on soon; once more if it is being worked on right now. */
@@ -27,7 +27,18 @@ export interface WorkQueue {
 const FIRST_RETRY_MS = 5
 const LAST_RETRY_MS = 1_000_000
 
-export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue {
+/** Counted under the names that upstream's queues have; without them nothing is. */
+interface Counted {
+  readonly name: string
+  readonly metrics: Metrics
+}
+
+export function createWorkQueue(
+  { clock }: { readonly clock: Clock },
+  counted?: Counted,
+): WorkQueue {
+  const counts = counted && countsOf(counted, () => waiting.size)
+  const since = new Map<string, number>()
   const waiting = new Set<string>()
   const working = new Set<string>()
   const again = new Set<string>()
@@ -39,6 +50,8 @@ export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue
     add(key) {
       delayed.get(key)?.cancel()
       delayed.delete(key)
+      counts?.adds.add()
+      if (counts !== undefined && !since.has(key)) since.set(key, clock.monotonic())
       if (working.has(key)) again.add(key)
       else waiting.add(key)
       start()
@@ -59,6 +72,7 @@ export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue
       delayed.set(key, { at, cancel })
     },
     retry(key) {
+      counts?.retries.add()
       const count = failed.get(key) ?? 0
       failed.set(key, count + 1)
       queue.addAfter(key, Math.min(FIRST_RETRY_MS * 2 ** Math.min(count, 30), LAST_RETRY_MS))
@@ -73,6 +87,11 @@ export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue
     },
     run(work, { concurrency, signal, onError }) {
       const one = async (key: string): Promise<void> => {
+        const started = clock.monotonic()
+        if (counts !== undefined) {
+          counts.waited.observe((started - (since.get(key) ?? started)) / 1000)
+          since.delete(key)
+        }
         try {
           await work(key)
           failed.delete(key)
@@ -82,6 +101,7 @@ export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue
             queue.retry(key)
           }
         } finally {
+          counts?.worked.observe((clock.monotonic() - started) / 1000)
           working.delete(key)
           if (again.delete(key)) waiting.add(key)
           start()
@@ -104,4 +124,23 @@ export function createWorkQueue({ clock }: { readonly clock: Clock }): WorkQueue
     },
   }
   return queue
+}
+
+const TIMES = exponential(1e-8, 10, 10)
+
+function countsOf({ name, metrics }: Counted, depth: () => number) {
+  const labels = ['name']
+  metrics.gauge({ name: 'workqueue_depth', help: 'Keys that wait.', labels }, () => [
+    [[name], depth()],
+  ])
+  const histogram = (metric: string, help: string) =>
+    metrics.histogram({ name: metric, help, labels, buckets: TIMES }).with(name)
+  const counter = (metric: string, help: string) =>
+    metrics.counter({ name: metric, help, labels }).with(name)
+  return {
+    adds: counter('workqueue_adds_total', 'Keys that were added.'),
+    retries: counter('workqueue_retries_total', 'Keys that are tried again after a failure.'),
+    waited: histogram('workqueue_queue_duration_seconds', 'Time that keys waited.'),
+    worked: histogram('workqueue_work_duration_seconds', 'Time that work on a key took.'),
+  }
 }

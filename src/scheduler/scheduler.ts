@@ -19,6 +19,7 @@ import { defaultPlugins } from './plugins/index.ts'
 import { claimNamesOf } from './plugins/volumes.ts'
 import { createPodInfo, type PodInfo } from './pod-info.ts'
 import { preempt } from './preemption.ts'
+import { schedulerCounts } from './metrics.ts'
 import { SchedulingQueue, type QueuedPod } from './queue.ts'
 import type { Diagnosis } from './schedule.ts'
 import { Snapshot } from './snapshot.ts'
@@ -28,7 +29,7 @@ export interface SchedulerOptions {
   readonly client: Client
   readonly informers: Informers
   readonly events: EventRecorder
-  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   /** Schedules pods whose `spec.schedulerName` is this. */
   readonly schedulerName?: string
   /** Added to the default plugins. */
@@ -71,6 +72,7 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   const scheduler = createScheduler({ snapshot, framework, random })
   /** Given a node here, while the API does not show it yet. */
   const assumed = new Set<string>()
+  const counts = schedulerCounts(options.env.metrics, schedulerName, () => queue.counts)
   let bindings = 0
   let preemptions = 0
 
@@ -128,8 +130,10 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   /** Decides for one pod, and begins to carry it out. */
   function scheduleOne(queued: QueuedPod): void {
     const { info } = queued
+    const started = clock.monotonic()
     const decision = scheduler.schedule(info)
     if (decision.node === undefined) {
+      counts.attempted('unschedulable', (clock.monotonic() - started) / 1000)
       onUnschedulable(queued, decision.diagnosis)
       return
     }
@@ -144,18 +148,26 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
     // A pod may wait minutes for its volumes: it must not hold others up.
     const weight = claimNamesOf(info.pod).length === 0 ? 1 : 0
     bindings += weight
-    void bind(queued, info, node).finally(() => {
+    void bind(queued, info, node, started).finally(() => {
       bindings -= weight
       wake.resolve()
     })
   }
 
-  async function bind(queued: QueuedPod, info: PodInfo, node: NodeInfo): Promise<void> {
+  async function bind(
+    queued: QueuedPod,
+    info: PodInfo,
+    node: NodeInfo,
+    started: number,
+  ): Promise<void> {
     const verdict = await runBinding(info, node)
+    const now = clock.monotonic()
+    counts.attempted(isSuccess(verdict) ? 'scheduled' : 'error', (now - started) / 1000)
     if (!isSuccess(verdict)) {
       if (!signal.aborted) giveUp(queued, info, node, verdict)
       return
     }
+    counts.bound(queued.attempts, (now - queued.since) / 1000)
     framework.postBind(info, node)
     snapshot.nominate(info, undefined)
     events.event(

@@ -69,7 +69,7 @@ export interface Controller {
 export interface ControllerContext {
   readonly client: Client
   readonly informers: Informers
-  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   readonly signal: AbortSignal
 }
 
@@ -97,7 +97,7 @@ function start<O>(
   const recorder = createEventRecorder(client, env, {
     component: definition.component ?? `${definition.name}-controller`,
   })
-  const queue = createWorkQueue({ clock })
+  const queue = createWorkQueue(env, { name: definition.name, metrics: env.metrics })
   const caches = new Map<string, Informer<KubeObject>>()
   const idOf = (ref: ResourceRef): string => `${ref.group}/${ref.resource}`
   const informerOf = (ref: ResourceRef): Informer<KubeObject> => {

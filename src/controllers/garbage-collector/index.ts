@@ -29,7 +29,7 @@ export const garbageCollector: Controller = { name: 'garbage-collector', start }
 function start({ client, informers, env, signal }: ControllerContext): void {
   const log = env.log.for('garbage-collector')
   const graph = createGraph()
-  const queue = createWorkQueue(env)
+  const queue = createWorkQueue(env, { name: 'garbage_collector', metrics: env.metrics })
   const recorder = createEventRecorder(client, env, { component: 'garbage-collector-controller' })
   const followed = new Map<string, { readonly ref: ResourceRef; readonly stop: () => void }>()
   const kinds = new Map<string, ResourceRef>()

@@ -21,7 +21,7 @@ const isEnding = ({ metadata, spec }: Namespace): boolean =>
 
 function start({ client, informers, env, signal }: ControllerContext): void {
   const log = env.log.for('namespace')
-  const queue = createWorkQueue(env)
+  const queue = createWorkQueue(env, { name: 'namespace', metrics: env.metrics })
   const known = informers.informer(namespaces)
   const allPods = informers.informer(pods)
   const discovered = followDiscovery({ client, informers, env }, signal)

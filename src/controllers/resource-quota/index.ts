@@ -91,7 +91,7 @@ export const resourceQuotaController = (rules: QuotaRules): Controller => ({
 
 function start({ client, informers, env, signal }: ControllerContext, rules: QuotaRules): void {
   const log = env.log.for('resource-quota')
-  const queue = createWorkQueue(env)
+  const queue = createWorkQueue(env, { name: 'resourcequota', metrics: env.metrics })
   const quotas = informers.informer(resourceQuotas)
   const discovered = followDiscovery({ client, informers, env }, signal)
   const followed = new Map<string, Informer<KubeObject>>()
