@@ -110,6 +110,9 @@ export async function rawConnection({
       streaming = onData
       socket.write(`GET ${path} ${start}Accept: application/json\r\n\r\n`)
     },
-    close: () => socket.destroy(),
+    close() {
+      fail = undefined
+      socket.destroy()
+    },
   }
 }

@@ -63,6 +63,8 @@ export interface Reply {
   readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
   /** A streamed body that is large and ends: compressed for those who ask. Watches are not. */
   readonly compressible?: boolean
+  /** Aborts when a streamed body is over: whoever has not read what came before by then is not waited for. */
+  readonly over?: AbortSignal
   /** For in-process callers: the answer as a value, so that nothing is encoded. */
   readonly value?: unknown
   readonly upgraded?: boolean

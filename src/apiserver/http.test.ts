@@ -1,5 +1,6 @@
 /** Over real sockets: what only they can show. */
 import assert from 'node:assert/strict'
+import { once as event } from 'node:events'
 import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
 import { request as requestHttps } from 'node:https'
 import { after, before, test } from 'node:test'
@@ -214,13 +215,13 @@ test('an upgrade hands over the socket', async () => {
   const socket = connectTls({ host: '127.0.0.1', port: open.port, ca: pki.authority.certificate })
   await once(socket, 'secureConnect')
   socket.write('GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
-  const [head] = (await once(socket, 'data')) as [Buffer]
+  const [head] = (await event(socket, 'data')) as [Buffer]
   assert.match(
     head.toString(),
     /^HTTP\/1\.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n$/,
   )
   socket.write('hello')
-  const [echo] = (await once(socket, 'data')) as [Buffer]
+  const [echo] = (await event(socket, 'data')) as [Buffer]
   assert.equal(echo.toString(), 'hello')
   socket.destroy()
 })
@@ -281,3 +282,29 @@ function once(source: NodeJS.EventEmitter, event: string): Promise<unknown[]> {
     source.once('error', reject)
   })
 }
+
+test('an answer that is over is not held for a client that has stopped reading', async () => {
+  const over = new AbortController()
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (;;) yield new Uint8Array(256 * 1024)
+  }
+  const listening = await listen(
+    async () => ({ status: 200, headers: {}, body: endless(), over: over.signal }),
+    { host: '127.0.0.1', port: 0, tls: tls() },
+    env,
+  )
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: listening.port,
+    ca: pki.authority.certificate,
+  })
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  const [head] = (await event(socket, 'data')) as [Buffer]
+  assert.match(head.toString('latin1'), /^HTTP\/1.1 200/)
+  socket.pause()
+  over.abort()
+  const closed = event(socket, 'close')
+  socket.resume()
+  await closed
+  await listening.close()
+})

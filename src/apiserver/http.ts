@@ -326,7 +326,7 @@ async function answerHttp2(
     return
   }
   stream.respond(open)
-  await pump(body, stream, compress)
+  await pump(body, stream, compress, reply.over)
 }
 
 async function answerHttp1(
@@ -355,7 +355,7 @@ async function answerHttp1(
   }
   response.writeHead(reply.status, headers)
   response.flushHeaders()
-  await pump(body, response, compress)
+  await pump(body, response, compress, reply.over)
 }
 
 interface Prepared {
@@ -402,6 +402,7 @@ async function pump(
   body: AsyncIterable<Uint8Array>,
   output: Duplex | ServerResponse,
   compress: boolean,
+  over: AbortSignal | undefined,
 ): Promise<void> {
   let sink: Duplex | ServerResponse = output
   if (compress) {
@@ -412,19 +413,24 @@ async function pump(
   }
   for await (const chunk of body) {
     if (output.destroyed || output.writableEnded) break
-    if (!sink.write(chunk)) await drained(sink)
+    if (sink.write(chunk)) continue
+    await drained(sink, over)
+    // A reader that has stopped would hold what it was sent for ever.
+    if (over?.aborted === true && sink.writableNeedDrain) return void output.destroy()
   }
   if (!output.destroyed) sink.end()
 }
 
-const drained = (output: Duplex | ServerResponse): Promise<void> =>
+const drained = (output: Duplex | ServerResponse, over: AbortSignal | undefined): Promise<void> =>
   new Promise((resolve) => {
     const done = () => {
       output.removeListener('drain', done)
       output.removeListener('close', done)
+      over?.removeEventListener('abort', done)
       resolve()
     }
     output.on('drain', done)
     output.on('close', done)
-    if (output.destroyed) done()
+    over?.addEventListener('abort', done)
+    if (output.destroyed || over?.aborted === true) done()
   })

@@ -289,7 +289,7 @@ export async function openWatch(
   options: ListOptions,
   /** One object only, for `watch/…/NAME` paths. */
   name: string,
-  ending: AbortSignal,
+  ending: AbortController,
 ): Promise<OpenWatch> {
   const selection = select(definition, namespace, options)
   const key =
@@ -309,7 +309,8 @@ export async function openWatch(
   try {
     const changes = cache.watch({
       from,
-      signal: ending,
+      signal: ending.signal,
+      onOverflow: () => ending.abort(),
       prefix: selection.prefix,
       ...(key === undefined ? {} : { key }),
       ...(selection.filter === undefined ? {} : { filter: selection.filter }),

@@ -67,7 +67,7 @@ export async function watchReply(
     namespace,
     options,
     name,
-    ending.signal,
+    ending,
   )
   // A timer of the whole life serves the common case; it must not outlive the watch.
   const cancel = clock.schedule(Math.min(seconds * 1000, 2 ** 31 - 1), end)
@@ -96,6 +96,7 @@ export async function watchReply(
           : MEDIA_TYPES.json,
     },
     body: frames(context, accepted, steps),
+    over: ending.signal,
   }
 }
 
@@ -266,7 +267,10 @@ async function* inProcessEvents(
   }
 }
 
-/** One chunk a step: what came together is sent together. */
+/** What is sent at once, at most: a watcher that was slow has thousands of changes waiting. */
+const CHUNK_BYTES = 256 * 1024
+
+/** What came together is sent together. */
 async function* frames(
   { codec, exchange, definition, env }: WatchContext,
   accepted: Accepted,
@@ -275,29 +279,45 @@ async function* frames(
   const form = formFor(codec, definition, accepted, includeObjectOf(exchange.query), env.clock)
   let isFirst = true
   for await (const step of steps) {
-    const parts: Uint8Array[] = []
-    if (step.type === 'bookmark')
-      parts.push(
-        form.value('BOOKMARK', bookmark(definition, step) as unknown as KubeObject, isFirst),
-      )
-    else if (step.type === 'initial')
-      for (const entry of step.entries) {
-        parts.push(form.entry('ADDED', entry, isFirst))
-        isFirst = false
-      }
-    else
-      for (const { type, event, entry } of step.deliveries) {
-        const name = TYPES[type]
-        const { memoKey } = form
-        parts.push(
-          memoKey === undefined || isFirst
-            ? form.entry(name, entry, isFirst)
-            : event.memo(`${memoKey}|${name}`, () => form.entry(name, entry, false)),
-        )
-        isFirst = false
-      }
-    yield parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+    let parts: Uint8Array[] = []
+    let size = 0
+    for (const part of partsOf(definition, form, step, isFirst)) {
+      isFirst = false
+      parts.push(part)
+      size += part.length
+      if (size < CHUNK_BYTES) continue
+      yield Buffer.concat(parts)
+      parts = []
+      size = 0
+    }
+    if (parts.length > 0) yield parts.length === 1 ? parts[0]! : Buffer.concat(parts)
   }
+}
+
+/** Encoded when they are asked for. `isFirst` says that nothing was sent yet. */
+function* partsOf(
+  definition: ResourceDefinition,
+  form: Form,
+  step: Step,
+  isFirst: boolean,
+): Generator<Uint8Array> {
+  let first = isFirst
+  if (step.type === 'bookmark')
+    yield form.value('BOOKMARK', bookmark(definition, step) as unknown as KubeObject, first)
+  else if (step.type === 'initial')
+    for (const entry of step.entries) {
+      yield form.entry('ADDED', entry, first)
+      first = false
+    }
+  else
+    for (const { type, event, entry } of step.deliveries) {
+      const name = TYPES[type]
+      const { memoKey } = form
+      yield memoKey === undefined || first
+        ? form.entry(name, entry, first)
+        : event.memo(`${memoKey}|${name}`, () => form.entry(name, entry, false))
+      first = false
+    }
 }
 
 interface Form {

@@ -230,10 +230,17 @@ for (const isRemote of [false, true])
     test('a watcher that does not keep up is cut off', async () => {
       const { open, put } = await context()
       const cache = await open()
-      const slow = cache.watch({ from: cache.revision, signal: forever(), limit: 5 })
+      let cut = 0
+      const slow = cache.watch({
+        from: cache.revision,
+        signal: forever(),
+        limit: 5,
+        onOverflow: () => cut++,
+      })
       let last = 0
       for (let n = 0; n < 6; n++) last = await put(keyOf(`${n}`), pod(`${n}`))
       await cache.waitFor(last, forever())
+      assert.equal(cut, 1)
       await assert.rejects(take(slow, 1), WatchOverflowError)
     })
 

@@ -16,6 +16,8 @@ export interface CacheWatchOptions<T extends object> {
   readonly hint?: { readonly field: string; readonly value: string }
   /** How far it may lag, in events. Default: 10,000. */
   readonly limit?: number
+  /** It lagged further and was cut off, perhaps while nobody asks for what is next. */
+  readonly onOverflow?: () => void
 }
 
 /** What one watcher is told. */
@@ -79,6 +81,7 @@ export class CacheWatch<T extends object> implements AsyncIterable<readonly Deli
       this.#overflow = true
       this.#queue = []
       this.end()
+      this.options.onOverflow?.()
       return false
     }
     return this.#queue.push(delivery) === 1
