@@ -347,6 +347,10 @@ test('an API of another server is served as if it were ours', async () => {
   assert.equal(absent['message'], 'service/toys in "shop" is not present')
   const refused = await send(server, 'GET /apis/toys.example.com/v1/toys')
   assert.deepEqual([refused.status, refused.text], [503, 'service unavailable\n'])
+  await assert.rejects(api.request({ method: 'GET', path: '/apis/toys.example.com/v1/toys' }), {
+    message: 'service unavailable',
+    code: 503,
+  })
   // Clients are told of what is not there, so that they can say so.
   const early = await send(server, 'GET /apis', undefined, {
     accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList',

@@ -83,7 +83,11 @@ export function createAggregatedProxy({
 
   return {
     async carry(exchange, service) {
-      if (!isAvailable(service)) return textReply(503, 'service unavailable\n')
+      if (!isAvailable(service)) {
+        if (isInProcess(exchange))
+          throw new StatusError('ServiceUnavailable', 'service unavailable')
+        return textReply(503, 'service unavailable\n')
+      }
       const target = targetOf(service)
       const port = service.spec.service?.port ?? 443
       const socket = isUpgrade(exchange) ? await dial(env, target) : undefined

@@ -1,5 +1,5 @@
 /** The resources that the server has, kept current by what can change them: no polling. */
-import { customResourceDefinitions } from '#api'
+import { apiServices, customResourceDefinitions, type APIService } from '#api'
 import { discover, type Client, type Discovery, type Informers } from '#client'
 import type { Env } from '#base'
 
@@ -31,6 +31,14 @@ export function followDiscovery(
       for (const handler of handlers) handler()
     })
   }
+  // APIs of other servers come, go, and are out of reach for a while.
+  const stopRemotes = informers.informer(apiServices).onChange((current, old) => {
+    const shown = (service: APIService | undefined): string =>
+      service?.spec.service === undefined
+        ? ''
+        : JSON.stringify([service.spec, service.status?.conditions?.map(({ status }) => status)])
+    if (shown(current) !== shown(old)) changed(SETTLE_MS)
+  })
   const stop = informers.informer(customResourceDefinitions).onChange((current, old) => {
     const before = old?.status?.conditions
     // Only what is served matters here: a change of status without a change of conditions does not.
@@ -40,6 +48,7 @@ export function followDiscovery(
   })
   signal.addEventListener('abort', () => {
     stop()
+    stopRemotes()
     cancel?.()
   })
 
