@@ -116,9 +116,15 @@ const scalingEvent = (deployment: Deployment, sets: readonly ReplicaSet[]): bool
         Number(set.metadata.annotations[DESIRED]) !== (deployment.spec.replicas ?? 1),
     )
 
+/** Of 64 bits: more than a number holds. Text that is none counts as 0. */
 const revisionOf = (object: {
   metadata: { annotations?: Readonly<Record<string, string>> }
-}): number => Number(object.metadata.annotations?.[REVISION] ?? 0) || 0
+}): bigint => {
+  const text = object.metadata.annotations?.[REVISION] ?? ''
+  return /^\d{1,19}$/.test(text) ? BigInt(text) : 0n
+}
+const largest = (numbers: readonly bigint[]): bigint =>
+  numbers.reduce((most, each) => (each > most ? each : most), 0n)
 
 interface Prepared {
   readonly current: ReplicaSet | undefined
@@ -134,10 +140,10 @@ function prepare(
   now: Date,
   options: { readonly make: boolean },
 ): Prepared {
-  const revision = Math.max(0, ...old.map(revisionOf)) + 1
+  const revision = largest(old.map(revisionOf)) + 1n
   const conditions = conditionsOf(deployment)
   if (current !== undefined) {
-    const wanted = Math.max(revision, revisionOf(current))
+    const wanted = largest([revision, revisionOf(current)])
     const annotations = inherited(deployment, current, wanted)
     const minReadySeconds = deployment.spec.minReadySeconds ?? 0
     const differs =
@@ -225,7 +231,7 @@ function prepare(
 const noDeadline = ({ spec }: Deployment): boolean =>
   spec.progressDeadlineSeconds === undefined || spec.progressDeadlineSeconds === NO_DEADLINE
 
-const setRevision = (deployment: Deployment, revision: number): Action =>
+const setRevision = (deployment: Deployment, revision: bigint): Action =>
   patch(deployments, deployment, { metadata: { annotations: { [REVISION]: String(revision) } } })
 
 const ownAnnotations = ({ metadata }: Deployment): Record<string, string> =>
@@ -248,7 +254,7 @@ function withSizes(
 function inherited(
   deployment: Deployment,
   set: ReplicaSet,
-  revision: number,
+  revision: bigint,
 ): Record<string, string> {
   const before = revisionOf(set)
   const history = set.metadata.annotations?.[REVISION_HISTORY]
@@ -257,7 +263,7 @@ function inherited(
     ...ownAnnotations(deployment),
     [REVISION]: String(revision),
   }
-  if (before !== 0 && before !== revision)
+  if (before !== 0n && before !== revision)
     annotations[REVISION_HISTORY] = history === undefined ? String(before) : `${history},${before}`
   return annotations
 }
@@ -472,7 +478,7 @@ function cleanUp({ spec }: Deployment, old: readonly ReplicaSet[]): readonly Act
   const surplus = old.filter((set) => !isTerminating(set)).length - limit
   if (surplus <= 0) return []
   return idle
-    .toSorted((a, b) => revisionOf(a) - revisionOf(b))
+    .toSorted((a, b) => Number(revisionOf(a) - revisionOf(b)))
     .slice(0, surplus)
     .map((set) => remove(replicaSets, set))
 }

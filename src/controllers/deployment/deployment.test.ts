@@ -257,6 +257,23 @@ test('an orphaned replica set that matches is adopted', async () => {
   w.stop()
 })
 
+test('a revision may be larger than what a number holds', async () => {
+  const w = await running()
+  await w.client.create(deployments, web(1))
+  await w.rest()
+  const [set] = setsOf(w)
+  await w.client.patch(replicaSets, set!.metadata, 'merge', {
+    metadata: { annotations: { 'deployment.kubernetes.io/revision': '3546343826724305832' } },
+  })
+  await roll(w, 'web:2')
+  await w.rest()
+  assert.equal(
+    w.store.get(deployments, key)?.metadata.annotations?.['deployment.kubernetes.io/revision'],
+    '3546343826724305833',
+  )
+  w.stop()
+})
+
 test('a name that is taken by another template is counted as a collision', async () => {
   const w = await running()
   const made = await w.client.create(deployments, web(1))
