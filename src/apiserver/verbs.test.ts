@@ -642,3 +642,22 @@ test('managedFields tell who wrote what, on every kind of write', async () => {
     ['one Update', 'two Update'],
   )
 })
+
+test('a resize and an ephemeral container are a new generation of the pod', async () => {
+  const { api } = await testServer()
+  const resources = { requests: { cpu: '10m' }, limits: { cpu: '20m' } }
+  const containers = [{ name: 'main', image: 'web:1', resources }]
+  await post(api, PODS, pod('web', { spec: { containers } }))
+  const resized = await patch<Pod>(api, `${PODS}/web/resize`, 'strategic-merge-patch+json', {
+    spec: { containers: [{ name: 'main', resources: { requests: { cpu: '15m' } } }] },
+  })
+  assert.equal(resized.spec.containers[0]?.resources?.requests?.['cpu'], '15m')
+  assert.equal(resized.metadata.generation, 2)
+  const debugged = await patch<Pod>(
+    api,
+    `${PODS}/web/ephemeralcontainers`,
+    'strategic-merge-patch+json',
+    { spec: { ephemeralContainers: [{ name: 'debug', image: 'tools:1' }] } },
+  )
+  assert.equal(debugged.metadata.generation, 3)
+})

@@ -119,13 +119,13 @@ function resized(spec: Mutable<PodSpec>, old: Mutable<PodSpec>): Mutable<PodSpec
   }
 }
 
-function restoreMetadata(pod: Mutable<Pod>, old: Mutable<Pod>): void {
-  const { managedFields, resourceVersion } = pod.metadata
-  pod.metadata = {
-    ...old.metadata,
-    resourceVersion,
-    ...(managedFields ? { managedFields } : {}),
-  }
+/** In place: the server goes on with the same metadata, and counts the generation there. */
+function restoreMetadata({ metadata }: Mutable<Pod>, old: Mutable<Pod>): void {
+  const { managedFields, resourceVersion } = metadata
+  for (const key of Object.keys(metadata)) delete metadata[key as keyof typeof metadata]
+  Object.assign(metadata, old.metadata, { resourceVersion })
+  if (managedFields) metadata.managedFields = managedFields
+  else delete metadata.managedFields
 }
 
 /** How long a pod may take to stop. One that does not run, or has finished, goes at once. */
