@@ -66,7 +66,7 @@ export interface KubeletContext {
   services(): Promise<readonly Service[]>
   allocatable(): Readonly<Record<string, string>>
   downward(pod: Pod): DownwardFacts
-  admit(pod: Pod): Rejection | undefined
+  admit(pod: Pod): Promise<Rejection | undefined>
   /** The handler that the pod's runtime class names; throws when there is none such. */
   runtimeHandler(pod: Pod): Promise<string>
   /** Events of this container or sandbox are the agent's. */

@@ -338,6 +338,26 @@ test('a pod that does not fit is rejected, with the words of Kubernetes', async 
   await node.stop()
 })
 
+test('a pod that asks for a label the node got a moment ago is not rejected', async () => {
+  const { env, node } = await world()
+  await env.advance(1000)
+  node.api.store.patch(
+    nodes,
+    { name: 'n1' },
+    {
+      contentType: 'application/merge-patch+json',
+      patch: { metadata: { labels: { colour: 'blue' } } },
+    },
+  )
+  node.create(started('blue', { nodeSelector: { colour: 'blue' } }))
+  node.create(started('red', { nodeSelector: { colour: 'red' } }))
+  await env.advance(500)
+  assert.equal(phase(node.get('blue')), 'Running')
+  assert.equal(node.get('red')?.status?.reason, 'NodeAffinity')
+  assert.equal(node.get('red')?.status?.containerStatuses, undefined)
+  await node.stop()
+})
+
 test('a new kubelet finds what runs, and restarts nothing', async () => {
   const env = virtualEnv()
   const runtime = simulatedRuntime(env)

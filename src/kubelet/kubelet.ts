@@ -1,7 +1,7 @@
 /** The node agent: runs what is bound to this node, and tells the API what became of it. */
 import { join } from 'node:path'
 import type { Env } from '#base'
-import { type Node, type Pod, type Service, pods, runtimeClasses, services } from '#api'
+import { type Node, type Pod, type Service, nodes, pods, runtimeClasses, services } from '#api'
 import {
   type Client,
   type Informer,
@@ -328,16 +328,25 @@ export class KubeletCore {
       },
       allocatable: () => this.#allocatable(),
       downward,
-      admit: (pod) =>
-        admit(pod, {
-          others: [...this.agents.values()]
-            .filter(({ uid, phase }) => uid !== uidOf(pod) && phase !== 'terminated')
-            .map((agent) => agent.pod)
-            .filter((other) => !isTerminal(other)),
-          node: this.nodeAgent?.node,
-          allowedSysctls: config.allowedSysctls,
-          userNamespaces: runtime.simulated,
-        }),
+      admit: async (pod) => {
+        const ask = (node: Node | undefined) =>
+          admit(pod, {
+            others: [...this.agents.values()]
+              .filter(({ uid, phase }) => uid !== uidOf(pod) && phase !== 'terminated')
+              .map((agent) => agent.pod)
+              .filter((other) => !isTerminal(other)),
+            node,
+            allowedSysctls: config.allowedSysctls,
+            userNamespaces: runtime.simulated,
+          })
+        const rejection = ask(this.nodeAgent?.node)
+        if (rejection === undefined) return undefined
+        // The scheduler may have seen newer labels and amounts than the last heartbeat brought.
+        const node = await client
+          .getOptional(nodes, { name: config.nodeName })
+          .catch(() => undefined)
+        return node === undefined ? rejection : ask(node)
+      },
       runtimeHandler: async (pod) => {
         const name = pod.spec.runtimeClassName
         if (name === undefined || name === '') return ''

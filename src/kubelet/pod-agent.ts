@@ -178,18 +178,12 @@ export class PodAgent implements StartedPod {
     if (this.#worker.phase !== 'syncing') return
     this.#volumeRetryMs = RETRY_FIRST_MS
     this.#heldUntilMs.clear()
-    // What was fetched for files that are being made may be old already.
-    if (this.mounted === undefined) this.#filesAreOld = true
-    else this.#refreshFiles()
+    if (this.mounted !== undefined) {
+      void this.volumes
+        .refresh(this.pod, this.signal)
+        .catch((error: unknown) => this.#volumeTrouble(error))
+    }
     this.kick()
-  }
-
-  #filesAreOld = false
-  #refreshFiles(): void {
-    this.#filesAreOld = false
-    void this.volumes
-      .refresh(this.pod, this.signal)
-      .catch((error: unknown) => this.#volumeTrouble(error))
   }
 
   /** Something happened to the container or sandbox. */
@@ -328,6 +322,7 @@ export class PodAgent implements StartedPod {
         messages: this.#messages,
         finished: this.#finished,
         failed: this.#finished || !this.#admitted ? this.#failed : undefined,
+        rejected: !this.#admitted && this.#failed !== undefined,
         nodeIps: config.nodeIps,
         runtimeName: runtimeVersion.name,
         now: env.clock.now(),
@@ -388,7 +383,7 @@ export class PodAgent implements StartedPod {
   }
 
   async #sync(): Promise<void> {
-    if (!isTerminal(this.pod) && (!this.#admit() || this.#isOverdue())) return
+    if (!isTerminal(this.pod) && (!(await this.#admit()) || this.#isOverdue())) return
     for (;;) {
       this.publish()
       const { pod } = this
@@ -425,9 +420,9 @@ export class PodAgent implements StartedPod {
     this.publish()
   }
 
-  #admit(): boolean {
+  async #admit(): Promise<boolean> {
     if (this.#admitted || this.#failed !== undefined) return this.#failed === undefined
-    const rejection = this.context.admit(this.#worker.pod)
+    const rejection = await this.context.admit(this.#worker.pod)
     if (rejection === undefined) {
       this.#admitted = true
       return true
@@ -475,7 +470,6 @@ export class PodAgent implements StartedPod {
       this.#volumeTrouble(mounted.reason)
     } else {
       this.mounted = mounted.value
-      if (this.#filesAreOld) this.#refreshFiles()
       this.#volumeRetryMs = RETRY_FIRST_MS
     }
     if (sandbox.status === 'rejected') {

@@ -63,7 +63,7 @@ const DEFAULT_IMAGE_BYTES = 5_000_000
 
 /** Tags and hosts that tests use for images which cannot be pulled. */
 const looksMissing = (image: string): boolean =>
-  /(^|[/:@-])(nonexistent|non-existent|does-not-exist|doesnotexist|missing|invalid|no-such)/i.test(
+  /(^|[/:@-])(nonexistent|non-existent|does-not-exist|doesnotexist|missing|invalid|no-such|404$)/i.test(
     image,
   )
 

@@ -32,6 +32,8 @@ export interface StatusInput {
   readonly finished: boolean
   /** The kubelet ended the pod: rejected, deadline exceeded, evicted. */
   readonly failed?: { readonly reason: string; readonly message: string } | undefined
+  /** It never began here: there is nothing to say about its containers. */
+  readonly rejected?: boolean
   readonly nodeIps: readonly string[]
   /** `containerd` */
   readonly runtimeName: string
@@ -77,8 +79,10 @@ export function statusOf(input: StatusInput): PodStatus {
     ...hostIpsOf(input.nodeIps),
     ...podIps,
     startTime: old.startTime ?? timestamp(now),
-    ...(initContainerStatuses.length === 0 ? {} : { initContainerStatuses }),
-    containerStatuses,
+    ...(initContainerStatuses.length === 0 || input.rejected === true
+      ? {}
+      : { initContainerStatuses }),
+    ...(input.rejected === true ? {} : { containerStatuses }),
     qosClass: old.qosClass ?? qosClassOf(pod),
     ...(ephemeralContainerStatuses.length === 0 ? {} : { ephemeralContainerStatuses }),
     ...(old.resourceClaimStatuses === undefined
