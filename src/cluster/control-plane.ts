@@ -17,7 +17,6 @@ import {
   usageOf,
   readRequest,
   followAggregation,
-  followPolicies,
   keepFlowStatus,
   type ApiServer,
   type Audit,
@@ -187,7 +186,6 @@ export async function startControlPlane(
     builtIn: definitions.map(({ facts }) => facts),
     signal,
   })
-  followPolicies({ inside: server.inside, transport: masters, env, signal })
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
   void keepFlowStatus({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)
