@@ -21,16 +21,21 @@ export function renewalTime(certificate: string): Date {
 }
 
 /** Whether it is for what is wanted, has its own key, and is not due for renewal. */
-export function isUsable(
+export const isUsable = (found: Credential, wanted: WantedCertificate, now: Date): boolean =>
+  isFor(found, wanted) && renewalTime(found.certificate) > now
+
+/** Whether others still accept it, though it may be due for renewal. */
+export const isValid = (found: Credential, wanted: WantedCertificate, now: Date): boolean =>
+  isFor(found, wanted) && new X509Certificate(found.certificate).validToDate > now
+
+function isFor(
   { certificate, key }: Credential,
   { commonName, authority, names = [], addresses = [] }: WantedCertificate,
-  now: Date,
 ): boolean {
   try {
     const parsed = new X509Certificate(certificate)
     return (
       parsed.subject.split('\n').includes(`CN=${commonName}`) &&
-      renewalTime(certificate) > now &&
       createPublicKey(key).equals(parsed.publicKey) &&
       (authority === undefined ||
         parsed.verify(new X509Certificate(authority.certificate).publicKey)) &&

@@ -1,31 +1,19 @@
 /** A machine becomes a node of a cluster that runs elsewhere: what `navarch agent` runs. */
 import { createHash, X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
-import {
-  certificateSigningRequests,
-  nodes as nodeResource,
-  pods as podResource,
-  type ConfigMap,
-} from '#api'
-import { createRequest, keyPem, kubeconfigText, newKey, type Credential } from '#apiserver'
+import { nodes as nodeResource, pods as podResource, type ConfigMap } from '#api'
+import { kubeconfigText, type Credential } from '#apiserver'
 import type { Env } from '#base'
-import {
-  createClient,
-  createInformers,
-  httpTransport,
-  readUnverified,
-  type Client,
-  type NodeApi,
-} from '#client'
+import { createInformers, httpTransport, readUnverified, type NodeApi } from '#client'
 import { serveNode } from '#kubelet'
 import { StatusError } from '#machinery'
-import { isUsable } from './credentials.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
+import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { CLUSTER_INFO } from './remote-nodes.ts'
-import { podRange, register, until } from './register.ts'
+import { podRange, register } from './register.ts'
 import { hostAddress, stopContainers, type RunningCluster } from './serve.ts'
 import { residentBytes } from './status.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
@@ -80,44 +68,25 @@ export async function joinNode(
     const info = await clusterInfo(options, env, folder)
     const { authority } = info
     const nodeIp = options.nodeIp ?? hostAddress(env) ?? '127.0.0.1'
-    const subject = { commonName: `system:node:${nodeName}`, organizations: ['system:nodes'] }
-    const clientCredential = await credential(
-      { env, folder, signal },
-      'kubelet-client',
-      subject,
-      () => {
-        if (options.token === undefined)
-          throw new ClusterError(
-            'A node that joins for the first time needs a token',
-            'On the server: navarch token create',
-          )
-        const transport = httpTransport({ server, authority, token: options.token })
-        return {
-          client: createClient(transport),
-          signerName: 'kubernetes.io/kube-apiserver-client-kubelet',
-          usage: 'client auth',
-          done: () => transport.close(),
-        }
-      },
-    )
-    const transport = httpTransport({ server, authority, ...clientCredential })
-    undo.push(async () => transport.close())
-    const client = createClient(transport)
+    const stop = new AbortController()
+    const credentials = await nodeCredentials({
+      env,
+      folder,
+      server,
+      authority,
+      nodeName,
+      token: options.token,
+      signal: AbortSignal.any([signal, stop.signal]),
+    })
+    undo.push(async () => credentials.close())
+    const { client } = credentials
     await register(client, env, nodeName)
     const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
-    const serving = await credential(
-      { env, folder, signal },
-      'kubelet-server',
-      subject,
-      () => ({
-        client,
-        signerName: 'kubernetes.io/kubelet-serving',
-        usage: 'server auth',
-        done: () => undefined,
-      }),
-      // The API server's own address is not given to nodes; it knows them by name.
-      { names: [nodeName], addresses: isServers ? [] : [nodeIp] },
-    )
+    // The API server's own address is not given to nodes; it knows them by name.
+    const serving = await credentials.serving({
+      names: [nodeName],
+      addresses: isServers ? [] : [nodeIp],
+    })
     progress({ phase: 'certificates', state: 'done', detail: `known to ${server}` })
 
     const nodePodCidr = await podRange(client, { ...env, signal }, nodeName)
@@ -149,7 +118,6 @@ export async function joinNode(
     undo.push(() => listening.close())
 
     progress({ phase: 'node', state: 'begun', detail: nodeName })
-    const stop = new AbortController()
     const informers = createInformers(client, env, stop.signal)
     undo.push(async () => stop.abort(new Error('the node is stopping')))
     const node = await startNode(
@@ -167,17 +135,25 @@ export async function joinNode(
     ready.catch(() => undefined)
 
     const kubeconfig = join(dataDir, 'kubeconfig')
-    await env.fs.write(
-      kubeconfig,
-      kubeconfigText({
-        server,
-        authority,
-        name: 'navarch',
-        user: subject.commonName,
-        credential: clientCredential,
-      }),
-      { mode: 0o600, atomic: true },
-    )
+    const writeKubeconfig = (): Promise<void> =>
+      env.fs.write(
+        kubeconfig,
+        kubeconfigText({
+          server,
+          authority,
+          name: 'navarch',
+          user: `system:node:${nodeName}`,
+          credential: credentials.current(),
+        }),
+        { mode: 0o600, atomic: true },
+      )
+    await writeKubeconfig()
+    credentials.keep((kind, renewed) => {
+      if (kind === 'kubelet-server') return listening.renew(renewed)
+      writeKubeconfig().catch((error: unknown) =>
+        env.log.error('cannot write the kubeconfig', { error }),
+      )
+    })
     const { containerd } = machine
     const runtime = containerd === undefined ? 'simulated' : `containerd ${containerd.version}`
     const status = async (): Promise<ClusterStatus> => {
@@ -291,75 +267,6 @@ async function clusterInfo(
     }
   } finally {
     transport.close()
-  }
-}
-
-interface Place {
-  readonly env: Env
-  readonly folder: string
-  readonly signal: AbortSignal
-}
-
-interface Asking {
-  readonly client: Client
-  readonly signerName: string
-  readonly usage: string
-  done(): void
-}
-
-/** The one in the folder while it lasts; a new one, that the cluster signs, otherwise. */
-async function credential(
-  { env, folder, signal }: Place,
-  name: string,
-  subject: { readonly commonName: string; readonly organizations: readonly string[] },
-  ask: () => Asking,
-  alternatives: { readonly names?: readonly string[]; readonly addresses?: readonly string[] } = {},
-): Promise<Credential> {
-  const [certificateFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
-  if ((await env.fs.stat(certificateFile)) && (await env.fs.stat(keyFile))) {
-    const found = {
-      certificate: await env.fs.readText(certificateFile),
-      key: await env.fs.readText(keyFile),
-    }
-    if (isUsable(found, { commonName: subject.commonName, ...alternatives }, env.clock.now()))
-      return found
-  }
-  const { client, signerName, usage, done } = ask()
-  try {
-    const key = newKey(env.random)
-    const request = await createRequest(subject, key, alternatives)
-    const made = await client.create(certificateSigningRequests, {
-      metadata: { generateName: 'node-csr-' },
-      spec: {
-        request: Buffer.from(request).toString('base64'),
-        signerName,
-        usages: ['digital signature', usage as 'client auth'],
-      },
-    })
-    const certificate = await until(
-      { ...env, signal },
-      'the cluster signs the certificate',
-      async () => {
-        const { status } = await client.get(certificateSigningRequests, made.metadata)
-        const refusal = status?.conditions?.find(
-          ({ type }) => type === 'Denied' || type === 'Failed',
-        )
-        if (refusal !== undefined)
-          throw new ClusterError(
-            `The cluster refused the certificate of ${subject.commonName}: ${refusal.message ?? refusal.type}`,
-          )
-        return status?.certificate
-      },
-    )
-    const got = {
-      certificate: Buffer.from(certificate, 'base64').toString('utf8'),
-      key: keyPem(key),
-    }
-    await env.fs.write(keyFile, got.key, { mode: 0o600, atomic: true })
-    await env.fs.write(certificateFile, got.certificate, { mode: 0o600, atomic: true })
-    return got
-  } finally {
-    done()
   }
 }
 

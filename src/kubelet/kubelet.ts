@@ -267,6 +267,7 @@ export class KubeletCore {
     const sources = new Sources({
       client,
       env,
+      signal,
       onChange: (uids) => {
         for (const uid of uids) this.agents.get(uid)?.sourcesChanged()
       },

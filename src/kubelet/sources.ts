@@ -23,6 +23,8 @@ export interface SourcesOptions {
   readonly env: Pick<Env, 'clock' | 'random' | 'log'>
   /** An object that the pods use has changed. */
   readonly onChange: (podUids: ReadonlySet<string>) => void
+  /** Ends all watching. */
+  readonly signal: AbortSignal
 }
 
 export class Sources {
@@ -78,8 +80,8 @@ export class Sources {
     if (known !== undefined) return known
     const [kind, namespace = '', name = ''] = key.split('/')
     const stop = new AbortController()
-    const { client, env, onChange } = this.#options
-    const informers = createInformers(client, env, stop.signal)
+    const { client, env, onChange, signal } = this.#options
+    const informers = createInformers(client, env, AbortSignal.any([signal, stop.signal]))
     const selection = { namespace, fieldSelector: `metadata.name=${name}` }
     const informer =
       kind === 'Secret'

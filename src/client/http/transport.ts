@@ -16,13 +16,16 @@ export interface HttpTransportOptions {
 }
 
 export interface HttpTransport extends Transport {
+  /** New connections show this certificate; watches on the old one go on to their end. */
+  renew(credential: { readonly certificate: string; readonly key: string }): void
   close(): void
 }
 
 /** An answer larger than this is refused rather than kept in memory. */
 const ANSWER_LIMIT_BYTES = 512 * 1024 * 1024
 
-export function httpTransport(options: HttpTransportOptions): HttpTransport {
+export function httpTransport(given: HttpTransportOptions): HttpTransport {
+  let options = given
   let session: http2.ClientHttp2Session | undefined
   let closed = false
   /** Also those that the server has asked us to leave. */
@@ -106,6 +109,12 @@ export function httpTransport(options: HttpTransportOptions): HttpTransport {
       const { status, stream } = await open(request)
       if (status !== 200) throw failure(status, await readAll(stream))
       return frames(stream)
+    },
+    renew({ certificate, key }) {
+      options = { ...options, certificate, key }
+      const before = session
+      session = undefined
+      before?.close()
     },
     close: () => {
       closed = true
