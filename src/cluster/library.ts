@@ -29,13 +29,16 @@ export interface Cluster {
   stop(): Promise<void>
 }
 
+const HISTORY_MS = 5 * 60_000
 const POD_CIDR = '10.244.0.0/16'
 const SERVICE_CIDR = '10.96.0.0/12'
 
 /** No ports, no files, no processes: as many at a time as memory has room for. */
 export async function createCluster(options: CreateClusterOptions = {}): Promise<Cluster> {
   const env: Env = options.env ?? { ...realEnv(), log: silentLogger, fs: virtualEnv().fs }
-  const storage = options.storage ?? createMemoryStorage({ clock: env.clock })
+  // As long as upstream keeps it: a cluster that runs for hours does not grow.
+  const storage =
+    options.storage ?? createMemoryStorage({ clock: env.clock, historyMs: HISTORY_MS })
   const pki = await ensureAuthorities({ ...env, fs: virtualEnv().fs }, '/pki')
   const nodeApis = new Map<string, NodeApi>()
   const control = await startControlPlane(

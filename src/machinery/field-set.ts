@@ -3,7 +3,7 @@
  * item with these keys, `v:…` the item of this value, `.` the thing itself. A leaf is an empty object.
  */
 import { equal } from './patch-json.ts'
-import type { Shape } from './shape.ts'
+import { LEAF, type Shape } from './shape.ts'
 
 export interface FieldSet {
   readonly [element: string]: FieldSet
@@ -161,32 +161,39 @@ export interface Comparison {
 
 /** What became of the fields between two states. */
 export function compare(shape: Shape, before: unknown, after: unknown): Comparison {
-  const added: Mutable = {}
-  const modified: Mutable = {}
-  const removed: Mutable = {}
-  walk(shape, before, after, added, modified, removed)
-  return { added, modified, removed }
+  const found: Found = { added: undefined, modified: undefined, removed: undefined }
+  walk(shape, before, after, found)
+  return {
+    added: found.added ?? EMPTY,
+    modified: found.modified ?? EMPTY,
+    removed: found.removed ?? EMPTY,
+  }
 }
 
-function walk(
-  shape: Shape,
-  before: unknown,
-  after: unknown,
-  added: Mutable,
-  modified: Mutable,
-  removed: Mutable,
-): void {
+/** Sets are made when something is to go into them: most of two states is the same. */
+interface Found {
+  added: Mutable | undefined
+  modified: Mutable | undefined
+  removed: Mutable | undefined
+}
+
+const NOTHING: Item = {}
+
+function walk(shape: Shape, before: unknown, after: unknown, found: Found): void {
   if (before === after) return
   if (shape.type === 'struct' || shape.type === 'map') {
-    const [old, now] = [isRecord(before) ? before : {}, isRecord(after) ? after : {}]
-    for (const name in now)
-      visit(`f:${name}`, childShape(shape, name), old[name], now[name], added, modified, removed)
+    const [old, now] = [isRecord(before) ? before : NOTHING, isRecord(after) ? after : NOTHING]
+    for (const name in now) {
+      if (old[name] !== now[name])
+        visit('f:', name, childShape(shape, name), old[name], now[name], found)
+    }
     for (const name in old)
       if (now[name] === undefined)
-        visit(`f:${name}`, childShape(shape, name), old[name], undefined, added, modified, removed)
+        visit('f:', name, childShape(shape, name), old[name], undefined, found)
     return
   }
   if (shape.type === 'listMap' || shape.type === 'listSet') {
+    if (sameItems(before, after)) return
     const index = (list: unknown): Map<string, unknown> =>
       new Map(
         Array.isArray(list)
@@ -194,47 +201,46 @@ function walk(
           : [],
       )
     const [old, now] = [index(before), index(after)]
-    const inner = shape.type === 'listMap' ? shape.item : ({ type: 'leaf' } as const)
-    for (const [element, item] of now)
-      visit(element, inner, old.get(element), item, added, modified, removed)
+    const inner = shape.type === 'listMap' ? shape.item : LEAF
+    for (const [element, item] of now) visit('', element, inner, old.get(element), item, found)
     for (const [element, item] of old)
-      if (!now.has(element)) visit(element, inner, item, undefined, added, modified, removed)
+      if (!now.has(element)) visit('', element, inner, item, undefined, found)
   }
 }
 
+const sameItems = (a: unknown, b: unknown): boolean =>
+  Array.isArray(a) &&
+  Array.isArray(b) &&
+  a.length === b.length &&
+  a.every((item, i) => equal(item, b[i]))
+
 function visit(
-  element: string,
+  kind: 'f:' | '',
+  name: string,
   shape: Shape,
   before: unknown,
   after: unknown,
-  added: Mutable,
-  modified: Mutable,
-  removed: Mutable,
+  found: Found,
 ): void {
   if (before === after) return
   const [was, is] = [!absent(before), !absent(after)]
   if (!was && !is) return
-  if (divides(shape, before) || divides(shape, after)) {
-    const [more, changed, gone]: [Mutable, Mutable, Mutable] = [{}, {}, {}]
-    walk(
-      shape,
-      divides(shape, before) ? before : undefined,
-      divides(shape, after) ? after : undefined,
-      more,
-      changed,
-      gone,
-    )
+  const [wasDivided, isDivided] = [divides(shape, before), divides(shape, after)]
+  if (wasDivided || isDivided) {
+    const below: Found = { added: undefined, modified: undefined, removed: undefined }
+    walk(shape, wasDivided ? before : undefined, isDivided ? after : undefined, below)
     // A field that is always written was there, if empty: only what was not at all is new itself.
-    if (before === undefined) more[SELF] = {}
-    if (after === undefined) gone[SELF] = {}
-    if (!isEmptySet(more)) added[element] = normalize(more)
-    if (!isEmptySet(changed)) modified[element] = normalize(changed)
-    if (!isEmptySet(gone)) removed[element] = normalize(gone)
+    if (before === undefined) (below.added ??= {})[SELF] = {}
+    if (after === undefined) (below.removed ??= {})[SELF] = {}
+    const { added, modified, removed } = below
+    if (added !== undefined) (found.added ??= {})[kind + name] = normalize(added)
+    if (modified !== undefined) (found.modified ??= {})[kind + name] = normalize(modified)
+    if (removed !== undefined) (found.removed ??= {})[kind + name] = normalize(removed)
     return
   }
-  if (!was) added[element] = {}
-  else if (!is) removed[element] = {}
-  else if (!equal(before, after)) modified[element] = {}
+  if (!was) (found.added ??= {})[kind + name] = {}
+  else if (!is) (found.removed ??= {})[kind + name] = {}
+  else if (!equal(before, after)) (found.modified ??= {})[kind + name] = {}
 }
 
 const hasSelf = (set: FieldSet): boolean => isEmptySet(set) || SELF in set
@@ -296,12 +302,15 @@ export function intersection(a: FieldSet, b: FieldSet): FieldSet {
 }
 
 /** Everything at or below a path, by its elements, taken out: `['f:metadata', 'f:name']`. */
-export function withoutPath(set: FieldSet, [first, ...rest]: readonly string[]): FieldSet {
+export function withoutPath(set: FieldSet, path: readonly string[], at = 0): FieldSet {
+  const first = path[at]
   const inner = first === undefined ? undefined : set[first]
   if (first === undefined || inner === undefined) return set
+  const isLast = at === path.length - 1
+  const below = isLast ? EMPTY : withoutPath(inner, path, at + 1)
+  if (below === inner && !isLast) return set
   const result: Mutable = { ...(set as Mutable) }
-  const below = rest.length === 0 ? EMPTY : withoutPath(inner, rest)
-  if (rest.length === 0 || isEmptySet(below)) delete result[first]
+  if (isLast || isEmptySet(below)) delete result[first]
   else result[first] = below as Mutable
   return result
 }

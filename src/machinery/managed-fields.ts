@@ -58,7 +58,7 @@ const OLDEST_MANAGER = 'ancient-changes'
 const UNKNOWN_MANAGER = 'before-first-apply'
 
 const strip = (set: FieldSet, more: readonly (readonly string[])[] = []): FieldSet =>
-  [...SERVERS, ...more].reduce(withoutPath, set)
+  [...SERVERS, ...more].reduce((left, path) => withoutPath(left, path), set)
 
 const identity = ({ manager, operation, apiVersion, subresource }: ManagedFieldsEntry): string =>
   JSON.stringify([manager ?? '', operation ?? '', apiVersion ?? '', subresource ?? ''])

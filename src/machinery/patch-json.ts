@@ -146,14 +146,19 @@ function remove(document: unknown, parts: readonly string[], path: string): unkn
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  if (Array.isArray(a) !== Array.isArray(b)) return false
-  const [left, right] = [Object.keys(a), Object.keys(b)]
-  return (
-    left.length === right.length &&
-    left.every(
-      (key) =>
-        Object.hasOwn(b, key) &&
-        equal((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]),
-    )
-  )
+  if (Array.isArray(a)) {
+    if (!Array.isArray(b) || a.length !== b.length) return false
+    for (let i = 0; i < a.length; i++) if (!equal(a[i], b[i])) return false
+    return true
+  }
+  if (Array.isArray(b)) return false
+  let count = 0
+  for (const key in a) {
+    if (!Object.hasOwn(b, key)) return false
+    if (!equal((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]))
+      return false
+    count++
+  }
+  for (const _ in b) count--
+  return count === 0
 }
