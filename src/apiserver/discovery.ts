@@ -172,10 +172,12 @@ function rankOf(
     const place = places.get(group)
     const priority = given.get(group) ?? (place === undefined ? CUSTOM_PRIORITY : 0)
     if (place === undefined || priority > 0) return priority
-    // The core group, and this group itself, have no other group before them.
-    return groupPriority(group) || Number.MAX_SAFE_INTEGER - place
+    if (group === '' || group === 'apiregistration.k8s.io') return Number.MAX_SAFE_INTEGER - place
+    return groupPriority(group) || LEAST_PRIORITY
   }
 }
+/** What is built in and usually another server's: metrics.k8s.io. */
+const LEAST_PRIORITY = 100
 const CUSTOM_PRIORITY = 1000
 
 function groupInfo({ name, versions }: Group): JsonObject {

@@ -79,22 +79,28 @@ function ruled(
   const subject = subjectOf(request)
   if (rules.some((rule) => ruleMatches(rule, subject))) return request.definition
   if (matchPolicy === 'Exact') return undefined
-  const equivalents = equivalentsOf(inside, request.definition)
+  const others = equivalentsOf(inside, request)
   for (const rule of rules)
-    for (const definition of equivalents)
+    for (const definition of others)
       if (ruleMatches(rule, subjectOf(request, definition))) return definition
   return undefined
 }
 
+/** Found once for each request, however many ask. */
+const equivalents = new WeakMap<AdmissionRequest, readonly ResourceDefinition[]>()
+
 /** The same objects under other versions and groups: what is stored in one place is one thing. */
-function equivalentsOf(
-  inside: Inside,
-  definition: ResourceDefinition,
-): readonly ResourceDefinition[] {
+function equivalentsOf(inside: Inside, request: AdmissionRequest): readonly ResourceDefinition[] {
+  const { definition } = request
   if (!definition.facts.persisted) return []
-  return inside
-    .definitions()
-    .filter((each) => each !== definition && each.storagePrefix === definition.storagePrefix)
+  let found = equivalents.get(request)
+  if (found === undefined) {
+    const { storagePrefix } = definition
+    const isOther = (each: ResourceDefinition): boolean =>
+      each !== definition && each.storagePrefix === storagePrefix
+    equivalents.set(request, (found = inside.definitions().filter(isOther)))
+  }
+  return found
 }
 
 const isNamespaces = ({ definition: { facts } }: AdmissionRequest): boolean =>
