@@ -70,7 +70,11 @@ export interface Client {
     object: Draft<T>,
     options?: CallOptions,
   ): Promise<T>
-  update<T extends KubeObject>(ref: ResourceRef<T>, object: T, options?: CallOptions): Promise<T>
+  update<T extends KubeObject>(
+    ref: ResourceRef<T>,
+    object: T,
+    options?: CallOptions & { readonly subresource?: string },
+  ): Promise<T>
   updateStatus<T extends KubeObject>(
     ref: ResourceRef<T>,
     object: T,
@@ -197,9 +201,14 @@ export function createClient(
         body: typed(ref, object),
       }) as Promise<never>,
     update: (ref, object, options = {}) =>
-      send('PUT', resourcePath(ref, keyIn(object)), options, {
-        body: typed(ref, object),
-      }) as Promise<never>,
+      send(
+        'PUT',
+        resourcePath(ref, { ...keyIn(object), subresource: options.subresource }),
+        options,
+        {
+          body: typed(ref, object),
+        },
+      ) as Promise<never>,
     updateStatus: (ref, object, options = {}) =>
       send('PUT', resourcePath(ref, { ...keyIn(object), subresource: 'status' }), options, {
         body: typed(ref, object),

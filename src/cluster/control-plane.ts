@@ -65,10 +65,6 @@ export interface ControlPlane {
 
 const AUTHENTICATED = 'system:authenticated'
 const MASTERS: RequestUser = { name: 'system:navarch', groups: ['system:masters', AUTHENTICATED] }
-const CONTROLLERS: RequestUser = {
-  name: 'system:kube-controller-manager',
-  groups: ['system:masters', AUTHENTICATED],
-}
 const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENTICATED] }
 
 /** A server that answers; nothing else runs yet. */
@@ -166,7 +162,7 @@ export async function startControlPlane(
   const informers = createInformers(client, env, signal)
   const clientFor = (user: RequestUser): Client => createClient(server.transport(user))
   startControllers(
-    { client: clientFor(CONTROLLERS), informers, env, signal },
+    { clientFor, informers, env, signal },
     {
       rootCertificate: pki.authority.certificate,
       quota: { usageOf, inScope },

@@ -1,4 +1,6 @@
 /** All controllers, and what starts them. */
+import type { Client } from '#client'
+import type { RequestUser } from '#machinery'
 import { cronJobController } from './cronjob/index.ts'
 import { daemonSetController } from './daemonset/index.ts'
 import { certificatesController, type CertificateAuthority } from './certificates/index.ts'
@@ -7,9 +9,11 @@ import { disruptionController } from './disruption/index.ts'
 import { endpointsController } from './endpoints/index.ts'
 import { endpointSliceMirroringController } from './endpointslice-mirroring/index.ts'
 import { endpointSliceController } from './endpointslice/index.ts'
+
 import { ephemeralVolumeController } from './ephemeral-volume/index.ts'
 import type { Controller, ControllerContext } from './framework/index.ts'
 import { garbageCollector } from './garbage-collector/index.ts'
+import { identityOf } from './identities.ts'
 import { jobController, jobPodFinalizerController } from './job/index.ts'
 import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
@@ -76,7 +80,16 @@ export const controllersOf = ({
   garbageCollector,
 ]
 
-/** They run until the signal aborts. */
-export function startControllers(context: ControllerContext, settings: ControllerSettings): void {
-  for (const controller of controllersOf(settings)) controller.start(context)
+/** They run until the signal aborts, each with an identity and the rights of its own. */
+export function startControllers(
+  {
+    clientFor,
+    ...context
+  }: Omit<ControllerContext, 'client'> & {
+    readonly clientFor: (user: RequestUser) => Client
+  },
+  settings: ControllerSettings,
+): void {
+  for (const controller of controllersOf(settings))
+    controller.start({ ...context, client: clientFor(identityOf(controller.name)) })
 }

@@ -55,7 +55,7 @@ export const decide =
             metadata: { resourceVersion: request.metadata.resourceVersion ?? '' },
             status: status as Record<string, never>,
           },
-          { subresource },
+          { subresource, whole: true },
         ),
       ],
     })

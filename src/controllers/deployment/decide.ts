@@ -232,7 +232,12 @@ const noDeadline = ({ spec }: Deployment): boolean =>
   spec.progressDeadlineSeconds === undefined || spec.progressDeadlineSeconds === NO_DEADLINE
 
 const setRevision = (deployment: Deployment, revision: bigint): Action =>
-  patch(deployments, deployment, { metadata: { annotations: { [REVISION]: String(revision) } } })
+  patch(
+    deployments,
+    deployment,
+    { metadata: { annotations: { [REVISION]: String(revision) } } },
+    { whole: true },
+  )
 
 const ownAnnotations = ({ metadata }: Deployment): Record<string, string> =>
   Object.fromEntries(

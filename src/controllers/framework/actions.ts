@@ -20,6 +20,8 @@ export type Action =
       readonly patch: JsonObject
       readonly patchType: 'merge' | 'strategic'
       readonly subresource?: string
+      /** Sent as the whole object: the controller's role lets it update and not patch. */
+      readonly whole?: boolean
     }
   | {
       readonly type: 'remove'
@@ -78,7 +80,7 @@ export const patch = <T extends KubeObject>(
   ref: ResourceRef<T>,
   object: T,
   body: JsonObject,
-  options: { patchType?: 'merge' | 'strategic'; subresource?: string } = {},
+  options: { patchType?: 'merge' | 'strategic'; subresource?: string; whole?: boolean } = {},
 ): Action => ({
   type: 'patch',
   ref,
@@ -86,6 +88,7 @@ export const patch = <T extends KubeObject>(
   patch: body,
   patchType: options.patchType ?? 'merge',
   ...(options.subresource === undefined ? {} : { subresource: options.subresource }),
+  ...(options.whole === undefined ? {} : { whole: options.whole }),
 })
 export const event = (
   about: KubeObject,

@@ -10,7 +10,7 @@ import {
   type Informers,
 } from '#client'
 import type { KubeObject, ResourceRef } from '#machinery'
-import { isStatus, keyOf, StatusError } from '#machinery'
+import { applyMergePatch, isStatus, keyOf, StatusError } from '#machinery'
 import type { Action, Decision } from './actions.ts'
 import { createExpectations, type Written } from './expectations.ts'
 import { controllerOf, groupOf } from './ownership.ts'
@@ -210,8 +210,7 @@ function start<O>(
       concurrency: definition.workers ?? WORKERS,
       signal,
       onError: (key, error) => {
-        const level =
-          isStatus(error, 'Conflict') || isStatus(error, 'AlreadyExists') ? 'debug' : 'info'
+        const level = levelOf(error)
         log[level]('Cannot carry out decision, will try again', {
           controller: definition.name,
           key,
@@ -294,15 +293,15 @@ async function performOne(
       return
     case 'patch': {
       const { metadata } = action.object
+      const about = action.subresource === undefined ? {} : { subresource: action.subresource }
+      if (action.whole === true) {
+        const next = applyMergePatch(action.object, action.patch) as KubeObject
+        expect.written(action.ref, await client.update(action.ref, next, about))
+        return
+      }
       expect.written(
         action.ref,
-        await client.patch(
-          action.ref,
-          metadata,
-          action.patchType,
-          action.patch,
-          action.subresource === undefined ? {} : { subresource: action.subresource },
-        ),
+        await client.patch(action.ref, metadata, action.patchType, action.patch, about),
       )
       return
     }
@@ -343,3 +342,15 @@ async function performOne(
 const isNamespaceEnding = (error: unknown): boolean =>
   error instanceof StatusError &&
   (error.status.details?.causes ?? []).some(({ reason }) => reason === 'NamespaceTerminating')
+
+/** Losing a race is usual. What its role does not allow is a mistake of ours, or of who changed the role. */
+const levelOf = (error: unknown): 'debug' | 'info' | 'warn' =>
+  isStatus(error, 'Conflict') || isStatus(error, 'AlreadyExists')
+    ? 'debug'
+    : isForbiddenByRole(error)
+      ? 'warn'
+      : 'info'
+
+/** Quotas and admission refuse with the same reason, and are for the user to hear of. */
+const isForbiddenByRole = (error: unknown): boolean =>
+  isStatus(error, 'Forbidden') && / cannot [a-z]+ resource /.test((error as Error).message)

@@ -305,11 +305,7 @@ function retention(
       const ownerReferences = found === undefined ? undefined : claimOwners(set, found, pod)
       return found === undefined || ownerReferences === undefined
         ? []
-        : [
-            patch(persistentVolumeClaims, found, {
-              metadata: { resourceVersion: found.metadata.resourceVersion, ownerReferences },
-            }),
-          ]
+        : [patch(persistentVolumeClaims, found, { metadata: { ownerReferences } }, { whole: true })]
     })
   return [
     ...[...wanted.keys()].flatMap((ordinal) => change(ordinal, undefined)),

@@ -26,16 +26,16 @@ const CLASS = 'kubernetes.io/vac-protection'
 export const letGo =
   <T extends KubeObject>(ref: ResourceRef<T>, finalizer: string) =>
   ({ object, isUsed }: { readonly object: T; readonly isUsed: boolean }): Decision => {
-    const { finalizers = [], resourceVersion } = object.metadata
+    const { finalizers = [] } = object.metadata
     if (!isTerminating(object) || isUsed || !finalizers.includes(finalizer)) return nothing
     return {
       actions: [
-        patch(ref, object, {
-          metadata: {
-            resourceVersion,
-            finalizers: finalizers.filter((name) => name !== finalizer),
-          },
-        }),
+        patch(
+          ref,
+          object,
+          { metadata: { finalizers: finalizers.filter((name) => name !== finalizer) } },
+          { whole: true },
+        ),
       ],
     }
   }
