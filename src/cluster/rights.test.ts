@@ -8,7 +8,6 @@ import {
   jobs,
   namespaces,
   persistentVolumeClaims,
-  pods,
   replicaSets,
   services,
   statefulSets,
@@ -38,7 +37,7 @@ test('controllers do their work with the rights of their own roles', async () =>
   await client.create(namespaces, { metadata: { name: 'shop' }, spec: {} })
   await env.advance(1000)
   const create = (ref: unknown, name: string, spec: object): Promise<unknown> =>
-    client.create(ref as typeof pods, { metadata: key(name), spec } as never)
+    client.create(ref as typeof jobs, { metadata: key(name), spec } as never)
   await create(deployments, 'web', {
     replicas: 2,
     selector: selector('web'),
