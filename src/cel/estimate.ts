@@ -55,6 +55,18 @@ interface Known {
 }
 
 const FACTOR = 0.1
+/** Conversions of short texts: their length does not count. */
+const AT_ONCE: ReadonlySet<string> = new Set([
+  'duration',
+  'timestamp',
+  'int',
+  'uint',
+  'double',
+  'bool',
+  'string',
+  'type',
+  'dyn',
+])
 
 export function estimateCost(
   expr: Expr,
@@ -214,11 +226,14 @@ export function estimateCost(
         return result(1, sizeOf(each))
       case 'size':
         return result(1)
-      default:
-        return result(
-          types.get(each.args[0]!)?.kind === 'string' ? Math.max(1, x * FACTOR) : 1,
-          Math.max(x, sizeOf(each)),
-        )
+      case 'replace':
+        return result(Math.max(1, x * FACTOR), x + (x + 1) * (args[2]?.size ?? 1))
+      default: {
+        const ofText = types.get(each.args[0]!)?.kind === 'string'
+        // A part of a text, or another form of it, is about as long as the text.
+        const size = ofText && types.get(each)?.kind === 'string' ? x : sizeOf(each)
+        return result(ofText && !AT_ONCE.has(each.name) ? Math.max(1, x * FACTOR) : 1, size)
+      }
     }
   }
   return known(expr).cost

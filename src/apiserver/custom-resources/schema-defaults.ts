@@ -2,6 +2,7 @@
 import { type FieldPath, invalidValue, type FieldError } from '#machinery'
 import { copyJson, isObject, sameJson } from '../json.ts'
 import { fillDefaults, pruneObject, pruneValue } from './prune.ts'
+import { validateRules } from './evaluate-rules.ts'
 import { validateLists, validateValue } from './validate-value.ts'
 import { OBJECT_FIELDS, hasDefaults, isEmbedded, itemsOf, valuesOf, type Schema } from './schema.ts'
 
@@ -43,5 +44,11 @@ function defaultFits(schema: Schema, value: unknown, path: FieldPath): readonly 
   else pruneValue(pruned, schema)
   if (!sameJson(pruned, value)) return [invalidValue(path, value, 'must not have unknown fields')]
   fillDefaults(pruned, schema)
-  return [...validateValue(schema, pruned, path.text), ...validateLists(schema, pruned, path.text)]
+  const errors = [
+    ...validateValue(schema, pruned, path.text),
+    ...validateLists(schema, pruned, path.text),
+  ]
+  return errors.length > 0
+    ? errors
+    : validateRules(schema, pruned, { path, isRoot: isEmbedded(schema) })
 }

@@ -3,9 +3,11 @@ import type { CustomResourceDefinition } from '#api'
 import { dns1035Label, type FieldError, type JsonObject, type KubeObject } from '#machinery'
 import { isObject } from '../json.ts'
 import { validateMetadata } from '../metadata.ts'
+import { validateRules } from './evaluate-rules.ts'
 import { parseJsonPath } from './json-path.ts'
+import { hasRules } from './rules.ts'
 import { isEmbedded, itemsOf, own, valuesOf, type Schema } from './schema.ts'
-import { validateLists, validateValue } from './validate-value.ts'
+import { validateLists, validateValue, type Before } from './validate-value.ts'
 
 type Version = CustomResourceDefinition['spec']['versions'][number]
 
@@ -20,23 +22,53 @@ export function validatorOf(schema: Schema, version: Version): Validator {
     ...validateScale(object, version),
     ...validateEmbedded(schema, object),
   ]
+  const ruled = hasRules(schema)
+  const withRules = (
+    errors: readonly FieldError[],
+    object: JsonObject,
+    before: Before,
+  ): readonly FieldError[] => {
+    if (!ruled) return errors
+    // Rules expect values of the right types.
+    if (errors.some(({ type }) => BLOCKING.has(type))) return [...errors, NOT_CHECKED]
+    return [...errors, ...validateRules(schema, object, { before, isRoot: true })]
+  }
   return {
-    create: (object) => [
-      ...validateValue(schema, object),
-      ...common(object),
-      ...validateLists(schema, object),
-    ],
+    create(object) {
+      const errors = [
+        ...validateValue(schema, object),
+        ...common(object),
+        ...validateLists(schema, object),
+      ]
+      return withRules(errors, object, undefined)
+    },
     update(object, old) {
-      const before = old as unknown as JsonObject
+      const earlier = old as unknown as JsonObject
+      const before = { value: earlier }
       const lists = validateLists(schema, object)
-      return [
-        ...validateValue(schema, object, '', { value: before }),
+      const errors = [
+        ...validateValue(schema, object, '', before),
         ...common(object),
         // Doubles that are there already may stay.
-        ...(lists.length > 0 && validateLists(schema, before).length > 0 ? [] : lists),
+        ...(lists.length > 0 && validateLists(schema, earlier).length > 0 ? [] : lists),
       ]
+      return withRules(errors, object, before)
     },
   }
+}
+
+const BLOCKING: ReadonlySet<string> = new Set([
+  'FieldValueNotSupported',
+  'FieldValueRequired',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueTypeInvalid',
+])
+const NOT_CHECKED: FieldError = {
+  type: 'FieldValueInvalid',
+  field: '<nil>',
+  detail:
+    'Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
 }
 
 const MAX_REPLICAS = 2 ** 31 - 1

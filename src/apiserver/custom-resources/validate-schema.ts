@@ -1,6 +1,8 @@
 /** Which schemas a definition may have: OpenAPI v3, structural, with defaults that fit. */
 import { type FieldPath, forbiddenField, invalidValue, type FieldError } from '#machinery'
 import { openApiProblems } from './open-api.ts'
+import { expressionProblems } from './rule-costs.ts'
+import { hasRules } from './rules.ts'
 import { defaultProblems } from './schema-defaults.ts'
 import { structuralProblems } from './structural.ts'
 import type { Schema } from './schema.ts'
@@ -16,8 +18,10 @@ export function validateSchema(
   if (schema.nullable === true)
     errors.push(forbiddenField(path.child('nullable'), 'nullable cannot be true at the root'))
   const structural = structuralProblems(schema, path)
-  errors.push(...(structural.length > 0 ? structural : defaultProblems(schema, path)))
-  errors.push(...openApiProblems(schema, path))
+  const shape = structural.length > 0 ? structural : defaultProblems(schema, path)
+  errors.push(...shape, ...openApiProblems(schema, path))
+  // Expressions are typed by the schema: it must be right before they are looked at.
+  if (errors.length === 0 && hasRules(schema)) errors.push(...expressionProblems(schema, path))
   return errors
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ValidatingAdmissionPolicy } from '#api'
 import { StatusError, type JsonObject } from '#machinery'
 import type { Authorizer } from '../../access.ts'
 import { send, testServer, type TestServer } from '../../server.testing.ts'
 import { mutatingPolicies } from './mutating.ts'
+import { followPolicies } from './status.ts'
 import { validatingPolicies } from './validating.ts'
 
 const GROUP = '/apis/admissionregistration.k8s.io/v1'
@@ -474,4 +476,52 @@ test('a policy that asked for it looks again when a later one has changed the ob
   const { data } = await create(b, 'x', { own: '1' })
   // First it saw one, and at last three.
   assert.deepEqual(data, { own: '1', a: '3', b: '2' })
+})
+
+// --- Type checking -------------------------------------------------------------------------------------
+
+test('expressions are held against the types that the rules name', async () => {
+  const b = await bench()
+  const stop = new AbortController()
+  const { server, env, api } = b
+  followPolicies({ inside: server.inside, transport: api, env, signal: stop.signal })
+  const events = await api.watch({
+    method: 'GET',
+    path: `${GROUP}/validatingadmissionpolicies`,
+    signal: stop.signal,
+  })
+  await validating(b, 'p', {
+    matchConstraints: rules('deployments', 'apps'),
+    variables: [{ name: 'replicas', expression: 'object.spec.replicas' }],
+    validations: [
+      { expression: 'object.spec.replicas > 1', messageExpression: "'got ' + variables.replicas" },
+      { expression: 'object.spec.replica > 1' },
+      { expression: "object.spec.template.spec.containers.all(c, c.name != '')" },
+    ],
+  })
+  for await (const batch of events)
+    for (const { object } of batch) {
+      const { status } = object as ValidatingAdmissionPolicy
+      if (status?.observedGeneration === undefined) continue
+      stop.abort()
+      assert.equal(status.observedGeneration, 1)
+      assert.deepEqual(
+        status.typeChecking?.expressionWarnings?.map(({ fieldRef, warning }) => [
+          fieldRef,
+          warning.split('\n')[0],
+        ]),
+        [
+          [
+            'spec.validations[0].messageExpression',
+            "apps/v1, Kind=Deployment: ERROR: <input>:1:8: found no matching overload for '_+_' applied to '(string, int)'",
+          ],
+          [
+            'spec.validations[1].expression',
+            "apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'replica'",
+          ],
+        ],
+      )
+      return
+    }
+  assert.fail('no status was written')
 })

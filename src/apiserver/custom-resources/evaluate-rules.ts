@@ -1,0 +1,191 @@
+/** Rules against an object and what it was before, within what they may cost. */
+import type { CelBudget, CelProgram } from '#cel'
+import { FieldPath, type FieldError } from '#machinery'
+import { isObject, sameJson } from '../json.ts'
+import { fieldPathParts } from './field-paths.ts'
+import { PER_CALL, RUNTIME_BUDGET, optionalValue, rulesOf, type Rule } from './rules.ts'
+import { itemsOf, own, valuesOf, type Schema } from './schema.ts'
+import { fieldBefore, itemsBefore, type Before } from './validate-value.ts'
+
+/** The problems that the rules of a schema, and of all within it, find. */
+export function validateRules(
+  schema: Schema,
+  value: unknown,
+  options: {
+    readonly path?: FieldPath
+    readonly before?: Before
+    /** Whether it is a whole object. */
+    readonly isRoot: boolean
+  },
+): readonly FieldError[] {
+  const run: Run = {
+    budget: { perCall: PER_CALL, remaining: RUNTIME_BUDGET },
+    errors: [],
+    isOver: false,
+  }
+  visit(run, schema, value, options.path ?? FieldPath.root, options.before, options.isRoot)
+  return run.errors
+}
+
+interface Run {
+  readonly budget: CelBudget
+  readonly errors: FieldError[]
+  /** The budget is spent: nothing more is evaluated. */
+  isOver: boolean
+}
+
+function visit(
+  run: Run,
+  schema: Schema,
+  value: unknown,
+  path: FieldPath,
+  before: Before,
+  isRoot: boolean,
+): void {
+  if (value === null || value === undefined || run.isOver) return
+  const isUnchanged = before !== undefined && sameJson(before.value, value)
+  for (const rule of rulesOf(schema, isRoot)) {
+    if (run.isOver) return
+    evaluate(run, rule, { schema, value, path, before, isUnchanged })
+  }
+  if (Array.isArray(value)) {
+    const items = itemsOf(schema)
+    if (items === undefined) return
+    const earlier = itemsBefore(schema, before)
+    for (const [i, item] of value.entries())
+      visit(run, items, item, path.index(i), earlier(item), false)
+    return
+  }
+  if (!isObject(value)) return
+  const values = valuesOf(schema)
+  // An atomic map is replaced as a whole: its parts have no past.
+  const past = schema['x-kubernetes-map-type'] === 'atomic' ? undefined : before
+  for (const [key, item] of Object.entries(value)) {
+    const known = own(schema.properties, key)
+    const inner = known ?? values
+    if (inner === undefined) continue
+    const at = known === undefined ? path.key(key) : path.child(key)
+    visit(run, inner, item, at, fieldBefore(past, key), false)
+  }
+}
+
+interface Site {
+  readonly schema: Schema
+  readonly value: unknown
+  readonly path: FieldPath
+  readonly before: Before
+  readonly isUnchanged: boolean
+}
+
+const problem = (path: FieldPath, { type = '' }: Schema, why: string): FieldError => ({
+  type: 'FieldValueInvalid',
+  field: path.toString(),
+  detail: `Invalid value: ${JSON.stringify(type)}: ${why}`,
+})
+
+const NO_BUDGET =
+  'validation failed due to running out of cost budget, no further validation rules will be run'
+const TOO_EXPENSIVE = 'operation cancelled: actual cost limit exceeded'
+
+function evaluate(run: Run, rule: Rule, site: Site): void {
+  const { budget, errors } = run
+  const { program, text, usesOldSelf } = rule
+  const { schema, value, path, before } = site
+  const isOptional = text.optionalOldSelf === true
+  if ('failure' in program) {
+    errors.push(problem(path, schema, `rule compile error: ${program.failure}`))
+    return
+  }
+  if (usesOldSelf && before === undefined && !isOptional) return
+  const oldSelf = isOptional ? optionalValue(before?.value) : before?.value
+  const values = { self: value, oldSelf }
+  const left = budget.remaining
+  let result: unknown
+  try {
+    result = program.evaluate(values, budget).value
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    const what = shown(rule)
+    if (why.startsWith(TOO_EXPENSIVE)) {
+      run.isOver = true
+      errors.push(
+        problem(
+          path,
+          schema,
+          left < PER_CALL
+            ? NO_BUDGET
+            : `${why}: no further validation rules will be run due to call cost exceeds limit for rule: ${what}`,
+        ),
+      )
+    } else if (why.startsWith('no such overload'))
+      errors.push(
+        problem(
+          path,
+          schema,
+          `${why}: call arguments did not match a supported operator, function or macro signature for rule: ${what}`,
+        ),
+      )
+    else errors.push(problem(path, schema, `${why} evaluating rule: ${what}`))
+    return
+  }
+  // What did not change, and does not speak of changes, is not judged anew (KEP-4008).
+  if (result === true || (!usesOldSelf && site.isUnchanged)) return
+  errors.push(refusal(run, rule, site, values))
+}
+
+const shown = ({ text }: Rule): string => {
+  const message = text.message?.trim() ?? ''
+  return message === '' ? text.rule.trim() : message
+}
+
+function refusal(
+  run: Run,
+  rule: Rule,
+  { schema, path }: Site,
+  values: Readonly<Record<string, unknown>>,
+): FieldError {
+  const { text, message } = rule
+  const given = text.message?.trim() ?? ''
+  const plain = given === '' ? `failed rule: ${text.rule.trim()}` : given
+  const why = (message !== undefined && madeMessage(run, message, values)) || plain
+  const at = fieldPathOf(path, text.fieldPath)
+  const field = at.toString()
+  switch (text.reason) {
+    case 'FieldValueRequired':
+      return { type: 'FieldValueRequired', field, detail: `Required value: ${why}` }
+    case 'FieldValueForbidden':
+      return { type: 'FieldValueForbidden', field, detail: `Forbidden: ${why}` }
+    case 'FieldValueDuplicate':
+      return {
+        type: 'FieldValueDuplicate',
+        field,
+        detail: `Duplicate value: ${JSON.stringify(schema.type ?? '')}`,
+      }
+    default:
+      return problem(at, schema, why)
+  }
+}
+
+const LONGEST_MESSAGE = 5 * 1024
+
+/** Undefined when the expression fails or gives no message: then the fixed one counts. */
+function madeMessage(
+  run: Run,
+  message: NonNullable<Rule['message']>,
+  values: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if ('failure' in message) return undefined
+  try {
+    const { value } = (message as CelProgram).evaluate(values, run.budget)
+    const text = typeof value === 'string' ? value.trim() : ''
+    return text === '' || text.length > LONGEST_MESSAGE || /[\n\r]/.test(text) ? undefined : text
+  } catch {
+    if (run.budget.remaining <= 0) run.isOver = true
+    return undefined
+  }
+}
+
+function fieldPathOf(path: FieldPath, text: string | undefined): FieldPath {
+  const parts = text === undefined || text === '' ? [] : (fieldPathParts(text) ?? [])
+  return parts.reduce((at, { name, isKey }) => (isKey ? at.key(name) : at.child(name)), path)
+}
