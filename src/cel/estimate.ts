@@ -36,7 +36,7 @@ function sizeOfType(type: CelType | undefined, maxLength?: number): number {
   switch (type?.kind) {
     case 'string':
     case 'bytes':
-      return maxLength ?? REQUEST_BYTES
+      return type.maxLength ?? maxLength ?? REQUEST_BYTES
     case 'list':
       return type.maxItems ?? Math.floor(REQUEST_BYTES / (leastBytes(type.elem) + 1))
     case 'map':

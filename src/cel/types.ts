@@ -15,7 +15,8 @@ type Primitive =
   | 'error'
 
 export type CelType =
-  | { readonly kind: Primitive }
+  /** Texts of a schema say how long they can be, in bytes. */
+  | { readonly kind: Primitive; readonly maxLength?: number }
   | {
       readonly kind: 'list'
       readonly elem: CelType
@@ -177,7 +178,7 @@ function makeType(schema: JsonObject, name: string): CelType {
       if (format === 'byte') return BYTES
       if (format === 'duration') return DURATION
       if (format === 'date' || format === 'date-time') return TIMESTAMP
-      return STRING
+      return textType(schema)
     case 'array':
       return makeList(schema, isObject(items) ? typeOfSchema(items, `${name}.@idx`) : DYN)
     case 'object':
@@ -193,6 +194,17 @@ function makeType(schema: JsonObject, name: string): CelType {
     default:
       return isObject(properties) ? makeObject(schema, properties, name) : DYN
   }
+}
+
+/** A character takes up to four bytes. */
+const CHARACTER_BYTES = 4
+
+function textType({ maxLength, enum: allowed }: JsonObject): CelType {
+  if (Array.isArray(allowed) && allowed.length > 0)
+    return { kind: 'string', maxLength: Math.max(...allowed.map((each) => String(each).length)) }
+  return typeof maxLength === 'number'
+    ? { kind: 'string', maxLength: maxLength * CHARACTER_BYTES }
+    : STRING
 }
 
 function makeList(schema: JsonObject, elem: CelType): CelType {

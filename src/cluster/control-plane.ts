@@ -17,6 +17,7 @@ import {
   usageOf,
   readRequest,
   followAggregation,
+  followPolicies,
   keepFlowStatus,
   type ApiServer,
   type Audit,
@@ -182,6 +183,7 @@ export async function startControlPlane(
     builtIn: definitions.map(({ facts }) => facts),
     signal,
   })
+  followPolicies({ inside: server.inside, transport: masters, env, signal })
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
   void keepFlowStatus({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)

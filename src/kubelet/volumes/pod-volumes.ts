@@ -51,6 +51,8 @@ export interface PodVolumesOptions {
 export class PodVolumes {
   readonly #options: PodVolumesOptions
   readonly #folder: string
+  /** Files are made and replaced one after the other: the newest content is what stays. */
+  #writing: Promise<unknown> = Promise.resolve()
 
   constructor(pod: Pod, options: PodVolumesOptions) {
     this.#options = options
@@ -74,15 +76,27 @@ export class PodVolumes {
     signal.throwIfAborted()
     return async () => {
       const names = [...makers.keys()]
-      return allOrErrors(
-        names,
-        [...makers.values()].map((make) => make()),
+      return this.#inTurn(() =>
+        allOrErrors(
+          names,
+          [...makers.values()].map((make) => make()),
+        ),
       )
     }
   }
 
   /** Writes anew what comes from the API; names say which, all when absent. True when a file changed. */
-  async refresh(pod: Pod, signal: AbortSignal, only?: ReadonlySet<string>): Promise<boolean> {
+  refresh(pod: Pod, signal: AbortSignal, only?: ReadonlySet<string>): Promise<boolean> {
+    return this.#inTurn(() => this.#refresh(pod, signal, only))
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#writing.then(run)
+    this.#writing = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #refresh(pod: Pod, signal: AbortSignal, only?: ReadonlySet<string>): Promise<boolean> {
     let changed = false
     const used = mountedNames(pod)
     for (const volume of pod.spec.volumes ?? []) {

@@ -6,8 +6,9 @@ import type { Volume } from '#api'
 import { pod } from '../testing/pods.ts'
 import { writeAtomically } from './atomic-writer.ts'
 import { claimPath, prepareHostPath } from './host-path.ts'
-import { mountPoints } from './host.ts'
+import { mountPoints, type VolumeHost } from './host.ts'
 import { volumeMounts } from './mounts.ts'
+import { PodVolumes } from './pod-volumes.ts'
 import { type FoundSources, type Payload, payloadOf, sourceRefs } from './payload.ts'
 
 const facts = { nodeName: 'n1', nodeIps: [], podIps: [], allocatable: {} }
@@ -100,6 +101,57 @@ test('the same files are not written again', async () => {
   await env.fs.makeFolder('/v')
   assert.equal(await writeAtomically('/v', payload({ a: '1' }), undefined, env), true)
   assert.equal(await writeAtomically('/v', payload({ a: '1' }), undefined, env), false)
+})
+
+test('of two changes that come at once, the newer is what stays in the files', async () => {
+  const env = virtualEnv()
+  let version = 1
+  const fetched: PromiseWithResolvers<void>[] = []
+  const settings = (value: string) => ({
+    metadata: { name: 'settings', ...meta },
+    data: { a: value },
+  })
+  const host: VolumeHost = {
+    real: true,
+    mountTmpfs: async () => undefined,
+    unmountBelow: async () => undefined,
+  }
+  const target = pod({
+    volumes: [{ name: 'v', configMap: { name: 'settings' } }],
+    containers: [{ name: 'c', image: 'i', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
+  })
+  const volumes = new PodVolumes(target, {
+    podsFolder: '/pods',
+    host,
+    env,
+    facts: () => facts,
+    nodeMemoryBytes: 1,
+    nodeLabels: () => ({}),
+    imageVolume: async () => '',
+    sources: {
+      async find() {
+        const found = settings(String(version++))
+        const gate = Promise.withResolvers<void>()
+        fetched.push(gate)
+        await gate.promise
+        return { ...none, configMap: () => found }
+      },
+      claim: async () => undefined,
+      persistentVolume: async () => undefined,
+    },
+  })
+  const { signal } = new AbortController()
+  const both = [volumes.refresh(target, signal), volumes.refresh(target, signal)]
+  // The second answer is there before the first.
+  await env.settle()
+  fetched[1]?.resolve()
+  await env.settle()
+  fetched[0]?.resolve()
+  await env.settle()
+  fetched[1]?.resolve()
+  await Promise.all(both)
+  const path = `/pods/${target.metadata.uid}/volumes/kubernetes.io~configmap/v`
+  assert.equal(await env.fs.readText(`${path}/${await env.fs.readLink(`${path}/..data`)}/a`), '2')
 })
 
 test('the type of a host path is checked, and what may be made is made', async () => {

@@ -246,7 +246,7 @@ async function mounttest() {
   for (const path of each('fs_type')) say(`mount type of "${path}": ${mountType(path)}`)
   for (const path of each('file_mode')) {
     try {
-      say(`mode of file "${path}": ${modeText(fs.lstatSync(path), { full: true })}`)
+      say(`mode of file "${path}": ${modeText(fs.statSync(path), { full: true })}`)
     } catch (error) {
       failing('with Lstat', path, error)
       process.exitCode = 1
