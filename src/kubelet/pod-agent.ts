@@ -178,12 +178,18 @@ export class PodAgent implements StartedPod {
     if (this.#worker.phase !== 'syncing') return
     this.#volumeRetryMs = RETRY_FIRST_MS
     this.#heldUntilMs.clear()
-    if (this.mounted !== undefined) {
-      void this.volumes
-        .refresh(this.pod, this.signal)
-        .catch((error: unknown) => this.#volumeTrouble(error))
-    }
+    // What was fetched for files that are being made may be old already.
+    if (this.mounted === undefined) this.#filesAreOld = true
+    else this.#refreshFiles()
     this.kick()
+  }
+
+  #filesAreOld = false
+  #refreshFiles(): void {
+    this.#filesAreOld = false
+    void this.volumes
+      .refresh(this.pod, this.signal)
+      .catch((error: unknown) => this.#volumeTrouble(error))
   }
 
   /** Something happened to the container or sandbox. */
@@ -470,6 +476,7 @@ export class PodAgent implements StartedPod {
       this.#volumeTrouble(mounted.reason)
     } else {
       this.mounted = mounted.value
+      if (this.#filesAreOld) this.#refreshFiles()
       this.#volumeRetryMs = RETRY_FIRST_MS
     }
     if (sandbox.status === 'rejected') {

@@ -7,6 +7,8 @@ export const PAUSE = 'registry.k8s.io/pause:3.10.1'
 export const AGNHOST = 'registry.k8s.io/e2e-test-images/agnhost:2.59'
 export const AGNHOST_BEFORE = 'registry.k8s.io/e2e-test-images/agnhost:2.55'
 export const BUSYBOX = 'registry.k8s.io/e2e-test-images/busybox:1.37.0-1'
+export const NAUTILUS = 'registry.k8s.io/e2e-test-images/nautilus:1.7'
+export const KITTEN = 'registry.k8s.io/e2e-test-images/kitten:1.7'
 
 export const names = (list: Json): string[] =>
   list['items'].map((item: Json) => item['metadata'].name as string)

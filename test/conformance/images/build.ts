@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { AGNHOST, AGNHOST_BEFORE, BUSYBOX, KITTEN, NAUTILUS, PAUSE } from './names.ts'
+import { AGNHOST, AGNHOST_BEFORE, BUSYBOX, KITTEN, NAUTILUS, PAUSE } from '../support.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const main = join(here, '..', '..', '..', 'src', 'cli', 'main.ts')
