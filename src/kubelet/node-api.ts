@@ -100,7 +100,7 @@ function containerForLogs(agent: PodAgent, { container, previous }: LogOptions):
   if (current !== undefined) return current
   const initializing =
     (pod.spec.initContainers ?? []).length > 0 &&
-    pod.spec.containers.some(({ name }) => name === container)
+    !(pod.spec.ephemeralContainers ?? []).some(({ name }) => name === container)
   const why =
     agent.waiting.get(container)?.reason ?? (initializing ? 'PodInitializing' : 'ContainerCreating')
   const words: Readonly<Record<string, string>> = {

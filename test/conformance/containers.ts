@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Json } from './api.ts'
 import type { Fixture } from './mirror.ts'
+import { kubectl } from './kubectl.ts'
 import { AGNHOST, BUSYBOX } from './support.ts'
 
 /** What is waited for: five minutes, as the official suite does for a pod; less where only our own cluster is judged. */
@@ -149,8 +150,30 @@ export const printed = (
   fixture.until(
     `${container} prints ${JSON.stringify(text)}`,
     async () => {
-      const output = await logsOf(fixture, name, { container })
-      return output.includes(text) && output
+      // Not yet started: 400.
+      const answer = await fixture.api.call('GET', fixture.ns(`pods/${name}/log`), {
+        query: { container },
+      })
+      return answer.status === 200 && answer.text.includes(text) && answer.text
     },
     podMs(fixture),
   )
+
+/** Runs a command in a running container; it must succeed. */
+export const execIn = (
+  fixture: Fixture,
+  name: string,
+  command: readonly string[],
+  container?: string,
+): Promise<string> =>
+  kubectl(fixture, [
+    'exec',
+    name,
+    ...(container === undefined ? [] : ['-c', container]),
+    '--',
+    ...command,
+  ])
+
+/** The status of one container. */
+export const statusOf = (pod: Json, container: string): Json | undefined =>
+  pod['status'].containerStatuses?.find(({ name }: Json) => name === container)

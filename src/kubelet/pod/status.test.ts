@@ -72,6 +72,7 @@ test('init containers that are not done are named', () => {
     'containers with incomplete status: [init1 init2]',
   )
   assert.equal(result.containerStatuses?.[0]?.state?.waiting?.reason, 'PodInitializing')
+  assert.equal(result.initContainerStatuses?.[1]?.state?.waiting?.reason, 'PodInitializing')
   const half = status(target, runtimeOf([exited('init1', 0)]))
   assert.equal(
     condition(half, 'Initialized')?.message,

@@ -233,7 +233,8 @@ function neverCreated(
       started: false,
     }
   }
-  const initializing = kind === 'regular' && (pod.spec.initContainers ?? []).length > 0
+  // Of init containers that wait for their turn, too.
+  const initializing = kind !== 'ephemeral' && (pod.spec.initContainers ?? []).length > 0
   const reason = { reason: initializing ? 'PodInitializing' : 'ContainerCreating' }
   return {
     ...blank,
