@@ -24,6 +24,8 @@ export {
   ensureAuthenticationConfig,
   ensureRbac,
   followAggregation,
+  signLegacyToken,
+  tokenSigner,
   type AccessControl,
 } from './auth/index.ts'
 export { ensureFlowControl, keepFlowStatus } from './flowcontrol/index.ts'

@@ -16,6 +16,8 @@ import {
   inScope,
   usageOf,
   readRequest,
+  signLegacyToken,
+  tokenSigner,
   followAggregation,
   followPolicies,
   keepFlowStatus,
@@ -162,11 +164,13 @@ export async function startControlPlane(
   const client = createClient(masters)
   const informers = createInformers(client, env, signal)
   const clientFor = (user: RequestUser): Client => createClient(server.transport(user))
+  const signer = tokenSigner(pki.serviceAccountKey)
   startControllers(
     { clientFor, informers, env, signal },
     {
       rootCertificate: pki.authority.certificate,
       quota: { usageOf, inScope },
+      signToken: (account, secret) => signLegacyToken(signer, account, secret),
       podCidr,
       certificates: {
         sign: pki.sign,

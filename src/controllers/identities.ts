@@ -29,6 +29,9 @@ export function identityOf(controller: string): RequestUser {
   // Upstream the API server itself keeps the addresses of Services, and no role is made for that.
   if (controller === 'ip-address')
     return { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] }
+  // Upstream's controller of token Secrets has no account: it is what makes them.
+  if (controller === 'service-account-token')
+    return { name: 'system:kube-controller-manager', groups: ['system:authenticated'] }
   const account = ACCOUNTS[controller] ?? `${controller}-controller`
   return {
     name: `system:serviceaccount:${NAMESPACE}:${account}`,

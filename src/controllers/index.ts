@@ -28,12 +28,15 @@ import { ipAddressController, serviceCidrController } from './service-cidr/index
 import { serviceAccountController } from './serviceaccount/index.ts'
 import { statefulSetController } from './statefulset/index.ts'
 import { taintEvictionController } from './taint-eviction/index.ts'
+import { tokenSecretController, type TokenSecretSettings } from './token-secrets/index.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/index.ts'
 import { protectionControllers } from './volume-protection/index.ts'
 
 export interface ControllerSettings {
   /** PEM of the cluster's authority, published in every namespace. */
   readonly rootCertificate: string
+  /** Signs the tokens of Secrets; without it such Secrets stay empty. */
+  readonly signToken?: TokenSecretSettings['sign']
   /** The range of all pods: every node gets a part. */
   readonly podCidr: string
   /** Signs certificate requests; without it they wait for somebody else. */
@@ -47,6 +50,7 @@ export const controllersOf = ({
   podCidr,
   certificates,
   quota,
+  signToken,
 }: ControllerSettings): readonly Controller[] => [
   namespaceController,
   serviceAccountController,
@@ -75,6 +79,7 @@ export const controllersOf = ({
   ephemeralVolumeController,
   ...protectionControllers,
   ...(certificates === undefined ? [] : [certificatesController(certificates)]),
+  ...(signToken === undefined ? [] : [tokenSecretController({ rootCertificate, sign: signToken })]),
   ...(quota === undefined ? [] : [resourceQuotaController(quota)]),
   // Last: it keeps only the metadata of what nobody else follows.
   garbageCollector,
