@@ -32,7 +32,7 @@ import { serviceAccountAdmission } from './service-account.ts'
 import { mutatingWebhooks, validatingWebhooks } from './webhooks/index.ts'
 
 export interface AdmissionOptions {
-  readonly env: Pick<Env, 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   /** How webhooks are reached; without it there are none. */
   readonly callWebhook?: CallWebhook
   readonly authorizer: Authorizer
@@ -86,7 +86,7 @@ function dynamicAdmission(
   inside: ServerInside,
   { env, authorizer, callWebhook: call }: AdmissionOptions,
 ): readonly AdmissionPlugin[] {
-  const policies = { inside, authorizer }
+  const policies = { inside, authorizer, env }
   const webhooks = call && { inside, env, authorizer, call }
   return [
     mutatingPolicies(policies),

@@ -16,7 +16,7 @@ import {
   withAvailability,
   type Availability,
 } from './availability.ts'
-import { createDirectory } from './directory.ts'
+import { createDirectory, isAvailable } from './directory.ts'
 import { AUTOMANAGED, changes, localServices, type Change, type GroupVersion } from './local.ts'
 import { createAggregatedProxy, type AggregatedProxyOptions } from './proxy.ts'
 import { describedOf, resourcesOf, type Described } from './remote-api.ts'
@@ -53,7 +53,7 @@ export interface Aggregator {
 }
 
 export interface AggregatorOptions extends AggregatedProxyOptions {
-  readonly env: Pick<Env, 'clock' | 'net' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'net' | 'random' | 'log' | 'metrics'>
   readonly read: Reader
 }
 
@@ -96,6 +96,24 @@ export function createAggregator(options: AggregatorOptions): Aggregator {
     version++
   }
 
+  env.metrics.gauge(
+    {
+      name: 'aggregator_unavailable_apiservice',
+      help: 'Whether the server of an aggregated API is out of reach.',
+      labels: ['name'],
+    },
+    () =>
+      directory.remotes.map(({ service }) => [
+        [service.metadata.name],
+        isAvailable(service) ? 0 : 1,
+      ]),
+  )
+  const unavailable = env.metrics.counter({
+    name: 'aggregator_unavailable_apiservice_total',
+    help: 'How often an aggregated API was found to be out of reach, and why.',
+    labels: ['name', 'reason'],
+  })
+
   const run: Aggregator['run'] = ({ transport, builtIn, signal }) => {
     const queue = createWorkQueue(env)
     const enqueueUsers = ({ namespace, name }: { namespace?: string; name: string }): void => {
@@ -128,6 +146,7 @@ export function createAggregator(options: AggregatorOptions): Aggregator {
       if (signal.aborted) return
       const isHere = availability.status === 'True'
       if (!isHere) {
+        unavailable.with(name, availability.reason ?? '').add()
         const known = learnt.get(name) ?? NOTHING
         if (!known.isStale || !learnt.has(name)) learn(name, { ...known, isStale: true })
       }

@@ -6,9 +6,13 @@ import type { Activation, Expression } from '../dynamic/expressions.ts'
 import { Variables } from '../dynamic/variables.ts'
 import { compiledValidating, type CompiledValidation } from './compile.ts'
 
-export type Decision =
+export type Decision = {
+  /** It could not be evaluated. */
+  readonly failed?: boolean
+} & (
   | { readonly admits: true }
   | { readonly admits: false; readonly message: string; readonly reason?: string }
+)
 
 export interface Evaluation {
   /** One for each validation, in their order. */
@@ -33,7 +37,9 @@ export async function evaluate(
   const compiled = compiledValidating(policy)
   /** What could not be evaluated refuses, unless the policy is to be passed over then. */
   const failed = (message: string): Decision =>
-    spec.failurePolicy === 'Ignore' ? { admits: true } : { admits: false, message }
+    spec.failurePolicy === 'Ignore'
+      ? { admits: true, failed: true }
+      : { admits: false, message, failed: true }
 
   const conditionVariables = new Variables(compiled.variables, values, budgets.conditions)
   const matched = await conditionsMatch(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ValidatingAdmissionPolicy } from '#api'
+import { virtualEnv } from '#base'
 import { StatusError, type JsonObject } from '#machinery'
 import type { Authorizer } from '../../access.ts'
 import { send, testServer, type TestServer } from '../../server.testing.ts'
@@ -28,7 +29,7 @@ async function bench(): Promise<Bench> {
     extensions: (inside) => ({
       admission: [
         mutatingPolicies({ inside, authorizer }),
-        validatingPolicies({ inside, authorizer }),
+        validatingPolicies({ inside, authorizer, env: virtualEnv() }),
         {
           name: 'notes',
           handles: () => true,

@@ -5,11 +5,13 @@ import {
   type ValidatingAdmissionPolicy,
   type ValidatingAdmissionPolicyBinding,
 } from '#api'
+import type { Env } from '#base'
 import type { AdmissionPlugin, AdmissionRequest } from '../../admission.ts'
 import { isUnjudged } from '../dynamic/match.ts'
 import { viewOf } from '../dynamic/view.ts'
 import { boundTo, type Inside } from './bound.ts'
 import { evaluate, type Decision } from './evaluate.ts'
+import { policyMetrics } from './metrics.ts'
 import { activation, budgetsFor, type PolicyAdmission } from './values.ts'
 import { denied, type Denial } from './verdicts.ts'
 
@@ -17,10 +19,17 @@ const MAX_ANNOTATION_BYTES = 10 * 1024
 const FAILURE_ANNOTATION = 'validation.policy.admission.k8s.io/validation_failure'
 
 export function validatingPolicies(
-  options: PolicyAdmission & { readonly inside: Inside },
+  options: PolicyAdmission & {
+    readonly inside: Inside
+    readonly env: Pick<Env, 'clock' | 'metrics'>
+  },
 ): AdmissionPlugin {
-  const { inside } = options
+  const {
+    inside,
+    env: { clock },
+  } = options
   const { read } = inside
+  const metrics = policyMetrics(options.env)
   return {
     name: 'ValidatingAdmissionPolicy',
     handles: (request) =>
@@ -46,9 +55,21 @@ export function validatingPolicies(
         const view = await viewOf(request, bound.definition)
         for (const params of bound.params) {
           const values = activation(options, request, view, params)
+          const started = clock.monotonic()
           const result = await evaluate(policy, values, budgetsFor(options, request))
+          const seconds = (clock.monotonic() - started) / 1000
+          const count = (decision: Decision, action: 'allow' | 'deny' | 'audit' | 'warn'): void =>
+            metrics.told(
+              { ...names, binding: bound.binding.metadata.name },
+              decision,
+              action,
+              seconds,
+            )
           for (const [i, decision] of result.decisions.entries())
-            if (!decision.admits) act(request, bound, decision, i, { denials, failures })
+            if (decision.admits) count(decision, 'allow')
+            else
+              for (const action of act(request, bound, decision, i, { denials, failures }))
+                count(decision, action)
           for (const message of result.annotationErrors) denials.push({ ...names, message })
           for (const { key, value } of result.auditAnnotations) {
             const full = `${policy.metadata.name}/${key}`
@@ -72,8 +93,8 @@ interface JsonFailure {
   readonly validationActions: readonly string[]
 }
 
-/** Does with a refusal what the binding says. */
-function act(
+/** Does with a refusal what the binding says, and says what that was. */
+function* act(
   request: AdmissionRequest,
   bound: {
     readonly policy: ValidatingAdmissionPolicy
@@ -82,7 +103,7 @@ function act(
   { message, reason }: Extract<Decision, { admits: false }>,
   expressionIndex: number,
   found: { readonly denials: Denial[]; readonly failures: JsonFailure[] },
-): void {
+): Generator<'deny' | 'audit' | 'warn'> {
   const policy = bound.policy.metadata.name
   const binding = bound.binding.metadata.name
   const { validationActions } = bound.binding.spec
@@ -95,14 +116,17 @@ function act(
           message,
           ...(reason === undefined ? {} : { reason }),
         })
+        yield 'deny'
         break
       case 'Warn':
         request.warn(
           `Validation failed for ValidatingAdmissionPolicy '${policy}' with binding '${binding}': ${message}`,
         )
+        yield 'warn'
         break
       case 'Audit':
         found.failures.push({ message, policy, binding, expressionIndex, validationActions })
+        yield 'audit'
         break
     }
 }

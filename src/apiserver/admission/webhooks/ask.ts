@@ -11,7 +11,7 @@ import { InvalidAnswer, reviewOf, reviewVersion, verdictOf, type Verdict } from 
 export type Webhook = MutatingWebhook | ValidatingWebhook
 
 export interface Asking {
-  readonly env: Pick<Env, 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
   readonly call: CallWebhook
 }
 

@@ -19,6 +19,7 @@ import { requestValue } from '../dynamic/request-value.ts'
 import { accept, viewOf, type View } from '../dynamic/view.ts'
 import { refuse } from '../words.ts'
 import { ask, type Asking, type Webhook } from './ask.ts'
+import { webhookMetrics, type WebhookMetrics } from './metrics.ts'
 import { WebhookFailure, cannotModify, failed, requestEnded } from './errors.ts'
 
 export interface WebhookAdmission extends Asking {
@@ -116,6 +117,7 @@ function passOver(
 
 export function mutatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
   const { read } = options.inside
+  const metrics = webhookMetrics(options.env, 'admit')
   const reinvocation = new Reinvocation()
   return {
     name: 'MutatingAdmissionWebhook',
@@ -127,7 +129,7 @@ export function mutatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
         if (!round.isDue(key)) continue
         const asked = await wanted(options, request, hook.webhook)
         if (asked === undefined) continue
-        const changed = await mutateBy(options, request, hook, asked)
+        const changed = await mutateBy({ ...options, metrics }, request, hook, asked)
         round.done(key, { changed, mayRunAgain: hook.webhook.reinvocationPolicy === 'IfNeeded' })
       }
       round.end()
@@ -137,7 +139,7 @@ export function mutatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
 
 /** True when the object is another one now. */
 async function mutateBy(
-  options: WebhookAdmission,
+  options: WebhookAdmission & { readonly metrics: WebhookMetrics },
   request: AdmissionRequest,
   { webhook, configuration, index }: Hook<MutatingWebhook>,
   { definition, view }: Wanted,
@@ -145,7 +147,9 @@ async function mutateBy(
   const place = `round_${request.rounds.isSecond ? 1 : 0}_index_${index}`
   let mutated = false
   try {
-    const { patch } = await ask(options, webhook, request, view)
+    const { patch } = await options.metrics.measure(webhook, request, () =>
+      ask(options, webhook, request, view),
+    )
     if (patch !== undefined && !isEmpty(patch)) {
       if (view.object === undefined) throw cannotModify(webhook.name)
       mutated = await patchBy(request, definition, view.object, patch)
@@ -190,6 +194,7 @@ async function patchBy(
 
 export function validatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
   const { read } = options.inside
+  const metrics = webhookMetrics(options.env, 'validating')
   return {
     name: 'ValidatingAdmissionWebhook',
     handles: (request) =>
@@ -204,7 +209,7 @@ export function validatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
       const answers = await Promise.allSettled(
         asked.map(async ({ webhook, index, view }) => {
           try {
-            await ask(options, webhook, request, view)
+            await metrics.measure(webhook, request, () => ask(options, webhook, request, view))
           } catch (error) {
             const annotation = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`
             passOver(options, request, webhook, error, annotation)

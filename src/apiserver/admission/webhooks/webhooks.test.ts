@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { virtualEnv } from '#base'
+import { virtualEnv, type VirtualEnv } from '#base'
 import type { Transport } from '#client'
 import { StatusError, type JsonObject } from '#machinery'
 import type { Authorizer } from '../../access.ts'
@@ -17,6 +17,8 @@ interface Call {
 type Answer = (call: Call) => JsonObject | Promise<JsonObject>
 
 interface Bench extends TestServer {
+  /** Where the plugins count. */
+  readonly counted: VirtualEnv['metrics']
   readonly calls: Call[]
   readonly api: Transport
 }
@@ -59,7 +61,7 @@ async function withWebhooks(answers: Readonly<Record<string, Answer>>): Promise<
       path: '/api/v1/namespaces',
       body: { metadata: { name, labels: { team: name } } },
     })
-  return Object.assign(bench, { calls })
+  return Object.assign(bench, { calls, counted: env.metrics })
 }
 
 interface Asked extends JsonObject {
@@ -480,4 +482,26 @@ test('a webhook is asked only when all its conditions are true', async () => {
       403,
     ),
   )
+})
+
+test('webhooks are counted by their name and by what they did', async () => {
+  const bench = await withWebhooks({ yes: allow, no: () => ({ allowed: false }) })
+  await configure(
+    bench,
+    'Validating',
+    'v',
+    { hook: 'yes' },
+    { hook: 'no', objectSelector: { matchLabels: { refused: 'yes' } } },
+    { hook: 'open', failurePolicy: 'Ignore' },
+  )
+  await create(bench, 'a')
+  await assert.rejects(create(bench, 'b', { metadata: { name: 'b', labels: { refused: 'yes' } } }))
+  const page = await bench.counted.text()
+  const prefix = 'apiserver_admission_webhook_'
+  for (const line of [
+    `${prefix}request_total{name="yes.example.com",type="validating",operation="CREATE",code="200",rejected="false"} 2`,
+    `${prefix}rejection_count{name="no.example.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"} 1`,
+    `${prefix}fail_open_count{name="open.example.com",type="validating"} 2`,
+  ])
+    assert.ok(page.includes(line), `${line}\n${page}`)
 })
