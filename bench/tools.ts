@@ -13,8 +13,11 @@ import type { Figure } from './run.ts'
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const report = (figure: Figure): void => console.log(JSON.stringify(figure))
 
-/** Flags of Node for the program, such as `--cpu-prof`. */
-const FLAGS = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
+/** As `up` starts its server; more flags of Node, such as `--cpu-prof`, may be given. */
+const FLAGS = [
+  '--max-semi-space-size=8',
+  ...(process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
+]
 
 /** How often something is looked at that cannot be waited for. */
 const POLL_MS = 5

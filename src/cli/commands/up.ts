@@ -250,7 +250,7 @@ async function launch(
   }
   const [program, script] = [process.execPath, process.argv[1] ?? '']
   const child = env.process.spawn(
-    [program, ...process.execArgv, script, 'up', ...upFlags(context), '--foreground'],
+    [program, YOUNG_HEAP, ...process.execArgv, script, 'up', ...upFlags(context), '--foreground'],
     {
       detached: true,
       logFile: paths.logFile,
@@ -281,6 +281,9 @@ async function launch(
   if (result instanceof CommandError) throw result
   return result
 }
+
+/** Megabytes for what is made and soon forgotten: with Node's own 16 the process is 40 MB larger, and hardly faster. */
+const YOUNG_HEAP = '--max-semi-space-size=8'
 
 /** Other commands start a cluster too (`demo`): passed on is what `up` knows. */
 const upFlags = ({ arguments: parsed }: CommandContext): readonly string[] =>
