@@ -17,6 +17,18 @@ const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'ut
 const banner = {
   js: "import { createRequire as navarchCreateRequire } from 'node:module'; const require = navarchCreateRequire(import.meta.url);",
 }
+/** The commit that is built, and its time: the same sources give the same files. Without git, nothing is known. */
+function origin(): { readonly commit: string; readonly date: string } | undefined {
+  const { status, stdout } = spawnSync('git', ['log', '-1', '--format=%H %cI'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  const [commit, date] = stdout?.trim().split(' ') ?? []
+  return status === 0 && commit !== undefined && date !== undefined
+    ? { commit, date: `${new Date(date).toISOString().slice(0, 19)}Z` }
+    : undefined
+}
+
 await build({
   entryPoints: {
     navarch: join(root, 'src/cli/main.ts'),
@@ -31,6 +43,7 @@ await build({
   // Read at run time as files, not as code.
   external: Object.keys(dependencies).filter((name) => name.includes('kubernetes-models')),
   banner,
+  define: { NAVARCH_BUILD: JSON.stringify(origin() ?? {}) },
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',

@@ -41,6 +41,7 @@ import type { RequestUser } from '#machinery'
 import { startScheduler, type RunningScheduler } from '#scheduler'
 import type { Storage } from '#storage'
 import { nthAddress } from './addresses.ts'
+import { BUILD } from './version.ts'
 
 export interface ControlPlaneOptions {
   readonly env: Env
@@ -85,6 +86,7 @@ export function makeServer(
     ...(freeze === undefined ? {} : { freeze }),
     ...(readyChecks === undefined ? {} : { readyChecks }),
     ...(audit === undefined ? {} : { audit }),
+    build: BUILD,
     extend(inside) {
       const access = accessControl(inside, {
         env,

@@ -55,6 +55,15 @@ export async function serve(
     progress({ phase: 'store', state: 'begun' })
     const storage = openStore(join(dataDir, 'store', 'navarch.db'), env)
     undo.push(() => storage.close())
+    const sized = env.metrics.gauge(
+      {
+        name: 'apiserver_storage_size_bytes',
+        help: 'Size of the store on disk.',
+        labels: ['storage_cluster_id'],
+      },
+      () => [[['sqlite'], storage.sizeBytes()]],
+    )
+    undo.push(async () => sized())
     progress({
       phase: 'store',
       state: 'done',

@@ -39,6 +39,7 @@ export interface StoreFile {
   readMeta(key: string): string | undefined
   writeMeta(key: string, value: string | number): void
   readonly insertRow: StatementSync
+  sizeBytes(): number
   readonly close: () => void
 }
 
@@ -97,6 +98,7 @@ function checkLayout(db: DatabaseSync, path: string): void {
 
 function storeFile(db: DatabaseSync, path: string): StoreFile {
   const getMeta = db.prepare('SELECT value FROM meta WHERE key = ?')
+  const pageCount = db.prepare('PRAGMA page_count')
   const setMeta = db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)')
   return {
     db,
@@ -106,6 +108,7 @@ function storeFile(db: DatabaseSync, path: string): StoreFile {
       const row = getMeta.get(key)
       return row === undefined ? undefined : String(row['value'])
     },
+    sizeBytes: () => Number(pageCount.get()?.['page_count'] ?? 0) * PAGE_BYTES,
     writeMeta: (key, value) => void setMeta.run(key, String(value)),
     transaction(run) {
       try {

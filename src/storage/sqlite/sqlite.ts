@@ -30,6 +30,8 @@ export interface SqliteStorageOptions {
 export interface SqliteStorage extends EmbeddedStorage {
   /** Who changed what, when and why, as far as history reaches back. */
   readonly journal: Journal
+  /** Of the file, without its write-ahead log. */
+  sizeBytes(): number
 }
 
 const HOUR_MS = 3_600_000
@@ -266,6 +268,7 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     listNow: (range) => table.list(range),
     listen: (prefix, onChanges) => table.listen(prefix, onChanges),
     journal: createJournal(file, { assertOpen }),
+    sizeBytes: () => file.sizeBytes(),
     close,
   }
 }
