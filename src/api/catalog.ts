@@ -6,8 +6,10 @@ import { defineVersion, storedVersion } from './versions.ts'
 import { written } from './written.ts'
 
 export interface Enabled {
-  /** Beta and alpha group versions to serve as well, for example `resource.k8s.io/v1beta1`; 'beta' stands for all betas, 'all' for alphas too. */
+  /** Beta and alpha group versions to serve as well, for example `resource.k8s.io/v1beta1`; 'beta' and 'alpha' stand for all of their stage, 'all' for both. */
   readonly also?: readonly string[]
+  /** Group versions that are not served, whatever their stage. */
+  readonly except?: readonly string[]
 }
 
 const keyOf = (group: string, version: string, resource: string): string =>
@@ -30,15 +32,20 @@ function definitionOf(fact: ResourceDefinition['facts']): ResourceDefinition {
 }
 
 /** Every resource that is served: what is generally available, and what is switched on. */
-export function definitionsFor({ also = [] }: Enabled = {}): readonly ResourceDefinition[] {
+export function definitionsFor({
+  also = [],
+  except = [],
+}: Enabled = {}): readonly ResourceDefinition[] {
   const chosen = new Set(also)
+  const left = new Set(except)
   return resourceFacts
     .filter(
       ({ stage, group, version }) =>
-        stage === 'ga' ||
-        chosen.has('all') ||
-        (stage === 'beta' && chosen.has('beta')) ||
-        chosen.has(`${group}/${version}`),
+        !left.has(`${group}/${version}`) &&
+        (stage === 'ga' ||
+          chosen.has('all') ||
+          (chosen.has(stage) && !left.has(stage)) ||
+          chosen.has(`${group}/${version}`)),
     )
     .map(definitionOf)
 }

@@ -1,5 +1,6 @@
 export type * from './types.gen.ts'
 export * from './resources.gen.ts'
+export { parseRuntimeConfig } from './runtime-config.ts'
 export { definitions, definitionsFor, findDefinition, type Enabled } from './catalog.ts'
 export { defineFromFacts, defineResource, type Overrides } from './define.ts'
 export { deprecationWarning } from './deprecation.ts'

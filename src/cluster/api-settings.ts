@@ -1,8 +1,9 @@
 /** Opens what the API server's flags name; mistakes are told with the file and what would be right. */
 import { join } from 'node:path'
-import { definitions } from '#api'
+import { definitions as stableDefinitions } from '#api'
 import { openAudit, openEncryption, type Audit } from '#apiserver'
 import type { Env } from '#base'
+import type { ResourceDefinition } from '#machinery'
 import type { Storage } from '#storage'
 import { guarded } from './data-folder.ts'
 import { ClusterError, type ApiSettings } from './options.ts'
@@ -21,9 +22,9 @@ export async function openSettings(
   env: Env,
   store: Storage,
   dataDir: string,
-  settings: ApiSettings = {},
+  settings: ApiSettings & { readonly definitions?: readonly ResourceDefinition[] } = {},
 ): Promise<OpenedSettings> {
-  const { encryptionFile, audit: auditOptions } = settings
+  const { encryptionFile, audit: auditOptions, definitions = stableDefinitions } = settings
   const file = encryptionFile ?? join(dataDir, 'encryption.yaml')
   if (encryptionFile !== undefined && (await env.fs.stat(encryptionFile)) === undefined)
     throw new ClusterError(

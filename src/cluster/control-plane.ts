@@ -1,6 +1,6 @@
 /** The control plane: API server, controllers and scheduler over a store. */
 import { X509Certificate } from 'node:crypto'
-import { definitions, typeTable } from '#api'
+import { definitions as stableDefinitions, typeTable } from '#api'
 import {
   accessControl,
   builtInAdmission,
@@ -37,7 +37,7 @@ import {
   type NodeApi,
 } from '#client'
 import { startControllers } from '#controllers'
-import type { RequestUser } from '#machinery'
+import type { RequestUser, ResourceDefinition } from '#machinery'
 import { startScheduler, type RunningScheduler } from '#scheduler'
 import type { Storage } from '#storage'
 import { nthAddress } from './addresses.ts'
@@ -52,6 +52,8 @@ export interface ControlPlaneOptions {
   /** Freeze what caches share, so that a test sees who changes it. */
   readonly freeze?: boolean
   readonly audit?: Audit
+  /** Default: what a stock cluster serves. */
+  readonly definitions?: readonly ResourceDefinition[]
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
 }
 
@@ -73,7 +75,16 @@ const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENT
 
 /** A server that answers; nothing else runs yet. */
 export function makeServer(
-  { env, storage, pki, serviceCidr, freeze, audit, readyChecks }: ControlPlaneOptions,
+  {
+    env,
+    storage,
+    pki,
+    serviceCidr,
+    freeze,
+    audit,
+    readyChecks,
+    definitions = stableDefinitions,
+  }: ControlPlaneOptions,
   nodeApi: NodeApis,
 ): ApiServer {
   return createApiServer({
@@ -186,7 +197,7 @@ export async function startControlPlane(
   )
   server.aggregator?.run({
     transport: masters,
-    builtIn: definitions.map(({ facts }) => facts),
+    builtIn: (options.definitions ?? stableDefinitions).map(({ facts }) => facts),
     signal,
   })
   followPolicies({ inside: server.inside, transport: masters, env, signal })

@@ -1,4 +1,5 @@
 /** What a cluster can be asked to be, and what it says of itself. */
+import type { Enabled } from '#api'
 import type { AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
 
@@ -39,6 +40,8 @@ export interface ApiSettings {
   readonly encryptionFile?: string
   /** Default: nobody writes down who did what. */
   readonly audit?: AuditOptions
+  /** Default: what a stock cluster serves, the stable versions. */
+  readonly serves?: Enabled
 }
 
 /** How this program is started as the agent of another node on this machine. */

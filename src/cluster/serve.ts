@@ -1,5 +1,6 @@
 /** A whole cluster of one machine: what `navarch up` runs. */
 import { join } from 'node:path'
+import { definitionsFor } from '#api'
 import { kubeconfigText, type Listening, type Pki } from '#apiserver'
 import type { Env } from '#base'
 import type { Client, NodeApi } from '#client'
@@ -110,7 +111,8 @@ export async function serve(
     const pki = certificates.current()
     progress({ phase: 'certificates', state: 'done' })
 
-    const settings = await openSettings(env, storage, dataDir, options.api)
+    const definitions = definitionsFor(options.api?.serves)
+    const settings = await openSettings(env, storage, dataDir, { ...options.api, definitions })
     undo.push(() => settings.close())
 
     progress({ phase: 'api', state: 'begun' })
@@ -118,6 +120,7 @@ export async function serve(
     const plane: ControlPlaneOptions = {
       env,
       storage: settings.storage,
+      definitions,
       readyChecks: settings.readyChecks,
       ...(settings.audit === undefined ? {} : { audit: settings.audit }),
       pki,

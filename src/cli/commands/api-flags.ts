@@ -1,9 +1,17 @@
 /** Flags of the API server, under the names that kube-apiserver gives them. */
+import { parseRuntimeConfig, type Enabled } from '#api'
 import type { ServeOptions } from '#cluster'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { first } from './common.ts'
 
 export const apiOptions: readonly OptionSpec[] = [
+  {
+    name: 'runtime-config',
+    value: 'VERSIONS',
+    repeat: true,
+    summary:
+      'API versions that are served as well, or not: resource.k8s.io/v1beta2=true,api/beta=true',
+  },
   {
     name: 'audit-policy-file',
     value: 'FILE',
@@ -35,6 +43,7 @@ export const apiOptions: readonly OptionSpec[] = [
 
 export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['api']> {
   const encryptionFile = first(parsed, 'encryption-provider-config')
+  const versions = parsed.values.get('runtime-config') ?? []
   const policyFile = first(parsed, 'audit-policy-file')
   const path = first(parsed, 'audit-log-path')
   const webhookFile = first(parsed, 'audit-webhook-config-file')
@@ -49,6 +58,7 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
   const maxSizeMb = number('audit-log-maxsize', 100, 1)
   const maxBackups = number('audit-log-maxbackup', 10, 0)
   return {
+    ...(versions.length === 0 ? {} : { serves: runtimeConfig(versions) }),
     ...(encryptionFile === undefined ? {} : { encryptionFile }),
     ...(policyFile === undefined
       ? {}
@@ -59,5 +69,13 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
             ...(webhookFile === undefined ? {} : { webhookFile }),
           },
         }),
+  }
+}
+
+function runtimeConfig(texts: readonly string[]): Enabled {
+  try {
+    return parseRuntimeConfig(texts)
+  } catch (error) {
+    throw new UsageError(`--runtime-config: ${error instanceof Error ? error.message : error}`)
   }
 }
