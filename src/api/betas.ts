@@ -3,6 +3,12 @@ import { ageOf, type KubeObject, type ResourceDefinition } from '#machinery'
 import { NONE } from './columns.ts'
 import { defineFromFacts, type Overrides } from './define.ts'
 import { resourceFact } from './facts.ts'
+import {
+  validateBundle,
+  validateBundleUpdate,
+  validateCertificateRequest,
+  validateCertificateRequestUpdate,
+} from './trust.ts'
 import type { StorageVersion } from './types/apiserverinternal-v1alpha1.gen.ts'
 import type { ClusterTrustBundle, PodCertificateRequest } from './types/certificates-v1beta1.gen.ts'
 import type { LeaseCandidate } from './types/coordination-v1beta1.gen.ts'
@@ -63,13 +69,23 @@ const podMetrics = define('metrics.k8s.io/v1beta1', 'pods', {
 const clusterTrustBundles = define<ClusterTrustBundle>(
   'certificates.k8s.io/v1beta1',
   'clustertrustbundles',
-  { cells: { SignerName: ({ spec }) => spec.signerName ?? '' } },
+  {
+    validate: validateBundle,
+    validateUpdate: validateBundleUpdate,
+    fields: ({ spec }) => ({ 'spec.signerName': spec.signerName ?? '' }),
+    cells: { SignerName: ({ spec }) => spec.signerName ?? '' },
+  },
 )
 
 const podCertificateRequests = define<PodCertificateRequest>(
   'certificates.k8s.io/v1beta1',
   'podcertificaterequests',
   {
+    validate: validateCertificateRequest,
+    validateUpdate: validateCertificateRequestUpdate,
+    defaults: ({ spec }) => {
+      spec.maxExpirationSeconds ??= 86_400
+    },
     cells: {
       PodName: ({ spec }) => spec.podName,
       ServiceAccountName: ({ spec }) => spec.serviceAccountName,

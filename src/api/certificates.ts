@@ -15,7 +15,7 @@ import { typeTable } from './facts.ts'
 import { equal } from './equal.ts'
 import type { Mutable } from './mutable.ts'
 import { certificateSigningRequests as requestsRef } from './resources.gen.ts'
-import { check, dnsSubdomain } from './rules.ts'
+import { validateSignerName } from './trust.ts'
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from './types.gen.ts'
 
 const path = FieldPath.of('spec')
@@ -25,22 +25,6 @@ const USAGES: readonly string[] =
   typeTable['io.k8s.api.certificates.v1.CertificateSigningRequestSpec']?.fields?.find(
     ({ name }) => name === 'usages',
   )?.enum ?? []
-
-function validateSigner(name: string): readonly FieldError[] {
-  const at = path.child('signerName')
-  if (name === '') return [required(at)]
-  const slash = name.indexOf('/')
-  if (slash < 0 || slash === name.length - 1) {
-    return [
-      invalidValue(
-        at,
-        name,
-        "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-      ),
-    ]
-  }
-  return check(at, name.slice(0, slash), dnsSubdomain)
-}
 
 function validate({ spec, status }: CertificateSigningRequest): readonly FieldError[] {
   const errors: FieldError[] = []
@@ -67,7 +51,7 @@ function validate({ spec, status }: CertificateSigningRequest): readonly FieldEr
       })
     }
   }
-  errors.push(...validateSigner(spec.signerName))
+  errors.push(...validateSignerName(spec.signerName, path.child('signerName')))
   const seconds = spec.expirationSeconds
   if (seconds !== undefined && seconds < MIN_SECONDS) {
     errors.push(

@@ -7,6 +7,7 @@ import {
   required,
   type FieldError,
 } from '#machinery'
+import { pathsOf, validateBundleSource, validatePodCertificate } from '../../trust.ts'
 import type {
   DownwardAPIVolumeFile,
   KeyToPath,
@@ -218,6 +219,21 @@ function validateProjected(
       const token = at.child('serviceAccountToken')
       errors.push(...validateToken(source.serviceAccountToken, token))
       claim(source.serviceAccountToken.path, token.child('path'))
+    }
+    if (source.clusterTrustBundle) {
+      const bundle = at.child('clusterTrustBundle')
+      errors.push(...validateBundleSource(source.clusterTrustBundle, bundle))
+      if (source.clusterTrustBundle.path !== '')
+        errors.push(...localPath(source.clusterTrustBundle.path, bundle.child('path')))
+      claim(source.clusterTrustBundle.path, bundle.child('path'))
+    }
+    if (source.podCertificate) {
+      const certificate = at.child('podCertificate')
+      errors.push(...validatePodCertificate(source.podCertificate, certificate))
+      for (const [field, file] of pathsOf(source.podCertificate)) {
+        errors.push(...localPath(file, certificate.child(field)))
+        claim(file, certificate.child(field))
+      }
     }
   }
   return errors
