@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Api, Json } from '../api.ts'
 import { mirror, type Fixture } from '../mirror.ts'
+import { operate } from '../operations.ts'
 import { change, frame, names, pod } from '../support.ts'
 
 mirror(
@@ -139,7 +140,7 @@ mirror(
  * The group version that has the resource: v1 from 1.37 on, v1beta1 when it is switched on before that.
  * A cluster that serves neither cannot be asked.
  */
-export async function servedVersion(
+async function servedVersion(
   api: Api,
   skip: Fixture['skip'],
   group: string,
@@ -283,3 +284,92 @@ for (const [what, seconds, message] of [
     },
   )
 }
+
+mirror(
+  '[sig-auth] PodCertificateRequest API [Privileged:ClusterAdmin] should support PodCertificateRequest API operations [Conformance]',
+  async (fixture) => {
+    const groupVersion = await servedVersion(
+      fixture.api,
+      fixture.skip,
+      'certificates.k8s.io',
+      ['v1', 'v1beta1'],
+      'podcertificaterequests',
+    )
+    await operate(fixture, {
+      groupVersion,
+      resource: 'podcertificaterequests',
+      kind: 'PodCertificateRequest',
+      namespaced: true,
+      body: {
+        spec: {
+          signerName: 'example.com/e2e-signer',
+          podName: 'pod',
+          podUID: 'pod-uid',
+          serviceAccountName: 'account',
+          serviceAccountUID: 'account-uid',
+          nodeName: 'node',
+          nodeUID: 'node-uid',
+          maxExpirationSeconds: 86_400,
+          stubPKCS10Request: 'MIHIMHACAQAwDjEMMAoGA1UEAwwDZTJl',
+        },
+      },
+      status: {
+        value: {
+          conditions: [
+            {
+              type: 'Denied',
+              status: 'True',
+              reason: 'E2E',
+              message: 'denied by a test',
+              lastTransitionTime: '2026-01-01T00:00:00Z',
+            },
+          ],
+        },
+        look: (status) => status['conditions'][0].type,
+        expected: 'Denied',
+        keepsMetadata: false,
+      },
+    })
+  },
+)
+
+mirror(
+  '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 DeviceTaintRule [Conformance]',
+  async (fixture) => {
+    const groupVersion = await servedVersion(
+      fixture.api,
+      fixture.skip,
+      'resource.k8s.io',
+      ['v1', 'v1beta2'],
+      'devicetaintrules',
+    )
+    await operate(fixture, {
+      groupVersion,
+      resource: 'devicetaintrules',
+      kind: 'DeviceTaintRule',
+      namespaced: false,
+      body: {
+        spec: {
+          deviceSelector: { driver: fixture.unique('dra').concat('.example.com') },
+          taint: { key: 'example.com/taint', value: 'tainted', effect: 'NoSchedule' },
+        },
+      },
+      status: {
+        value: {
+          conditions: [
+            {
+              type: 'EvictionInProgress',
+              status: 'False',
+              reason: 'E2E',
+              message: 'said by a test',
+              lastTransitionTime: '2026-01-01T00:00:00Z',
+            },
+          ],
+        },
+        look: (status) => status['conditions'][0].reason,
+        expected: 'E2E',
+        keepsMetadata: false,
+      },
+    })
+  },
+)
