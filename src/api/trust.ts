@@ -29,7 +29,7 @@ const BLOCK = /-----BEGIN ([^-]+)-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----
 export function validateBundle({ metadata, spec: own }: ClusterTrustBundle): readonly FieldError[] {
   const errors: FieldError[] = []
   const { signerName = '', trustBundle } = own
-  const { name = '' } = metadata
+  const { name } = metadata
   const at = FieldPath.of('metadata', 'name')
   if (signerName === '') {
     if (name.includes(':'))

@@ -76,6 +76,8 @@ function runtimeConfig(texts: readonly string[]): Enabled {
   try {
     return parseRuntimeConfig(texts)
   } catch (error) {
-    throw new UsageError(`--runtime-config: ${error instanceof Error ? error.message : error}`)
+    throw new UsageError(
+      `--runtime-config: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 }

@@ -14,7 +14,7 @@ mirror(
     })
     const usable = items.filter(
       (node: Json) =>
-        node['status'].conditions.some(
+        node['status'].conditions?.some(
           (c: Json) => c['type'] === 'Ready' && c['status'] === 'True',
         ) && !(node['spec'].taints ?? []).some((t: Json) => BLOCKING.includes(t['effect'])),
     )
