@@ -8,7 +8,11 @@ import type { ClusterTrustBundleProjection, PodCertificateProjection } from './t
 const spec = FieldPath.of('spec')
 
 /** `example.com/name`: a domain, and what it signs. */
-export function validateSignerName(name: string, path: FieldPath): readonly FieldError[] {
+export function validateSignerName(
+  given: string | undefined,
+  path: FieldPath,
+): readonly FieldError[] {
+  const name = given ?? ''
   if (name === '') return [required(path)]
   const slash = name.indexOf('/')
   if (slash < 0 || slash === name.length - 1) {
@@ -28,8 +32,10 @@ const BLOCK = /-----BEGIN ([^-]+)-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----
 
 export function validateBundle({ metadata, spec: own }: ClusterTrustBundle): readonly FieldError[] {
   const errors: FieldError[] = []
-  const { signerName = '', trustBundle } = own
-  const { name } = metadata
+  const { signerName = '' } = own
+  // What is required and absent is told by the facts; it must not be stumbled over here.
+  const name = (metadata.name as string | undefined) ?? ''
+  const trustBundle = (own.trustBundle as string | undefined) ?? ''
   const at = FieldPath.of('metadata', 'name')
   if (signerName === '') {
     if (name.includes(':'))
@@ -96,11 +102,11 @@ const LONGEST_OWN = 24 * HOUR
 
 function validateLifetime(
   seconds: number | undefined,
-  signerName: string,
+  signerName: string | undefined,
   path: FieldPath,
 ): readonly FieldError[] {
   if (seconds === undefined) return []
-  const most = signerName.startsWith('kubernetes.io/') ? LONGEST_OWN : LONGEST
+  const most = signerName?.startsWith('kubernetes.io/') === true ? LONGEST_OWN : LONGEST
   if (seconds < HOUR)
     return [invalidValue(path, seconds, `if provided, maxExpirationSeconds must be >= ${HOUR}`)]
   if (seconds > most)
@@ -112,7 +118,8 @@ export function validatePodCertificate(
   source: PodCertificateProjection,
   path: FieldPath,
 ): readonly FieldError[] {
-  const { signerName, keyType, maxExpirationSeconds } = source
+  const { signerName, maxExpirationSeconds } = source
+  const keyType = (source.keyType as string | undefined) ?? ''
   const errors = [...validateSignerName(signerName, path.child('signerName'))]
   if (keyType === '') errors.push(required(path.child('keyType')))
   else if (!KEY_TYPES.includes(keyType))
@@ -158,7 +165,8 @@ export function validateBundleSource(
     )
   if (signerName !== undefined)
     errors.push(...validateSignerName(signerName, path.child('signerName')))
-  if (source.path === '') errors.push(required(path.child('path'), ''))
+  if (((source.path as string | undefined) ?? '') === '')
+    errors.push(required(path.child('path'), ''))
   return errors
 }
 

@@ -223,9 +223,9 @@ function validateProjected(
     if (source.clusterTrustBundle) {
       const bundle = at.child('clusterTrustBundle')
       errors.push(...validateBundleSource(source.clusterTrustBundle, bundle))
-      if (source.clusterTrustBundle.path !== '')
-        errors.push(...localPath(source.clusterTrustBundle.path, bundle.child('path')))
-      claim(source.clusterTrustBundle.path, bundle.child('path'))
+      const file = (source.clusterTrustBundle.path as string | undefined) ?? ''
+      if (file !== '') errors.push(...localPath(file, bundle.child('path')))
+      claim(file, bundle.child('path'))
     }
     if (source.podCertificate) {
       const certificate = at.child('podCertificate')
