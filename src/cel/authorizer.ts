@@ -1,7 +1,6 @@
 /** `authorizer` in expressions (KEP-3488): asks who may do what. */
-import { CelError, noOverload } from './errors.ts'
-import type { Implementation } from './functions.ts'
-import { Opaque, type CelValue } from './values.ts'
+import { CelError } from './errors.ts'
+import { CelOpaque } from './values.ts'
 
 /** What is asked about: a path, or a resource. */
 export interface CelAuthorizerAttributes {
@@ -21,6 +20,7 @@ export interface CelAuthorizerAttributes {
 export interface CelDecision {
   readonly allowed: boolean
   readonly reason: string
+  /** Of an authorizer that failed. */
   readonly error?: string
 }
 
@@ -29,7 +29,6 @@ export interface CelAuthorizer {
   check(attributes: CelAuthorizerAttributes): CelDecision | Promise<CelDecision>
 }
 
-const PREFIX = 'kubernetes.authorization.'
 const NOTHING: CelAuthorizerAttributes = {
   verb: '',
   group: '',
@@ -44,7 +43,7 @@ export class PendingDecision extends Error {
   readonly key: string
   readonly answer: Promise<CelDecision>
   constructor(key: string, answer: Promise<CelDecision>) {
-    super('an authorization decision is awaited')
+    super('the authorizer answers later: evaluateAsync waits for it')
     this.key = key
     this.answer = answer
   }
@@ -52,90 +51,61 @@ export class PendingDecision extends Error {
 
 export interface Asked {
   readonly authorizer: CelAuthorizer | undefined
-  /** Answers that came later, by what was asked. */
+  /** By what was asked. */
   readonly answers: Map<string, CelDecision>
 }
 
-interface Content {
+export const AUTHORIZER = 'kubernetes.authorization.Authorizer'
+export const RESOURCE_CHECK = 'kubernetes.authorization.ResourceCheck'
+
+/** The authorizer, or one of its questions that is not yet complete. */
+export class Question extends CelOpaque {
+  readonly typeName: string
   readonly asked: Asked
   readonly attributes: CelAuthorizerAttributes
-}
-
-export const authorizerValue = (asked: Asked): Opaque =>
-  new Opaque(`${PREFIX}Authorizer`, { asked, attributes: NOTHING } satisfies Content)
-
-/** `authorizer.requestResource`: the resource of the request, ready to be checked. */
-export const requestResourceValue = (
-  asked: Asked,
-  attributes: Partial<CelAuthorizerAttributes>,
-): Opaque =>
-  new Opaque(`${PREFIX}ResourceCheck`, {
-    asked,
-    attributes: { ...NOTHING, ...attributes },
-  } satisfies Content)
-
-const word = (value: CelValue | undefined): string => {
-  if (typeof value !== 'string') throw noOverload()
-  return value
-}
-
-const step =
-  (
-    from: string,
-    to: string,
-    change: (words: readonly string[]) => Partial<CelAuthorizerAttributes>,
-  ): Implementation =>
-  (target, ...words) => {
-    if (!(target instanceof Opaque) || target.type !== PREFIX + from) throw noOverload()
-    const { asked, attributes } = target.content as Content
-    return new Opaque(PREFIX + to, {
-      asked,
-      attributes: { ...attributes, ...change(words.map(word)) },
-    } satisfies Content)
+  constructor(
+    typeName: string,
+    asked: Asked,
+    attributes: Partial<CelAuthorizerAttributes> = NOTHING,
+  ) {
+    super()
+    this.typeName = typeName
+    this.asked = asked
+    this.attributes = { ...NOTHING, ...attributes }
   }
-
-function check(target: CelValue, verb: CelValue): CelValue {
-  if (!(target instanceof Opaque)) throw noOverload()
-  const { asked, attributes } = target.content as Content
-  const full = { ...attributes, verb: word(verb) }
-  const key = JSON.stringify(full)
-  let decision = asked.answers.get(key)
-  if (decision === undefined) {
-    if (asked.authorizer === undefined) throw new CelError('no authorizer')
-    const answer = asked.authorizer.check(full)
+  with(typeName: string, more: Partial<CelAuthorizerAttributes>): Question {
+    return new Question(typeName, this.asked, { ...this.attributes, ...more })
+  }
+  check(verb: string): Verdict {
+    const attributes = { ...this.attributes, verb }
+    const key = JSON.stringify(attributes)
+    const known = this.asked.answers.get(key)
+    if (known !== undefined) return new Verdict(known)
+    if (this.asked.authorizer === undefined) throw new CelError('no authorizer')
+    const answer = this.asked.authorizer.check(attributes)
     if (answer instanceof Promise) throw new PendingDecision(key, answer)
-    decision = answer
-    asked.answers.set(key, decision)
+    this.asked.answers.set(key, answer)
+    return new Verdict(answer)
   }
-  return new Opaque(`${PREFIX}Decision`, decision)
+  equals(other: CelOpaque): boolean {
+    return other === this
+  }
+  toString(): string {
+    return this.typeName
+  }
 }
 
-const decided =
-  (read: (decision: CelDecision) => CelValue): Implementation =>
-  (target) => {
-    if (!(target instanceof Opaque) || target.type !== `${PREFIX}Decision`) throw noOverload()
-    return read(target.content as CelDecision)
+export class Verdict extends CelOpaque {
+  readonly typeName = 'kubernetes.authorization.Decision'
+  readonly decision: CelDecision
+  constructor(decision: CelDecision) {
+    super()
+    this.decision = decision
   }
-
-export const authorizerFunctions: Readonly<Record<string, Implementation>> = {
-  path: step('Authorizer', 'PathCheck', ([path = '']) => ({ path })),
-  group: step('Authorizer', 'GroupCheck', ([group = '']) => ({ group })),
-  serviceAccount: step('Authorizer', 'Authorizer', ([namespace = '', name = '']) => ({
-    serviceAccount: { namespace, name },
-  })),
-  resource: step('GroupCheck', 'ResourceCheck', ([resource = '']) => ({ resource })),
-  subresource: step('ResourceCheck', 'ResourceCheck', ([subresource = '']) => ({ subresource })),
-  namespace: step('ResourceCheck', 'ResourceCheck', ([namespace = '']) => ({ namespace })),
-  name: step('ResourceCheck', 'ResourceCheck', ([name = '']) => ({ name })),
-  fieldSelector: step('ResourceCheck', 'ResourceCheck', ([fieldSelector = '']) => ({
-    fieldSelector,
-  })),
-  labelSelector: step('ResourceCheck', 'ResourceCheck', ([labelSelector = '']) => ({
-    labelSelector,
-  })),
-  check,
-  allowed: decided(({ allowed }) => allowed),
-  reason: decided(({ reason }) => reason),
-  errored: decided(({ error }) => error !== undefined),
-  error: decided(({ error }) => error ?? ''),
+  equals(other: CelOpaque): boolean {
+    return other === this
+  }
+  toString(): string {
+    return this.typeName
+  }
 }

@@ -1,420 +1,425 @@
-/** Which type each part of an expression has, and what cannot be right, in cel-go's words. */
-import { childrenOf, type Expr, type Issue } from './ast.ts'
-import { overloads, type Overload } from './signatures.ts'
+/** Gives every part of an expression its type, or says what does not fit. */
+import type { Call, Expression, Fold, Select, StructExpression } from './ast.ts'
+import type { Issue } from './errors.ts'
+import type { Functions, Overload } from './functions.ts'
 import {
   BOOL,
-  BYTES,
-  DOUBLE,
   DURATION,
   DYN,
   ERROR,
   INT,
-  NULL,
-  STRING,
-  TIMESTAMP,
-  UINT,
   listOf,
   mapOf,
+  opaque,
   optionalOf,
-  typeText,
+  parseType,
+  STRING,
+  TIMESTAMP,
+  typeName,
+  typeOf,
   type CelType,
-  type ObjectType,
 } from './types.ts'
+import { assignable, moreGeneral, sameType, substitute, type Bindings } from './unify.ts'
+
+export interface Environment {
+  readonly functions: Functions
+  readonly variables: ReadonlyMap<string, CelType>
+  /** Lists and maps may be written with values of several types. */
+  readonly mixedLiterals: boolean
+  /** What `Object{}` may be; undefined where nothing is built. */
+  readonly builds: boolean
+}
 
 export interface Checked {
-  readonly type: CelType
-  readonly types: ReadonlyMap<Expr, CelType>
+  readonly types: ReadonlyMap<Expression, CelType>
+  /** What a call may mean; one when its arguments decide. */
+  readonly overloads: ReadonlyMap<Call, readonly Overload[]>
+  /** Selections and identifiers that name a variable with dots, or a type. */
+  readonly names: ReadonlyMap<Expression, string>
+  /** Calls written as methods of a namespace: `sets.contains(a, b)`. */
+  readonly namespaced: ReadonlyMap<Call, string>
   readonly issues: readonly Issue[]
 }
 
-export interface Scope {
-  readonly variables: ReadonlyMap<string, CelType>
-  /** Types that may be built, by name. */
-  readonly structs: ReadonlyMap<string, ObjectType>
+export function check(expression: Expression, environment: Environment): Checked {
+  const checker = new Checker(environment)
+  checker.check(expression)
+  return checker.finish()
 }
 
-const TYPE_NAMES: Readonly<Record<string, CelType>> = {
-  int: INT,
-  uint: UINT,
-  double: DOUBLE,
-  string: STRING,
-  bytes: BYTES,
-  bool: BOOL,
-  list: listOf(DYN),
-  map: mapOf(DYN, DYN),
-  null_type: NULL,
-  type: { kind: 'type', of: DYN },
-  'google.protobuf.Timestamp': TIMESTAMP,
-  'google.protobuf.Duration': DURATION,
+const TYPE_NAMES = new Map<string, CelType>(
+  ['bool', 'int', 'uint', 'double', 'string', 'bytes', 'null_type', 'type']
+    .map((name): [string, CelType] => [name, parseType(name)])
+    .concat([
+      ['list', listOf(DYN)],
+      ['map', mapOf(DYN, DYN)],
+      ['google.protobuf.Timestamp', TIMESTAMP],
+      ['google.protobuf.Duration', DURATION],
+      ['optional_type', optionalOf(DYN)],
+      ['dyn', DYN],
+    ]),
+)
+
+const JSON_PATCH_FIELDS: Readonly<Record<string, CelType>> = {
+  op: STRING,
+  path: STRING,
+  from: STRING,
+  value: DYN,
 }
-
-export const typeNamed = (name: string): CelType | undefined =>
-  Object.hasOwn(TYPE_NAMES, name) ? TYPE_NAMES[name] : undefined
-
-/** `a.b.c` as one name; undefined when something in it is no plain name. */
-export function qualifiedName(expr: Expr): string | undefined {
-  if (expr.kind === 'ident') return expr.name
-  if (expr.kind !== 'select' || expr.test || expr.optional) return undefined
-  const before = qualifiedName(expr.operand)
-  return before === undefined ? undefined : `${before}.${expr.field}`
-}
-
-export function check(expr: Expr, scope: Scope): Checked {
-  const checker = new Checker(scope)
-  const type = checker.typeOf(expr)
-  return { type, types: checker.types, issues: checker.issues }
-}
-
-type Bindings = Map<string, CelType>
 
 class Checker {
-  readonly types = new Map<Expr, CelType>()
-  readonly issues: Issue[] = []
-  readonly #structs: ReadonlyMap<string, ObjectType>
-  #variables: ReadonlyMap<string, CelType>
+  readonly #environment: Environment
+  readonly #types = new Map<Expression, CelType>()
+  readonly #overloads = new Map<Call, readonly Overload[]>()
+  readonly #names = new Map<Expression, string>()
+  readonly #namespaced = new Map<Call, string>()
+  readonly #issues: Issue[] = []
+  readonly #scopes: Map<string, CelType>[] = []
+  #bindings: Bindings = new Map()
+  #fresh = 0
+  /** In the list of values of a format, which may be of several types. */
+  #mixes = false
 
-  constructor({ variables, structs }: Scope) {
-    this.#variables = variables
-    this.#structs = structs
+  constructor(environment: Environment) {
+    this.#environment = environment
   }
 
-  typeOf(expr: Expr): CelType {
-    const type = this.#infer(expr)
-    this.types.set(expr, type)
-    return type
-  }
-
-  #wrong(at: number, message: string): CelType {
-    this.issues.push({ at, message })
-    return ERROR
-  }
-
-  #within<T>(variables: Readonly<Record<string, CelType>>, run: () => T): T {
-    const outer = this.#variables
-    this.#variables = new Map([...outer, ...Object.entries(variables)])
-    try {
-      return run()
-    } finally {
-      this.#variables = outer
+  finish(): Checked {
+    const types = new Map<Expression, CelType>()
+    for (const [expression, type] of this.#types)
+      types.set(expression, substitute(type, this.#bindings, { free: true }))
+    return {
+      types,
+      overloads: this.#overloads,
+      names: this.#names,
+      namespaced: this.#namespaced,
+      issues: this.#issues,
     }
   }
 
-  #infer(expr: Expr): CelType {
-    switch (expr.kind) {
+  check(expression: Expression): CelType {
+    const known = this.#types.get(expression)
+    const type = known ?? this.#infer(expression)
+    this.#types.set(expression, type)
+    return type
+  }
+
+  #infer(expression: Expression): CelType {
+    switch (expression.kind) {
       case 'literal':
-        return { kind: expr.literal.type }
+        return expression.type
       case 'ident':
-        return this.#ident(expr.name, expr.at)
+        return this.#ident(expression, expression.name)
       case 'select':
-        return this.#select(expr)
+        return this.#select(expression)
       case 'call':
-        return this.#call(expr)
-      case 'list':
-        return listOf(
-          this.#join(
-            expr.items.map((item, i) => {
-              const type = this.typeOf(item)
-              return expr.optional.has(i) ? this.#unwrapped(type, item) : type
-            }),
-          ),
-        )
+        return this.#call(expression)
+      case 'list': {
+        let element: CelType | undefined
+        for (const [i, each] of expression.elements.entries()) {
+          const type = this.check(each)
+          const inner = expression.optional.has(i) ? this.#unwrapped(each, type) : type
+          element = this.#joined(each, element, inner)
+        }
+        return listOf(element ?? this.#variable())
+      }
       case 'map': {
-        const keys = expr.entries.map(({ key }) => this.typeOf(key))
-        const values = expr.entries.map(({ value, optional }) => {
-          const type = this.typeOf(value)
-          return optional ? this.#unwrapped(type, value) : type
-        })
-        return mapOf(this.#join(keys), this.#join(values))
+        let key: CelType | undefined
+        let value: CelType | undefined
+        for (const entry of expression.entries) {
+          key = this.#joined(entry.key, key, this.check(entry.key))
+          const type = this.check(entry.value)
+          const inner = entry.optional ? this.#unwrapped(entry.value, type) : type
+          value = this.#joined(entry.value, value, inner)
+        }
+        return mapOf(key ?? this.#variable(), value ?? this.#variable())
       }
       case 'struct':
-        return this.#struct(expr)
-      case 'bind': {
-        const init = this.typeOf(expr.init)
-        return this.#within({ [expr.variable]: init }, () => this.typeOf(expr.body))
-      }
-      case 'optional-map': {
-        const operand = this.typeOf(expr.operand)
-        if (operand.kind !== 'optional' && operand.kind !== 'dyn' && operand.kind !== 'error')
-          return this.#noOverload(expr.at, expr.flat ? 'optFlatMap' : 'optMap', true, [
-            operand,
-            DYN,
-            DYN,
-          ])
-        const elem = operand.kind === 'optional' ? operand.elem : DYN
-        const body = this.#within({ [expr.variable]: elem }, () => this.typeOf(expr.body))
-        return expr.flat ? body : optionalOf(body)
-      }
-      case 'loop':
-        return this.#loop(expr)
+        return this.#struct(expression)
+      case 'fold':
+        return this.#fold(expression)
     }
   }
 
-  #unwrapped(type: CelType, at: Expr): CelType {
-    if (type.kind === 'optional') return type.elem
-    if (type.kind === 'dyn' || type.kind === 'error') return DYN
-    return this.#wrong(
-      at.at,
-      `expected type 'optional_type(${typeText(type)})' but found '${typeText(type)}'`,
+  #report(offset: number, message: string): CelType {
+    this.#issues.push({ offset, message })
+    return ERROR
+  }
+  #variable(): CelType {
+    return { kind: 'parameter', name: `#${this.#fresh++}` }
+  }
+  #resolved(type: CelType): CelType {
+    return substitute(type, this.#bindings)
+  }
+  #shown(type: CelType): string {
+    return typeName(substitute(type, this.#bindings, { free: true }))
+  }
+  #assignable(to: CelType, from: CelType): boolean {
+    const attempt = new Map(this.#bindings)
+    if (!assignable(to, from, attempt)) return false
+    this.#bindings = attempt
+    return true
+  }
+
+  /** The element type of a list so far, with one more element. */
+  #joined(at: Expression, before: CelType | undefined, next: CelType): CelType {
+    if (before === undefined) return next
+    const left = this.#resolved(before)
+    if (this.#assignable(left, next)) return moreGeneral(left, this.#resolved(next))
+    if (this.#environment.mixedLiterals || this.#mixes) return DYN
+    return this.#report(
+      at.offset,
+      `expected type '${this.#shown(before)}' but found '${this.#shown(next)}'`,
     )
   }
 
-  /** The one type of several, or dyn. */
-  #join(types: readonly CelType[]): CelType {
-    const [first, ...rest] = types
-    if (first === undefined) return { kind: 'param', name: '_' }
-    return rest.every((type) => same(type, first)) ? first : DYN
+  #unwrapped(at: Expression, type: CelType): CelType {
+    const resolved = this.#resolved(type)
+    if (resolved.kind === 'dyn' || resolved.kind === 'error') return resolved
+    if (resolved.kind === 'opaque' && resolved.name === 'optional_type')
+      return resolved.parameters[0] ?? DYN
+    return this.#report(
+      at.offset,
+      `expected type 'optional_type(${this.#shown(type)})' but found '${this.#shown(type)}'`,
+    )
   }
 
-  #ident(name: string, at: number): CelType {
-    const found = this.#variables.get(name)
-    if (found !== undefined) return found
-    const type = typeNamed(name)
-    if (type !== undefined) return { kind: 'type', of: type }
-    return this.#wrong(at, `undeclared reference to '${name}' (in container '')`)
+  #lookUp(name: string): CelType | undefined {
+    const plain = name.replace(/^\./, '')
+    if (plain === name)
+      for (let i = this.#scopes.length - 1; i >= 0; i--) {
+        const type = this.#scopes[i]?.get(name)
+        if (type !== undefined) return type
+      }
+    return this.#environment.variables.get(plain)
   }
 
-  #select(expr: Extract<Expr, { kind: 'select' }>): CelType {
-    const name = qualifiedName(expr)
-    if (name !== undefined) {
-      const found =
-        this.#variables.get(name) ??
-        (typeNamed(name) && ({ kind: 'type', of: typeNamed(name)! } as CelType))
-      const [first = ''] = name.split('.')
-      if (found !== undefined && !this.#variables.has(first)) return found
+  #ident(expression: Expression, name: string): CelType {
+    const type = this.#lookUp(name)
+    if (type !== undefined) return type
+    const named = TYPE_NAMES.get(name.replace(/^\./, ''))
+    if (named !== undefined) {
+      this.#names.set(expression, name.replace(/^\./, ''))
+      return typeOf(named)
     }
-    const operand = this.typeOf(expr.operand)
-    const field = this.#fieldOf(operand, expr.field, expr.at)
-    if (expr.test) return BOOL
-    if (operand.kind === 'optional' && field.kind !== 'optional') return optionalOf(field)
-    return expr.optional && field.kind !== 'optional' ? optionalOf(field) : field
+    return this.#report(
+      expression.offset,
+      `undeclared reference to '${name.replace(/^\./, '')}' (in container '')`,
+    )
   }
 
-  #fieldOf(type: CelType, field: string, at: number): CelType {
-    switch (type.kind) {
+  #select(expression: Select): CelType {
+    const path = expression.test ? undefined : dotted(expression)
+    if (path !== undefined) {
+      const plain = path.replace(/^\./, '')
+      const hidden = this.#scopes.some((scope) => scope.has(plain.split('.')[0] ?? ''))
+      const variable = hidden ? undefined : this.#environment.variables.get(plain)
+      const type = variable ?? (hidden ? undefined : TYPE_NAMES.get(plain))
+      if (type !== undefined) {
+        this.#names.set(expression, plain)
+        return variable ?? typeOf(type)
+      }
+    }
+    const operand = this.#resolved(this.check(expression.operand))
+    const field = this.#field(operand, expression.field, expression.offset)
+    return expression.test ? BOOL : field
+  }
+
+  #field(operand: CelType, field: string, offset: number): CelType {
+    switch (operand.kind) {
+      case 'object': {
+        const found = operand.field(field)
+        return found?.type ?? this.#report(offset, `undefined field '${field}'`)
+      }
+      case 'map':
+        return operand.value
+      case 'dyn':
+        return DYN
+      case 'error':
+        return ERROR
+      case 'parameter':
+        this.#assignable(operand, DYN)
+        return DYN
+      case 'opaque':
+        if (operand.name === 'optional_type')
+          return optionalOf(
+            this.#field(this.#resolved(operand.parameters[0] ?? DYN), field, offset),
+          )
+        break
+      default:
+        break
+    }
+    return this.#report(offset, `type '${this.#shown(operand)}' does not support field selection`)
+  }
+
+  #call(call: Call): CelType {
+    if (call.name === '_?._') return this.#optionalSelect(call)
+    let { name } = call
+    let args = call.args
+    if (call.target !== undefined) {
+      const namespace = this.#namespace(call.target)
+      const qualified = namespace === undefined ? undefined : `${namespace}.${call.name}`
+      if (qualified !== undefined && this.#environment.functions.byName.has(qualified)) {
+        this.#namespaced.set(call, qualified)
+        name = qualified
+      } else args = [call.target, ...call.args]
+    }
+    const member = args !== call.args
+    const mixes = this.#mixes
+    this.#mixes = name === 'format' && member
+    const types = args.map((each) => this.check(each))
+    this.#mixes = mixes
+    const candidates = this.#environment.functions.byName.get(name.replace(/^\./, ''))
+    if (candidates === undefined)
+      return this.#report(
+        call.offset,
+        `undeclared reference to '${name.replace(/^\./, '')}' (in container '')`,
+      )
+    return this.#resolve(call, name, candidates, { types, member })
+  }
+
+  /** The dotted name before a call, when it names no variable. */
+  #namespace(target: Expression): string | undefined {
+    const path = dotted(target)?.replace(/^\./, '')
+    if (path === undefined) return undefined
+    return this.#lookUp(path.split('.')[0] ?? '') === undefined ? path : undefined
+  }
+
+  #resolve(
+    call: Call,
+    name: string,
+    candidates: readonly Overload[],
+    { types, member }: { readonly types: readonly CelType[]; readonly member: boolean },
+  ): CelType {
+    const matching: Overload[] = []
+    let result: CelType | undefined
+    for (const each of candidates) {
+      if (each.member !== member || each.args.length !== types.length) continue
+      const instance = this.#instantiate(each)
+      const attempt = new Map(this.#bindings)
+      if (!instance.args.every((arg, i) => assignable(arg, types[i] ?? DYN, attempt))) continue
+      this.#bindings = attempt
+      matching.push(each)
+      const own = this.#resolved(instance.result)
+      result = result === undefined || sameType(result, own) ? own : DYN
+    }
+    if (result === undefined) {
+      if (types.some((type) => this.#resolved(type).kind === 'error')) return ERROR
+      const shown = types.map((type) => this.#shown(type))
+      const applied = member
+        ? `${shown[0] ?? ''}.(${shown.slice(1).join(', ')})`
+        : `(${shown.join(', ')})`
+      return this.#report(
+        call.offset,
+        `found no matching overload for '${name}' applied to '${applied}'`,
+      )
+    }
+    this.#overloads.set(call, matching)
+    return result
+  }
+
+  #instantiate({ args, result }: Overload): {
+    readonly args: readonly CelType[]
+    readonly result: CelType
+  } {
+    const fresh: Bindings = new Map()
+    for (const name of ['A', 'B', 'T', 'K', 'V']) fresh.set(name, this.#variable())
+    return {
+      args: args.map((each) => substitute(each, fresh)),
+      result: substitute(result, fresh),
+    }
+  }
+
+  #optionalSelect(call: Call): CelType {
+    const [operand, field] = call.args
+    if (operand === undefined || field?.kind !== 'literal') return ERROR
+    this.check(field)
+    const type = this.#resolved(this.check(operand))
+    const found = this.#field(type, String(field.value), call.offset)
+    if (found.kind === 'error') return ERROR
+    const isOptional = found.kind === 'opaque' && found.name === 'optional_type'
+    return isOptional && type.kind === 'opaque' ? found : optionalOf(found)
+  }
+
+  #struct(expression: StructExpression): CelType {
+    const name = expression.name.replace(/^\./, '')
+    const isPatch = name === 'JSONPatch'
+    const known = this.#environment.builds && (isPatch || /^Object(\.|$)/.test(name))
+    if (!known)
+      return this.#report(expression.offset, `undeclared reference to '${name}' (in container '')`)
+    for (const field of expression.fields) {
+      const type = this.check(field.value)
+      const inner = field.optional ? this.#unwrapped(field.value, type) : type
+      if (!isPatch) continue
+      const declared = Object.hasOwn(JSON_PATCH_FIELDS, field.name)
+        ? JSON_PATCH_FIELDS[field.name]
+        : undefined
+      if (declared === undefined) this.#report(field.offset, `undefined field '${field.name}'`)
+      else if (!this.#assignable(declared, inner))
+        this.#report(
+          field.offset,
+          `expected type of field '${field.name}' is '${this.#shown(declared)}' but provided type is '${this.#shown(inner)}'`,
+        )
+    }
+    return opaque(name)
+  }
+
+  #fold(fold: Fold): CelType {
+    const range = this.#resolved(this.check(fold.range))
+    const start = this.check(fold.start)
+    const [first, second] = this.#iterated(fold, range)
+    this.#scopes.push(new Map([[fold.accumulator, start]]))
+    this.#scopes.push(
+      new Map([
+        [fold.variable, first],
+        ...(fold.variable2 === undefined ? [] : ([[fold.variable2, second]] as const)),
+      ]),
+    )
+    this.#expect(fold.condition, BOOL)
+    this.#expect(fold.step, start)
+    this.#scopes.pop()
+    const result = this.check(fold.result)
+    this.#scopes.pop()
+    return this.#resolved(result)
+  }
+
+  #expect(expression: Expression, wanted: CelType): void {
+    const type = this.check(expression)
+    if (!this.#assignable(wanted, type))
+      this.#report(
+        expression.offset,
+        `expected type '${this.#shown(wanted)}' but found '${this.#shown(type)}'`,
+      )
+  }
+
+  /** The types of the variables that go through a range. */
+  #iterated(fold: Fold, range: CelType): readonly [CelType, CelType] {
+    const two = fold.variable2 !== undefined
+    switch (range.kind) {
+      case 'list':
+        return two ? [INT, range.element] : [range.element, ERROR]
+      case 'map':
+        return two ? [range.key, range.value] : [range.key, ERROR]
       case 'dyn':
       case 'error':
-      case 'param':
-        return type.kind === 'error' ? ERROR : DYN
-      case 'optional':
-        return this.#fieldOf(type.elem, field, at)
-      case 'map':
-        return type.value
-      case 'object': {
-        const found = type.fields.get(field)
-        return found?.type ?? this.#wrong(at, `undefined field '${field}'`)
-      }
+        return [DYN, DYN]
+      case 'parameter':
+        this.#assignable(range, DYN)
+        return [DYN, DYN]
       default:
-        return this.#wrong(at, `type '${typeText(type)}' does not support field selection`)
+        this.#report(
+          fold.range.offset,
+          `expression of type '${this.#shown(range)}' cannot be range of a comprehension (must be list, map, or dynamic)`,
+        )
+        return [ERROR, ERROR]
     }
-  }
-
-  #struct(expr: Extract<Expr, { kind: 'struct' }>): CelType {
-    const type = this.#structs.get(expr.name)
-    if (type === undefined) {
-      for (const { value } of expr.fields) this.typeOf(value)
-      return this.#wrong(expr.at, `undeclared reference to '${expr.name}' (in container '')`)
-    }
-    for (const { name, value, optional, at } of expr.fields) {
-      const given = this.typeOf(value)
-      const field = type.fields.get(name)
-      if (field === undefined) this.#wrong(at, `undefined field '${name}'`)
-      else {
-        const unwrapped = optional ? this.#unwrapped(given, value) : given
-        if (!assignable(field.type, unwrapped, new Map()))
-          this.#wrong(
-            at,
-            `expected type of field '${name}' is '${typeText(field.type)}' but provided type is '${typeText(unwrapped)}'`,
-          )
-      }
-    }
-    return type
-  }
-
-  #loop(expr: Extract<Expr, { kind: 'loop' }>): CelType {
-    const range = this.typeOf(expr.range)
-    const [first = '', second] = expr.variables
-    let item: CelType = DYN
-    let other: CelType = DYN
-    if (range.kind === 'list')
-      [item, other] = second === undefined ? [range.elem, DYN] : [INT, range.elem]
-    else if (range.kind === 'map') [item, other] = [range.key, range.value]
-    else if (range.kind !== 'dyn' && range.kind !== 'error' && range.kind !== 'param')
-      this.#wrong(
-        expr.range.at,
-        `expression of type '${typeText(range)}' cannot be range of a comprehension (must be list, map, or dynamic)`,
-      )
-    const variables = { [first]: item, ...(second === undefined ? {} : { [second]: other }) }
-    return this.#within(variables, () => {
-      if (expr.condition !== undefined) this.#mustBeBool(expr.condition)
-      switch (expr.loop) {
-        case 'all':
-        case 'exists':
-        case 'exists_one':
-          this.#mustBeBool(expr.body)
-          return BOOL
-        case 'filter':
-          this.#mustBeBool(expr.body)
-          return range.kind === 'map'
-            ? listOf(range.key)
-            : range.kind === 'list'
-              ? listOf(range.elem)
-              : listOf(DYN)
-        case 'map':
-        case 'transformList':
-          return listOf(this.typeOf(expr.body))
-        case 'transformMap':
-          return mapOf(range.kind === 'map' ? range.key : INT, this.typeOf(expr.body))
-        case 'transformMapEntry': {
-          const entry = this.typeOf(expr.body)
-          return entry.kind === 'map' ? entry : mapOf(DYN, DYN)
-        }
-      }
-    })
-  }
-
-  #mustBeBool(expr: Expr): void {
-    const type = this.typeOf(expr)
-    if (
-      type.kind !== 'bool' &&
-      type.kind !== 'dyn' &&
-      type.kind !== 'error' &&
-      type.kind !== 'param'
-    )
-      this.#wrong(expr.at, `expected type 'bool' but found '${typeText(type)}'`)
-  }
-
-  #call(expr: Extract<Expr, { kind: 'call' }>): CelType {
-    const { name, isMethod, args, at } = expr
-    if (isMethod) {
-      // `sets.contains(a, b)`: a function whose name has a dot, unless there is such a variable.
-      const [target] = args
-      const prefix = target && qualifiedName(target)
-      const full = prefix === undefined ? undefined : `${prefix}.${name}`
-      if (
-        full !== undefined &&
-        !this.#variables.has(prefix!.split('.')[0]!) &&
-        overloads().has(full)
-      )
-        return this.#resolve(full, false, args.slice(1), at)
-    }
-    return this.#resolve(name, isMethod, args, at)
-  }
-
-  #resolve(name: string, isMethod: boolean, args: readonly Expr[], at: number): CelType {
-    const types = args.map((each) => this.typeOf(each))
-    if (name === '_&&_' || name === '_||_') {
-      types.forEach((type, i) => {
-        if (!assignable(BOOL, type, new Map()))
-          this.#wrong(args[i]!.at, `expected type 'bool' but found '${typeText(type)}'`)
-      })
-      return BOOL
-    }
-    if (name === '_?_:_') {
-      const [condition, yes, no] = types as [CelType, CelType, CelType]
-      if (
-        !assignable(BOOL, condition, new Map()) ||
-        !(assignable(yes, no, new Map()) || assignable(no, yes, new Map()))
-      )
-        return this.#noOverload(at, name, false, types)
-      if (yes.kind === 'dyn' || no.kind === 'dyn') return DYN
-      return mostKnown(yes, no)
-    }
-    const candidates = (overloads().get(name) ?? []).filter((each) => each.isMethod === isMethod)
-    if (candidates.length === 0)
-      return this.#wrong(at, `undeclared reference to '${name}' (in container '')`)
-    if (types.some(({ kind }) => kind === 'error')) return ERROR
-    if (name === 'type') return { kind: 'type', of: types[0] ?? DYN }
-    const results: CelType[] = []
-    for (const overload of candidates) {
-      const bound: Bindings = new Map()
-      if (fits(overload, types, bound)) results.push(substitute(overload.result, bound))
-    }
-    if (results.length === 0) return this.#noOverload(at, name, isMethod, types)
-    return this.#join(results)
-  }
-
-  #noOverload(at: number, name: string, isMethod: boolean, types: readonly CelType[]): CelType {
-    const [target, ...rest] = types.map(typeText)
-    const shown = isMethod
-      ? `'${target ?? ''}.(${rest.join(', ')})'`
-      : `'(${types.map(typeText).join(', ')})'`
-    return this.#wrong(at, `found no matching overload for '${name}' applied to ${shown}`)
   }
 }
 
-const mostKnown = (a: CelType, b: CelType): CelType => {
-  if (a.kind === 'param' || a.kind === 'null') return b
-  if (a.kind === 'list' && a.elem.kind === 'param') return b
-  if (a.kind === 'map' && a.key.kind === 'param') return b
-  return a
+/** `a.b.c` as text; undefined for what is no chain of names. */
+export function dotted(expression: Expression): string | undefined {
+  if (expression.kind === 'ident') return expression.name
+  if (expression.kind !== 'select' || expression.test) return undefined
+  const operand = dotted(expression.operand)
+  return operand === undefined ? undefined : `${operand}.${expression.field}`
 }
-
-const fits = (overload: Overload, types: readonly CelType[], bound: Bindings): boolean =>
-  overload.args.length === types.length &&
-  overload.args.every((wanted, i) => assignable(wanted, types[i]!, bound))
-
-/** Whether a value of the given type may stand where the wanted one is expected. Binds the wanted one's letters. */
-function assignable(wanted: CelType, given: CelType, bound: Bindings): boolean {
-  if (wanted.kind === 'dyn' || given.kind === 'dyn' || given.kind === 'error') return true
-  if (given.kind === 'param' && wanted.kind !== 'param') return true
-  if (wanted.kind === 'param') {
-    if (wanted.name === '_') return true
-    const known = bound.get(wanted.name)
-    if (known === undefined || known.kind === 'dyn' || known.kind === 'param') {
-      bound.set(wanted.name, given)
-      return true
-    }
-    if (assignable(known, given, bound)) return true
-    // Numbers may be compared with each other.
-    return false
-  }
-  if (given.kind === 'null')
-    return ['object', 'null', 'opaque', 'timestamp', 'duration', 'optional'].includes(wanted.kind)
-  if (wanted.kind === 'null')
-    return ['object', 'opaque', 'timestamp', 'duration', 'optional'].includes(given.kind)
-  switch (wanted.kind) {
-    case 'list':
-      return given.kind === 'list' && assignable(wanted.elem, given.elem, bound)
-    case 'map':
-      return (
-        given.kind === 'map' &&
-        assignable(wanted.key, given.key, bound) &&
-        assignable(wanted.value, given.value, bound)
-      )
-    case 'optional':
-      return given.kind === 'optional' && assignable(wanted.elem, given.elem, bound)
-    case 'object':
-      return given.kind === 'object' && given.name === wanted.name
-    case 'opaque':
-      return given.kind === 'opaque' && given.name === wanted.name
-    default:
-      return given.kind === wanted.kind
-  }
-}
-
-function substitute(type: CelType, bound: Bindings): CelType {
-  switch (type.kind) {
-    case 'param':
-      return bound.get(type.name) ?? DYN
-    case 'list':
-      return listOf(substitute(type.elem, bound))
-    case 'map':
-      return mapOf(substitute(type.key, bound), substitute(type.value, bound))
-    case 'optional':
-      return optionalOf(substitute(type.elem, bound))
-    default:
-      return type
-  }
-}
-
-const same = (a: CelType, b: CelType): boolean =>
-  a === b ||
-  (a.kind === b.kind && typeText(a) === typeText(b)) ||
-  (a.kind === 'list' && b.kind === 'list' && (a.elem.kind === 'param' || b.elem.kind === 'param'))
-
-export { assignable }
-
-/** Whether the expression names the variable anywhere. */
-export const mentions = (expr: Expr, variable: string): boolean =>
-  (expr.kind === 'ident' && expr.name === variable) ||
-  childrenOf(expr).some((child) => mentions(child, variable))

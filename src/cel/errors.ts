@@ -1,12 +1,54 @@
-/** An expression that could not be evaluated, in cel-go's words. */
-export class CelError extends Error {
-  constructor(message: string) {
+/** What is wrong with an expression, in the form that clients of Kubernetes show. */
+
+export interface Issue {
+  /** In characters of the source; -1 when it is about the whole of it. */
+  readonly offset: number
+  readonly message: string
+}
+
+/** Thrown by the reader when it cannot go on. */
+export class SyntaxIssue extends Error {
+  readonly issue: Issue
+  constructor(offset: number, message: string) {
     super(message)
-    this.name = 'CelError'
+    this.issue = { offset, message }
   }
 }
 
-export const noOverload = (): CelError => new CelError('no such overload')
+/** An evaluation that failed. */
+export class CelError extends Error {
+  /** A budget that is spent, or a wait: no `&&` or `||` may hide it. */
+  readonly final: boolean
+  constructor(message: string, { final = false }: { readonly final?: boolean } = {}) {
+    super(message)
+    this.name = 'CelError'
+    this.final = final
+  }
+}
 
-/** The evaluation was stopped: it is not absorbed by `||` and `&&`. */
-export class CelCostError extends CelError {}
+const MAX_ISSUES = 100
+
+/** The issues with the lines they are about. */
+export function describeIssues(source: string, issues: readonly Issue[]): string {
+  const lines = source.split('\n')
+  const sorted = issues.toSorted((a, b) => a.offset - b.offset).slice(0, MAX_ISSUES)
+  return sorted.map((issue) => describe(lines, issue)).join('\n')
+}
+
+function describe(lines: readonly string[], { offset, message }: Issue): string {
+  if (offset < 0) return `ERROR: <input>:-1:0: ${message}`
+  let line = 0
+  let column = offset
+  while (line < lines.length - 1 && column > (lines[line] ?? '').length) {
+    column -= (lines[line] ?? '').length + 1
+    line++
+  }
+  const text = (lines[line] ?? '').replaceAll('\t', ' ')
+  const before = Array.from(text.slice(0, column), (each) => (isWide(each) ? '．' : '.')).join('')
+  const mark = isWide(text[column] ?? '') ? '＾' : '^'
+  return `ERROR: <input>:${line + 1}:${Array.from(text.slice(0, column)).length + 1}: ${message}\n | ${text}\n | ${before}${mark}`
+}
+
+/** Characters that take two columns. */
+const isWide = (character: string): boolean =>
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]/.test(character)

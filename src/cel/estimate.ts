@@ -1,240 +1,182 @@
-/** What an expression can cost at most, from the sizes that its schemas allow (KEP-2876, resource constraints). */
-import type { Expr } from './ast.ts'
-import type { CelType } from './types.ts'
+/** What an expression may cost at most, before any value is seen. */
+import type { Call, Expression, Fold } from './ast.ts'
+import type { Checked } from './checker.ts'
+import {
+  fixed,
+  plus,
+  times,
+  union,
+  UNKNOWN,
+  type Overload,
+  type Range,
+  type Sized,
+} from './functions.ts'
+import { DYN, type CelType } from './types.ts'
+import { costSize, runeCount } from './values.ts'
 
-export interface Estimate {
-  readonly min: number
-  readonly max: number
+export function estimateCost(expression: Expression, checked: Checked): Range {
+  const { min, max } = new Estimator(checked).cost(expression)
+  return { min, max: Math.min(max, Number.MAX_SAFE_INTEGER) }
 }
 
-/** The largest object that a request can bring, in bytes. */
-const REQUEST_BYTES = 3 * 1024 * 1024
+const SCALAR = new Set(['bool', 'int', 'uint', 'double', 'null', 'timestamp', 'duration', 'type'])
+const ZERO = fixed(0)
+const ONE = fixed(1)
 
-/** How many of them can be in one object: each takes at least these bytes of JSON. */
-function leastBytes(type: CelType): number {
-  switch (type.kind) {
-    case 'int':
-    case 'uint':
-    case 'double':
-      return 1
-    case 'bool':
-      return 4
-    case 'timestamp':
-      return 12
-    case 'object': {
-      let bytes = 2
-      for (const [name, field] of type.fields)
-        if (field.required) bytes += name.length + 4 + leastBytes(field.type)
-      return bytes
-    }
-    default:
-      return 2
+class Estimator {
+  readonly #checked: Checked
+  readonly #costs = new Map<Expression, Range>()
+  /** Of what calls give. */
+  readonly #sizes = new Map<Expression, Range>()
+  readonly #scopes: { readonly name: string; readonly size: Range | undefined }[] = []
+
+  constructor(checked: Checked) {
+    this.#checked = checked
   }
-}
 
-function sizeOfType(type: CelType | undefined, maxLength?: number): number {
-  switch (type?.kind) {
-    case 'string':
-    case 'bytes':
-      return type.maxLength ?? maxLength ?? REQUEST_BYTES
-    case 'list':
-      return type.maxItems ?? Math.floor(REQUEST_BYTES / (leastBytes(type.elem) + 1))
-    case 'map':
-      return type.maxItems ?? Math.floor(REQUEST_BYTES / (leastBytes(type.value) + 6))
-    case 'dyn':
-      return REQUEST_BYTES
-    default:
-      return 1
+  cost(expression: Expression): Range {
+    const known = this.#costs.get(expression)
+    if (known !== undefined) return known
+    const cost = this.#cost(expression)
+    this.#costs.set(expression, cost)
+    return cost
   }
-}
 
-interface Known {
-  readonly cost: Estimate
-  /** How large the result can be: characters, items. */
-  readonly size: number
-}
-
-const FACTOR = 0.1
-/** Conversions of short texts: their length does not count. */
-const AT_ONCE: ReadonlySet<string> = new Set([
-  'duration',
-  'timestamp',
-  'int',
-  'uint',
-  'double',
-  'bool',
-  'string',
-  'type',
-  'dyn',
-])
-
-export function estimateCost(
-  expr: Expr,
-  types: ReadonlyMap<Expr, CelType>,
-  maxLengths: (expr: Expr) => number | undefined,
-): Estimate {
-  const bound = new Map<string, number>()
-  const sizeOf = (each: Expr): number => {
-    if (each.kind === 'literal') {
-      const { value } = each.literal
-      return typeof value === 'string' || value instanceof Uint8Array ? value.length : 1
-    }
-    if (each.kind === 'ident' && bound.has(each.name)) return bound.get(each.name)!
-    return sizeOfType(types.get(each), maxLengths(each))
-  }
-  const plus = (...all: readonly Estimate[]): Estimate => ({
-    min: all.reduce((sum, { min }) => sum + min, 0),
-    max: all.reduce((sum, { max }) => sum + max, 0),
-  })
-  const flat = (cost: number): Estimate => ({ min: cost, max: cost })
-
-  const known = (each: Expr): Known => {
-    switch (each.kind) {
+  #cost(expression: Expression): Range {
+    switch (expression.kind) {
       case 'literal':
-        return { cost: flat(0), size: sizeOf(each) }
+        return ZERO
       case 'ident':
-        return { cost: flat(1), size: sizeOf(each) }
-      case 'select':
-        return { cost: plus(flat(1), known(each.operand).cost), size: sizeOf(each) }
-      case 'list':
-        return {
-          cost: plus(flat(10), ...each.items.map((item) => known(item).cost)),
-          size: each.items.length,
-        }
-      case 'map':
-        return {
-          cost: plus(
-            flat(30),
-            ...each.entries.flatMap(({ key, value }) => [known(key).cost, known(value).cost]),
-          ),
-          size: each.entries.length,
-        }
-      case 'struct':
-        return {
-          cost: plus(flat(40), ...each.fields.map(({ value }) => known(value).cost)),
-          size: 1,
-        }
-      case 'bind': {
-        const init = known(each.init)
-        return scoped(each.variable, init.size, () => {
-          const body = known(each.body)
-          return { cost: plus(init.cost, body.cost), size: body.size }
-        })
-      }
-      case 'optional-map': {
-        const operand = known(each.operand)
-        return scoped(each.variable, operand.size, () => {
-          const body = known(each.body)
-          return {
-            cost: { min: operand.cost.min, max: operand.cost.max + body.cost.max },
-            size: body.size,
-          }
-        })
-      }
-      case 'loop': {
-        const range = known(each.range)
-        const item = types.get(each.range)
-        const [first = '', second] = each.variables
-        const elem =
-          item?.kind === 'list' ? item.elem : item?.kind === 'map' ? item.value : undefined
-        const size = sizeOfType(elem)
-        return scoped(first, item?.kind === 'map' ? REQUEST_BYTES : size, () =>
-          scoped(second ?? first, size, () => {
-            const body = known(each.body)
-            const condition = each.condition === undefined ? flat(0) : known(each.condition).cost
-            const perItem = 1 + body.cost.max + condition.max
-            return {
-              cost: { min: range.cost.min + 1, max: range.cost.max + range.size * perItem },
-              size: each.loop === 'all' || each.loop.startsWith('exists') ? 1 : range.size,
-            }
-          }),
-        )
+        return ONE
+      case 'select': {
+        if (this.#checked.names.has(expression)) return ONE
+        const operand = this.cost(expression.operand)
+        return expression.test ? operand : plus(operand, ONE)
       }
       case 'call':
-        return called(each)
+        return this.#call(expression)
+      case 'list':
+        return sum(fixed(10), ...expression.elements.map((each) => this.cost(each)))
+      case 'map':
+        return sum(
+          fixed(30),
+          ...expression.entries.flatMap(({ key, value }) => [this.cost(key), this.cost(value)]),
+        )
+      case 'struct':
+        return sum(fixed(40), ...expression.fields.map(({ value }) => this.cost(value)))
+      case 'fold':
+        return this.#fold(expression)
     }
   }
-  const scoped = (name: string, size: number, run: () => Known): Known => {
-    const before = bound.get(name)
-    bound.set(name, size)
-    try {
-      return run()
-    } finally {
-      if (before === undefined) bound.delete(name)
-      else bound.set(name, before)
-    }
+
+  #fold(fold: Fold): Range {
+    const range = this.cost(fold.range)
+    const start = this.cost(fold.start)
+    const type = this.#typeOf(fold.range)
+    const rounds =
+      fold.gathering === 'bind' || fold.gathering === 'optMap' ? ZERO : this.#size(fold.range)
+    const element = type.kind === 'list' ? sizeOfType(type.element) : undefined
+    const value = type.kind === 'map' ? sizeOfType(type.value) : element
+    const key = type.kind === 'map' ? sizeOfType(type.key) : element
+    this.#scopes.push({ name: fold.accumulator, size: undefined })
+    this.#scopes.push({ name: fold.variable, size: fold.variable2 === undefined ? key : ONE })
+    if (fold.variable2 !== undefined) this.#scopes.push({ name: fold.variable2, size: value })
+    const condition = this.cost(fold.condition)
+    const step = this.cost(fold.step)
+    this.#scopes.pop()
+    if (fold.variable2 !== undefined) this.#scopes.pop()
+    const result = this.cost(fold.result)
+    this.#scopes.pop()
+    const body = times(rounds, plus(condition, step))
+    if (fold.gathering === 'map' || fold.gathering === 'transformList')
+      this.#sizes.set(fold, rounds)
+    else if (fold.gathering === 'filter') this.#sizes.set(fold, { min: 0, max: rounds.max })
+    else this.#sizes.set(fold, this.#size(fold.result))
+    return sum(range, start, body, result)
   }
-  const called = (each: Extract<Expr, { kind: 'call' }>): Known => {
-    const args = each.args.map(known)
-    const costs = plus(...args.map(({ cost }) => cost))
-    const [a, b] = args
-    const [x, y] = [a?.size ?? 1, b?.size ?? 1]
-    const result = (max: number, size = 1): Known => ({
-      cost: { min: costs.min + Math.min(1, max), max: costs.max + Math.ceil(max) },
-      size,
-    })
-    switch (each.name) {
+
+  #call(call: Call): Range {
+    const parts = this.#parts(call)
+    const costs = parts.map((each) => this.cost(each))
+    const [first = ZERO, second = ZERO, third = ZERO] = costs
+    switch (call.name) {
       case '_&&_':
       case '_||_':
-        return { cost: { min: a?.cost.min ?? 0, max: costs.max }, size: 1 }
+        return { min: first.min, max: first.max + second.max }
       case '_?_:_': {
-        const [condition, yes, no] = args as [Known, Known, Known]
-        return {
-          cost: {
-            min: condition.cost.min + Math.min(yes.cost.min, no.cost.min),
-            max: condition.cost.max + Math.max(yes.cost.max, no.cost.max),
-          },
-          size: Math.max(yes.size, no.size),
-        }
+        const [, yes, no] = parts
+        if (yes !== undefined && no !== undefined)
+          this.#sizes.set(call, union(this.#size(yes), this.#size(no)))
+        return plus(first, union(second, third))
       }
-      case '_==_':
-      case '_!=_':
-      case '_<_':
-      case '_<=_':
-      case '_>_':
-      case '_>=_':
-        return result(Math.max(1, Math.min(x, y) * FACTOR))
-      case '@in':
-        return result(types.get(each.args[1]!)?.kind === 'map' ? 1 : y)
-      case 'contains':
-        return result(Math.max(1, x * FACTOR * Math.max(1, y * FACTOR)))
-      case 'startsWith':
-      case 'endsWith':
-        return result(Math.max(1, y * FACTOR))
-      case 'matches':
-      case 'find':
-      case 'findAll':
-        return result((1 + x) * FACTOR * Math.max(1, y * 0.25), x)
-      case '_+_':
-        return types.get(each.args[0]!)?.kind === 'string'
-          ? result(Math.max(1, (x + y) * FACTOR), x + y)
-          : result(1, x + y)
-      case 'check':
-        return result(350_000)
-      case 'sets.contains':
-      case 'sets.intersects':
-        return result(x * y)
-      case 'sets.equivalent':
-        return result(x * y * 2)
-      case 'isSorted':
-      case 'sum':
-      case 'min':
-      case 'max':
-        return result(x)
-      case '_[_]':
-      case '_[?_]':
-        return result(1, sizeOf(each))
-      case 'size':
-        return result(1)
-      case 'replace':
-        return result(Math.max(1, x * FACTOR), x + (x + 1) * (args[2]?.size ?? 1))
-      default: {
-        const ofText = types.get(each.args[0]!)?.kind === 'string'
-        // A part of a text, or another form of it, is about as long as the text.
-        const size = ofText && types.get(each)?.kind === 'string' ? x : sizeOf(each)
-        return result(ofText && !AT_ONCE.has(each.name) ? Math.max(1, x * FACTOR) : 1, size)
-      }
+      default:
+        break
+    }
+    const overloads = this.#checked.overloads.get(call) ?? []
+    const args = parts.map((each) => this.#sized(each))
+    const [only, ...others] = overloads.map((each) => own(each, args))
+    if (only === undefined) return sum(ONE, ...costs)
+    const whole = others.reduce((a, b) => union(a, b.cost), only.cost)
+    if (only.resultSize !== undefined)
+      this.#sizes.set(
+        call,
+        others.reduce((a, b) => union(a, b.resultSize ?? UNKNOWN), only.resultSize),
+      )
+    return sum(whole, ...costs)
+  }
+
+  #parts(call: Call): readonly Expression[] {
+    return call.target === undefined || this.#checked.namespaced.has(call)
+      ? call.args
+      : [call.target, ...call.args]
+  }
+
+  #typeOf(expression: Expression): CelType {
+    return this.#checked.types.get(expression) ?? DYN
+  }
+
+  #sized(expression: Expression): Sized {
+    const type = this.#typeOf(expression)
+    return {
+      size: this.#size(expression),
+      type,
+      element: type.kind === 'list' ? (sizeOfType(type.element) ?? UNKNOWN) : undefined,
+      literal: expression.kind === 'literal' ? expression.value : undefined,
     }
   }
-  return known(expr).cost
+
+  #size(expression: Expression): Range {
+    const known = this.#sizes.get(expression)
+    if (known !== undefined) return known
+    if (expression.kind === 'literal')
+      return fixed(
+        typeof expression.value === 'string'
+          ? runeCount(expression.value)
+          : costSize(expression.value),
+      )
+    if (expression.kind === 'list') return fixed(expression.elements.length)
+    if (expression.kind === 'map') return fixed(expression.entries.length)
+    const type = this.#typeOf(expression)
+    const local =
+      expression.kind === 'ident'
+        ? this.#scopes.findLast(({ name }) => name === expression.name)?.size
+        : undefined
+    return sizeOfType(type) ?? local ?? UNKNOWN
+  }
+}
+
+/** Without a cost of its own it is 1. */
+const own = (overload: Overload, args: readonly Sized[]): { cost: Range; resultSize?: Range } =>
+  overload.cost?.estimate(args) ?? { cost: ONE }
+
+const sum = (...ranges: readonly Range[]): Range => ranges.reduce(plus, ZERO)
+
+/** Undefined when nothing is known. */
+function sizeOfType(type: CelType): Range | undefined {
+  if (type.schema !== undefined && type.kind !== 'object' && !SCALAR.has(type.kind))
+    return { min: 0, max: type.schema.maxElements }
+  if (type.schema !== undefined && (type.kind === 'timestamp' || type.kind === 'duration'))
+    return { min: 0, max: type.schema.maxElements }
+  if (SCALAR.has(type.kind)) return ONE
+  return undefined
 }

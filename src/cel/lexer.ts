@@ -1,99 +1,123 @@
-/** Tokens of CEL (cel-spec, Lexical structure). */
-import type { Issue, Literal } from './ast.ts'
+/** From characters to tokens. */
+import { SyntaxIssue } from './errors.ts'
 
-export type Token =
-  | { readonly kind: 'literal'; readonly literal: Literal; readonly at: number }
-  | {
-      readonly kind: 'ident' | 'op' | 'end'
-      readonly text: string
-      readonly at: number
-      readonly quoted?: boolean
-    }
-
-export class SyntaxIssue extends Error {
-  readonly issue: Issue
-  constructor(at: number, message: string) {
-    super(message)
-    this.issue = { at, message: `Syntax error: ${message}` }
-  }
+export interface Token {
+  readonly kind:
+    | 'sign'
+    | 'ident'
+    | 'quoted'
+    | 'int'
+    | 'uint'
+    | 'double'
+    | 'string'
+    | 'bytes'
+    | 'end'
+  readonly text: string
+  /** Of a literal. */
+  readonly value: unknown
+  readonly offset: number
 }
 
-const SPACE = /(?:[\t\n\f\r ]+|\/\/[^\n]*)+/y
-const IDENT = /[_a-zA-Z][_a-zA-Z0-9]*/y
-const QUOTED = /`([a-zA-Z0-9_.\-/ ]+)`/y
-const NUMBER = /(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)[uU]?/y
-const STRING = /([rRbB]{0,2})("""|'''|"|')/y
-const OPERATOR = /&&|\|\||==|!=|<=|>=|\.\?|\[\?|[-+*/%<>!?:.,()[\]{}]/y
-
-const MAX_INT = 2n ** 63n - 1n
-const MAX_UINT = 2n ** 64n - 1n
+const SPACE = /(?:[ \t\r\n\f]+|\/\/[^\n]*)+/y
+const IDENT = /[A-Za-z_][A-Za-z0-9_]*/y
+const QUOTED = /`[A-Za-z0-9_.\-/ ]+`/y
+const NUMBER =
+  /0x([0-9a-fA-F]+)([uU]?)|((?:\d+\.\d+|\.\d+)(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)|(\d+)([uU]?)/y
+const STRING_START = /([rR][bB]?|[bB][rR]?)?("""|'''|"|')/y
+const SIGN = /==|!=|<=|>=|&&|\|\||[<>?:.,+\-*/%!()[\]{}]/y
 
 export function tokenize(source: string): readonly Token[] {
   const tokens: Token[] = []
   let at = 0
-  const match = (pattern: RegExp): RegExpExecArray | null => {
+  const match = (pattern: RegExp): RegExpExecArray | undefined => {
     pattern.lastIndex = at
-    const found = pattern.exec(source)
-    if (found !== null) at += found[0].length
-    return found
+    return pattern.exec(source) ?? undefined
   }
   for (;;) {
-    match(SPACE)
+    at += match(SPACE)?.[0].length ?? 0
     if (at >= source.length) break
-    const start = at
-    const string = match(STRING)
-    if (string !== null) {
-      const [literal, end] = readString(source, start, at, string[1] ?? '', string[2] ?? '"')
-      at = end
-      tokens.push({ kind: 'literal', literal, at: start })
-      continue
+    const offset = at
+    const push = (kind: Token['kind'], text: string, value?: unknown): void => {
+      tokens.push({ kind, text, value, offset })
+      at = offset + text.length
     }
-    const number = match(NUMBER)
-    if (number !== null) {
-      tokens.push({ kind: 'literal', literal: readNumber(number[0], start), at: start })
+    const start = match(STRING_START)
+    if (start !== undefined) {
+      const { text, value, bytes } = readString(source, offset, start)
+      push(bytes ? 'bytes' : 'string', text, value)
       continue
     }
     const ident = match(IDENT)
-    if (ident !== null) {
-      tokens.push(wordToken(ident[0], start))
+    if (ident !== undefined) {
+      push('ident', ident[0])
+      continue
+    }
+    const number = match(NUMBER)
+    if (number !== undefined) {
+      pushNumber(number, push)
       continue
     }
     const quoted = match(QUOTED)
-    if (quoted !== null) {
-      tokens.push({ kind: 'ident', text: quoted[1] ?? '', at: start, quoted: true })
+    if (quoted !== undefined) {
+      push('quoted', quoted[0], quoted[0].slice(1, -1))
       continue
     }
-    const operator = match(OPERATOR)
-    if (operator === null)
-      throw new SyntaxIssue(start, `token recognition error at: '${source[start] ?? ''}'`)
-    tokens.push({ kind: 'op', text: operator[0], at: start })
+    const sign = match(SIGN)
+    if (sign === undefined) {
+      const [character = ''] = source.slice(offset, offset + 2)
+      throw new SyntaxIssue(offset, `Syntax error: token recognition error at: '${character}'`)
+    }
+    push('sign', sign[0])
   }
-  tokens.push({ kind: 'end', text: '<EOF>', at: source.length })
+  tokens.push({ kind: 'end', text: '<EOF>', value: undefined, offset: source.length })
   return tokens
 }
 
-function wordToken(word: string, at: number): Token {
-  if (word === 'true' || word === 'false')
-    return { kind: 'literal', literal: { type: 'bool', value: word === 'true' }, at }
-  if (word === 'null') return { kind: 'literal', literal: { type: 'null', value: null }, at }
-  if (word === 'in') return { kind: 'op', text: 'in', at }
-  return { kind: 'ident', text: word, at }
+function pushNumber(
+  [text, hex, hexUint, double, decimal, uint]: RegExpExecArray,
+  push: (kind: Token['kind'], text: string, value?: unknown) => void,
+): void {
+  if (double !== undefined) push('double', text, Number(double))
+  else if (hex !== undefined) push(hexUint === '' ? 'int' : 'uint', text, BigInt(`0x${hex}`))
+  else push(uint === '' ? 'int' : 'uint', text, BigInt(decimal ?? '0'))
 }
 
-function readNumber(text: string, at: number): Literal {
-  if (/[uU]$/.test(text)) {
-    const value = BigInt(text.slice(0, -1))
-    if (value > MAX_UINT) throw new SyntaxIssue(at, 'invalid uint literal')
-    return { type: 'uint', value }
+interface StringToken {
+  readonly text: string
+  readonly value: string | Uint8Array
+  readonly bytes: boolean
+}
+
+function readString(source: string, offset: number, start: RegExpExecArray): StringToken {
+  const [open, prefix = '', quote = ''] = start
+  const raw = /r/i.test(prefix)
+  const bytes = /b/i.test(prefix)
+  const from = offset + open.length
+  let at = from
+  while (!source.startsWith(quote, at)) {
+    if (at >= source.length || (quote.length === 1 && /[\r\n]/.test(source[at] ?? ''))) {
+      const rest = source.slice(offset, at).replaceAll('\n', '\\n').replaceAll('\r', '\\r')
+      throw new SyntaxIssue(offset, `Syntax error: token recognition error at: '${rest}'`)
+    }
+    at += source[at] === '\\' && at + 1 < source.length && !raw ? 2 : 1
   }
-  if (!text.startsWith('0x') && /[.eE]/.test(text)) return { type: 'double', value: Number(text) }
-  const value = BigInt(text)
-  // One more is allowed: with a minus before it, it is the smallest one.
-  if (value > MAX_INT + 1n) throw new SyntaxIssue(at, 'invalid int literal')
-  return { type: 'int', value }
+  const body = source.slice(from, at)
+  const text = source.slice(offset, at + quote.length)
+  // The ends of lines of long strings are \n, wherever they were written.
+  const content = body.replaceAll(/\r\n?/g, '\n')
+  const value = bytes
+    ? raw
+      ? new TextEncoder().encode(content)
+      : unescapeBytes(content, offset)
+    : raw
+      ? content
+      : unescapeString(content, offset)
+  return { text, value, bytes }
 }
 
-const ESCAPES: Readonly<Record<string, string>> = {
+const ESCAPE =
+  /\\(?:([abfnrtv\\'"`?])|[xX]([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|([^]|$))/g
+const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
   a: '\x07',
   b: '\b',
   f: '\f',
@@ -101,64 +125,45 @@ const ESCAPES: Readonly<Record<string, string>> = {
   r: '\r',
   t: '\t',
   v: '\v',
-  '\\': '\\',
-  '?': '?',
-  '"': '"',
-  "'": "'",
-  '`': '`',
 }
 
-function readString(
-  source: string,
-  start: number,
-  from: number,
-  prefix: string,
-  quote: string,
-): readonly [Literal, number] {
-  const raw = /r/i.test(prefix)
-  const isBytes = /b/i.test(prefix)
-  const parts: (string | number)[] = []
-  let at = from
-  for (;;) {
-    const char = source[at]
-    if (char === undefined || (quote.length === 1 && (char === '\n' || char === '\r')))
-      throw new SyntaxIssue(start, `token recognition error at: '${source.slice(start, at)}'`)
-    if (source.startsWith(quote, at)) break
-    if (char !== '\\' || raw) {
-      parts.push(char)
-      at++
-      continue
-    }
-    const next = source[at + 1] ?? ''
-    const simple = ESCAPES[next]
-    if (simple !== undefined) {
-      parts.push(simple)
-      at += 2
-      continue
-    }
-    const length = { x: 2, X: 2, u: 4, U: 8 }[next]
-    const digits =
-      length === undefined
-        ? /^[0-3][0-7]{2}/.exec(source.slice(at + 1, at + 4))?.[0]
-        : source.slice(at + 2, at + 2 + length)
+const invalid = (offset: number): SyntaxIssue =>
+  new SyntaxIssue(offset, 'Syntax error: token recognition error: invalid escape sequence')
+
+function unescapeString(text: string, offset: number): string {
+  if (!text.includes('\\')) return text
+  return text.replaceAll(ESCAPE, (_, simple, hex, short, long, octal) => {
+    if (typeof simple === 'string') return SIMPLE_ESCAPES[simple] ?? simple
     const code =
-      digits === undefined || (length !== undefined && !/^[0-9a-fA-F]+$/.test(digits))
-        ? NaN
-        : parseInt(digits, length === undefined ? 8 : 16)
-    const isUnicode = length !== undefined && length > 2
-    if (
-      Number.isNaN(code) ||
-      digits?.length !== (length ?? 3) ||
-      (isUnicode && (isBytes || code > 0x10_ff_ff || (code >= 0xd800 && code <= 0xdfff)))
-    )
-      throw new SyntaxIssue(start, `token recognition error at: '${source.slice(start, at + 2)}'`)
-    parts.push(isBytes ? code : String.fromCodePoint(code))
-    at += (length === undefined ? 1 : 2) + (length ?? 3)
+      typeof octal === 'string' ? Number.parseInt(octal, 8) : parseHex(hex ?? short ?? long)
+    if (code === undefined || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+      throw invalid(offset)
+    return String.fromCodePoint(code)
+  })
+}
+
+const parseHex = (text: unknown): number | undefined =>
+  typeof text === 'string' ? Number.parseInt(text, 16) : undefined
+
+/** In bytes `\xff` and `\377` are single bytes. */
+function unescapeBytes(text: string, offset: number): Uint8Array {
+  const encoder = new TextEncoder()
+  const parts: number[] = []
+  let from = 0
+  for (const match of text.matchAll(ESCAPE)) {
+    parts.push(...encoder.encode(text.slice(from, match.index)))
+    from = match.index + match[0].length
+    const [, simple, hex, short, long, octal] = match
+    if (simple !== undefined) parts.push(...encoder.encode(SIMPLE_ESCAPES[simple] ?? simple))
+    else if (hex !== undefined || octal !== undefined)
+      parts.push(octal === undefined ? Number.parseInt(hex ?? '', 16) : Number.parseInt(octal, 8))
+    else if (short === undefined && long === undefined) throw invalid(offset)
+    else {
+      const code = Number.parseInt(short ?? long ?? '', 16)
+      if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) throw invalid(offset)
+      parts.push(...encoder.encode(String.fromCodePoint(code)))
+    }
   }
-  const end = at + quote.length
-  if (!isBytes) return [{ type: 'string', value: parts.join('') }, end]
-  const value = Buffer.concat(
-    parts.map((part) => (typeof part === 'number' ? Buffer.of(part) : Buffer.from(part))),
-  )
-  return [{ type: 'bytes', value }, end]
+  parts.push(...encoder.encode(text.slice(from)))
+  return Uint8Array.from(parts)
 }

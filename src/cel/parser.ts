@@ -1,420 +1,401 @@
-/** From source to tree (cel-spec, Syntax), macros included. */
-import type { Expr, Issue, Literal, LoopKind, MapEntry, StructField } from './ast.ts'
-import { SyntaxIssue, tokenize, type Token } from './lexer.ts'
+/** From tokens to the tree. */
+import type { Expression, MapEntry, StructField } from './ast.ts'
+import { SyntaxIssue } from './errors.ts'
+import { tokenize, type Token } from './lexer.ts'
+import { expandMacro } from './macros.ts'
+import { BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT } from './types.ts'
+import { CelDouble, CelUint, normalInt } from './values.ts'
 
-/** Deeper nesting than anybody writes; a hostile expression must not use up the stack. */
+/** In characters; upstream refuses longer ones too. */
+export const MAX_SOURCE = 100_000
+/** Of nesting, and of the length of a chain of one operator. */
 const MAX_DEPTH = 250
-/** Code points, as upstream's parser. */
-const MAX_SOURCE = 100_000
 
-const RESERVED: ReadonlySet<string> = new Set([
-  'as',
-  'break',
-  'const',
-  'continue',
-  'else',
-  'for',
-  'function',
-  'if',
-  'import',
-  'let',
-  'loop',
-  'package',
-  'namespace',
-  'return',
-  'var',
-  'void',
-  'while',
-])
+const RESERVED = new Set(
+  'as break const continue else for function if import let loop package namespace return var void while'.split(
+    ' ',
+  ),
+)
+const EXPECTING =
+  "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+const LARGEST_INT = 2n ** 63n - 1n
+const LARGEST_UINT = 2n ** 64n - 1n
 
-const RELATIONS: ReadonlySet<string> = new Set(['<', '<=', '>=', '>', '==', '!=', 'in'])
-
-export function parse(
-  source: string,
-): { readonly expr: Expr } | { readonly issues: readonly Issue[] } {
+/** Throws a SyntaxIssue. */
+export function parse(source: string): Expression {
   if (source.length > MAX_SOURCE)
-    return {
-      issues: [
-        {
-          at: 0,
-          message: `expression code point size exceeds limit: size: ${source.length}, limit ${MAX_SOURCE}`,
-        },
-      ],
-    }
-  try {
-    const parser = new Parser(tokenize(source))
-    return { expr: parser.whole() }
-  } catch (error) {
-    if (error instanceof SyntaxIssue) return { issues: [error.issue] }
-    throw error
-  }
+    throw new SyntaxIssue(
+      -1,
+      `expression code point size exceeds limit: size: ${source.length}, limit ${MAX_SOURCE}`,
+    )
+  const parser = new Parser(tokenize(source))
+  const expression = parser.expression()
+  parser.end()
+  return expression
 }
+
+const BINARY: readonly (readonly string[])[] = [
+  ['<', '<=', '>=', '>', '==', '!=', 'in'],
+  ['+', '-'],
+  ['*', '/', '%'],
+]
 
 class Parser {
   readonly #tokens: readonly Token[]
-  #next = 0
+  #at = 0
   #depth = 0
 
   constructor(tokens: readonly Token[]) {
     this.#tokens = tokens
   }
 
-  whole(): Expr {
-    const expr = this.#expression()
+  expression(): Expression {
+    this.#deeper()
+    const condition = this.#logical('||')
+    let whole = condition
+    if (this.#isSign('?')) {
+      const { offset } = this.#next()
+      const yes = this.#logical('||')
+      this.#expect(':')
+      const no = this.expression()
+      whole = { kind: 'call', name: '_?_:_', target: undefined, args: [condition, yes, no], offset }
+    }
+    this.#depth--
+    return whole
+  }
+
+  end(): void {
     const token = this.#peek()
-    if (token.kind !== 'end') throw unexpected(token, '<EOF>')
-    return expr
+    if (token.kind !== 'end') throw extraneous(token, '<EOF>')
+  }
+
+  #deeper(): void {
+    if (++this.#depth > MAX_DEPTH)
+      throw new SyntaxIssue(-1, `expression recursion limit exceeded: ${MAX_DEPTH}`)
+  }
+
+  /** A chain of `||` or `&&` becomes a balanced tree, so that long ones stay shallow. */
+  #logical(sign: '||' | '&&'): Expression {
+    const terms: Expression[] = []
+    const offsets: number[] = []
+    const term = (): Expression => (sign === '||' ? this.#logical('&&') : this.#binary(0))
+    terms.push(term())
+    while (this.#isSign(sign)) {
+      offsets.push(this.#next().offset)
+      terms.push(term())
+    }
+    return balance(`_${sign}_`, terms, offsets, 0, terms.length - 1)
+  }
+
+  #binary(level: number): Expression {
+    const signs = BINARY[level]
+    if (signs === undefined) return this.#unary()
+    let left = this.#binary(level + 1)
+    let length = 0
+    for (;;) {
+      const token = this.#peek()
+      if ((token.kind !== 'sign' && token.kind !== 'ident') || !signs.includes(token.text))
+        return left
+      this.#next()
+      if (++length > MAX_DEPTH)
+        throw new SyntaxIssue(-1, `expression recursion limit exceeded: ${MAX_DEPTH}`)
+      const right = this.#binary(level + 1)
+      const name = token.text === 'in' ? '@in' : `_${token.text}_`
+      left = { kind: 'call', name, target: undefined, args: [left, right], offset: token.offset }
+    }
+  }
+
+  #unary(): Expression {
+    const token = this.#peek()
+    if (token.kind !== 'sign' || (token.text !== '!' && token.text !== '-')) return this.#member()
+    const { text, offset } = this.#next()
+    let count = 1
+    while (this.#isSign(text)) {
+      this.#next()
+      count++
+    }
+    const number = this.#peek()
+    // A minus sign belongs to the number after it: the smallest int has no positive twin.
+    if (text === '-' && (number.kind === 'int' || number.kind === 'double') && count % 2 === 1)
+      return this.#member(offset)
+    const operand = this.#member()
+    if (count % 2 === 0) return operand
+    const name = text === '!' ? '!_' : '-_'
+    return { kind: 'call', name, target: undefined, args: [operand], offset }
+  }
+
+  #member(minus?: number): Expression {
+    let whole = this.#primary(minus)
+    for (let length = 0; ; length++) {
+      if (length > MAX_DEPTH)
+        throw new SyntaxIssue(-1, `expression recursion limit exceeded: ${MAX_DEPTH}`)
+      if (this.#isSign('.')) whole = this.#afterDot(whole)
+      else if (this.#isSign('[')) whole = this.#index(whole)
+      else if (this.#isSign('{') && structName(whole) !== undefined)
+        whole = this.#struct(structName(whole) ?? '')
+      else return whole
+    }
+  }
+
+  #afterDot(operand: Expression): Expression {
+    const { offset } = this.#next()
+    const optional = this.#isSign('?')
+    if (optional) this.#next()
+    const token = this.#next()
+    if (token.kind !== 'ident' && token.kind !== 'quoted')
+      throw new SyntaxIssue(
+        token.offset,
+        `Syntax error: ${token.kind === 'end' ? 'mismatched' : 'no viable alternative at'} input '${token.text}'${token.kind === 'end' ? ' expecting IDENTIFIER' : ''}`,
+      )
+    const field = token.kind === 'quoted' ? String(token.value) : token.text
+    if (token.kind === 'ident' && ['in', 'true', 'false', 'null'].includes(field))
+      throw new SyntaxIssue(
+        token.offset,
+        `Syntax error: no viable alternative at input '.${field}'`,
+      )
+    if (optional) {
+      const name = { kind: 'literal', type: STRING, value: field, offset: token.offset } as const
+      return { kind: 'call', name: '_?._', target: undefined, args: [operand, name], offset }
+    }
+    if (token.kind === 'ident' && this.#isSign('(')) {
+      const open = this.#next().offset
+      const args = this.#arguments(')')
+      return (
+        expandMacro(field, open, operand, args) ?? {
+          kind: 'call',
+          name: field,
+          target: operand,
+          args,
+          offset: open,
+        }
+      )
+    }
+    return { kind: 'select', operand, field, test: false, offset }
+  }
+
+  #index(operand: Expression): Expression {
+    const { offset } = this.#next()
+    const optional = this.#isSign('?')
+    if (optional) this.#next()
+    const index = this.expression()
+    this.#expect(']')
+    const name = optional ? '_[?_]' : '_[_]'
+    return { kind: 'call', name, target: undefined, args: [operand, index], offset }
+  }
+
+  #arguments(close: ')'): readonly Expression[] {
+    const args: Expression[] = []
+    if (this.#isSign(close)) {
+      this.#next()
+      return args
+    }
+    for (;;) {
+      args.push(this.expression())
+      if (!this.#isSign(',')) break
+      this.#next()
+    }
+    this.#expect(close)
+    return args
+  }
+
+  #primary(minus?: number): Expression {
+    const token = this.#next()
+    const { offset } = token
+    switch (token.kind) {
+      case 'int':
+        return intLiteral(token, minus)
+      case 'uint': {
+        const value = typeof token.value === 'bigint' ? token.value : 0n
+        if (value > LARGEST_UINT) throw new SyntaxIssue(offset, 'invalid uint literal')
+        return { kind: 'literal', type: UINT, value: new CelUint(value), offset }
+      }
+      case 'double': {
+        const value = Number(token.value)
+        if (!Number.isFinite(value)) throw new SyntaxIssue(offset, 'invalid double literal')
+        return {
+          kind: 'literal',
+          type: DOUBLE,
+          value: new CelDouble(minus === undefined ? value : -value),
+          offset: minus ?? offset,
+        }
+      }
+      case 'string':
+        return { kind: 'literal', type: STRING, value: token.value, offset }
+      case 'bytes':
+        return { kind: 'literal', type: BYTES, value: token.value, offset }
+      case 'ident':
+        return this.#named(token)
+      case 'sign':
+        return this.#bracketed(token)
+      case 'quoted':
+      case 'end':
+        throw mismatched(token, EXPECTING)
+    }
+  }
+
+  #named(token: Token, dot = ''): Expression {
+    const { text, offset } = token
+    if (dot === '') {
+      if (text === 'true' || text === 'false')
+        return { kind: 'literal', type: BOOL, value: text === 'true', offset }
+      if (text === 'null') return { kind: 'literal', type: NULL, value: null, offset }
+    }
+    if (text === 'in') throw mismatched(token, EXPECTING)
+    if (RESERVED.has(text)) throw new SyntaxIssue(offset, `reserved identifier: ${text}`)
+    const name = `${dot}${text}`
+    if (!this.#isSign('(')) return { kind: 'ident', name, offset }
+    const open = this.#next().offset
+    const args = this.#arguments(')')
+    const macro = dot === '' ? expandMacro(name, open, undefined, args) : undefined
+    return macro ?? { kind: 'call', name, target: undefined, args, offset: open }
+  }
+
+  #bracketed(token: Token): Expression {
+    const { offset } = token
+    switch (token.text) {
+      case '(': {
+        const inner = this.expression()
+        this.#expect(')')
+        return inner
+      }
+      case '.': {
+        const name = this.#next()
+        if (name.kind !== 'ident') throw mismatched(name, 'IDENTIFIER')
+        return this.#named(name, '.')
+      }
+      case '[':
+        return this.#list(offset)
+      case '{':
+        return { kind: 'map', entries: this.#entries(), offset }
+      default:
+        throw mismatched(token, EXPECTING)
+    }
+  }
+
+  #list(offset: number): Expression {
+    const elements: Expression[] = []
+    const optional = new Set<number>()
+    while (!this.#isSign(']')) {
+      if (this.#isSign('?')) {
+        this.#next()
+        optional.add(elements.length)
+      }
+      elements.push(this.expression())
+      if (!this.#isSign(',')) break
+      this.#next()
+    }
+    this.#expect(']')
+    return { kind: 'list', elements, optional, offset }
+  }
+
+  #entries(): readonly MapEntry[] {
+    const entries: MapEntry[] = []
+    while (!this.#isSign('}')) {
+      const optional = this.#isSign('?')
+      if (optional) this.#next()
+      const key = this.expression()
+      const { offset } = this.#expect(':')
+      entries.push({ key, value: this.expression(), optional, offset })
+      if (!this.#isSign(',')) break
+      this.#next()
+    }
+    this.#expect('}')
+    return entries
+  }
+
+  #struct(name: string): Expression {
+    const { offset: start } = this.#next()
+    const fields: StructField[] = []
+    while (!this.#isSign('}')) {
+      const optional = this.#isSign('?')
+      if (optional) this.#next()
+      const token = this.#next()
+      if (token.kind !== 'ident' && token.kind !== 'quoted')
+        throw mismatched(token, "{'}', ',', IDENTIFIER}")
+      const { offset } = this.#expect(':')
+      const field = token.kind === 'quoted' ? String(token.value) : token.text
+      fields.push({ name: field, value: this.expression(), optional, offset })
+      if (!this.#isSign(',')) break
+      this.#next()
+    }
+    this.#expect('}')
+    return { kind: 'struct', name, fields, offset: start }
   }
 
   #peek(): Token {
-    return this.#tokens[this.#next]!
+    const token = this.#tokens[this.#at]
+    if (token === undefined) throw new SyntaxIssue(0, 'Syntax error: unexpected end')
+    return token
   }
-
-  #is(text: string): boolean {
+  #next(): Token {
     const token = this.#peek()
-    return token.kind === 'op' && token.text === text
+    if (token.kind !== 'end') this.#at++
+    return token
   }
-
-  #take(text: string): boolean {
-    if (!this.#is(text)) return false
-    this.#next++
-    return true
-  }
-
-  #expect(text: string): number {
+  #isSign(text: string): boolean {
     const token = this.#peek()
-    if (!this.#take(text)) throw unexpected(token, `'${text}'`)
-    return token.at
+    return token.kind === 'sign' && token.text === text
   }
-
-  #identifier(): string {
+  #expect(text: string): Token {
     const token = this.#peek()
-    if (token.kind !== 'ident') throw unexpected(token, 'IDENTIFIER')
-    this.#next++
-    return token.text
-  }
-
-  #nested<T>(run: () => T): T {
-    if (++this.#depth > MAX_DEPTH)
-      throw new SyntaxIssue(this.#peek().at, `expression recursion limit exceeded: ${MAX_DEPTH}`)
-    try {
-      return run()
-    } finally {
-      this.#depth--
-    }
-  }
-
-  #expression(): Expr {
-    return this.#nested(() => {
-      const condition = this.#or()
-      const { at } = this.#peek()
-      if (!this.#take('?')) return condition
-      const yes = this.#or()
-      this.#expect(':')
-      return call('_?_:_', at, [condition, yes, this.#expression()])
-    })
-  }
-
-  /** Many of them in a row are one balanced tree, so that its depth stays small. */
-  #or(): Expr {
-    return this.#chain('||', '_||_', () => this.#chain('&&', '_&&_', () => this.#relation()))
-  }
-
-  #chain(operator: string, name: string, part: () => Expr): Expr {
-    const parts = [part()]
-    const places: number[] = []
-    for (let { at } = this.#peek(); this.#take(operator); { at } = this.#peek()) {
-      places.push(at)
-      parts.push(part())
-    }
-    const balanced = (from: number, to: number): Expr => {
-      if (from === to) return parts[from]!
-      const middle = Math.floor((from + to) / 2)
-      return call(name, places[middle]!, [balanced(from, middle), balanced(middle + 1, to)])
-    }
-    return balanced(0, parts.length - 1)
-  }
-
-  #left(operators: ReadonlySet<string>, nameOf: (text: string) => string, part: () => Expr): Expr {
-    let left = part()
-    for (;;) {
-      const token = this.#peek()
-      if (token.kind !== 'op' || !operators.has(token.text)) return left
-      this.#next++
-      if (++this.#links > MAX_LINKS)
-        throw new SyntaxIssue(token.at, `expression recursion limit exceeded: ${MAX_LINKS}`)
-      left = call(nameOf(token.text), token.at, [left, part()])
-    }
-  }
-  /** Links of long chains such as `a + b + c`: they are deep too. */
-  #links = 0
-
-  #relation(): Expr {
-    return this.#left(
-      RELATIONS,
-      (text) => (text === 'in' ? '@in' : `_${text}_`),
-      () => this.#addition(),
-    )
-  }
-
-  #addition(): Expr {
-    return this.#left(
-      ADDING,
-      (text) => `_${text}_`,
-      () =>
-        this.#left(
-          MULTIPLYING,
-          (text) => `_${text}_`,
-          () => this.#unary(),
-        ),
-    )
-  }
-
-  #unary(): Expr {
-    const { at } = this.#peek()
-    if (this.#take('!')) {
-      return this.#nested(() => call('!_', at, [this.#unary()]))
-    }
-    if (this.#is('-')) {
-      this.#next++
-      const token = this.#peek()
-      // A minus before a number belongs to it: the smallest int has no positive counterpart.
-      if (token.kind === 'literal') {
-        const { literal } = token
-        if (literal.type === 'int' || literal.type === 'double') {
-          this.#next++
-          const negative: Literal =
-            literal.type === 'int'
-              ? { type: 'int', value: -literal.value }
-              : { type: 'double', value: -Number(literal.value) }
-          return this.#members({ kind: 'literal', literal: negative, at })
-        }
-      }
-      return this.#nested(() => call('-_', at, [this.#unary()]))
-    }
-    return this.#members(this.#primary())
-  }
-
-  #members(start: Expr): Expr {
-    let expr = start
-    for (;;) {
-      const { at } = this.#peek()
-      if (++this.#links > MAX_LINKS)
-        throw new SyntaxIssue(at, `expression recursion limit exceeded: ${MAX_LINKS}`)
-      if (this.#take('.')) {
-        const name = this.#identifier()
-        if (this.#is('(')) expr = this.#method(expr, name, at)
-        else expr = { kind: 'select', operand: expr, field: name, test: false, optional: false, at }
-      } else if (this.#take('.?')) {
-        expr = {
-          kind: 'select',
-          operand: expr,
-          field: this.#identifier(),
-          test: false,
-          optional: true,
-          at,
-        }
-      } else if (this.#take('[')) {
-        expr = call('_[_]', at, [expr, this.#expression()])
-        this.#expect(']')
-      } else if (this.#take('[?')) {
-        expr = call('_[?_]', at, [expr, this.#expression()])
-        this.#expect(']')
-      } else if (this.#is('{')) {
-        const name = nameOf(expr)
-        if (name === undefined) return expr
-        this.#next++
-        expr = { kind: 'struct', name, fields: this.#structFields(), at }
-      } else {
-        this.#links--
-        return expr
-      }
-    }
-  }
-
-  #method(target: Expr, name: string, at: number): Expr {
-    this.#expect('(')
-    const args = this.#list(')')
-    return (
-      macro(target, name, args, at) ?? {
-        kind: 'call',
-        name,
-        isMethod: true,
-        args: [target, ...args],
-        at,
-      }
-    )
-  }
-
-  #list(close: string): Expr[] {
-    const items: Expr[] = []
-    while (!this.#is(close)) {
-      items.push(this.#expression())
-      if (!this.#take(',')) break
-    }
-    this.#expect(close)
-    return items
-  }
-
-  #primary(): Expr {
-    const token = this.#peek()
-    const { at } = token
-    if (token.kind === 'literal') {
-      this.#next++
-      if (token.literal.type === 'int' && token.literal.value > 2n ** 63n - 1n)
-        throw new SyntaxIssue(at, 'invalid int literal')
-      return { kind: 'literal', literal: token.literal, at }
-    }
-    if (this.#take('(')) {
-      const inner = this.#expression()
-      this.#expect(')')
-      return inner
-    }
-    if (this.#take('[')) return this.#listLiteral(at)
-    if (this.#take('[?')) {
-      // `[?x]`: the token of an optional index, here the first item.
-      return this.#listLiteral(at, true)
-    }
-    if (this.#take('{')) return this.#mapLiteral(at)
-    this.#take('.')
-    const word = this.#peek()
-    const name = this.#identifier()
-    if (word.kind === 'ident' && word.quoted !== true && RESERVED.has(name))
-      throw new SyntaxIssue(at, `reserved identifier: ${name}`)
-    if (!this.#is('(')) return { kind: 'ident', name, at }
-    this.#next++
-    const args = this.#list(')')
-    if (name === 'has') return hasMacro(args, at)
-    return { kind: 'call', name, isMethod: false, args, at }
-  }
-
-  #listLiteral(at: number, firstIsOptional = false): Expr {
-    const items: Expr[] = []
-    const optional = new Set<number>()
-    let isOptional = firstIsOptional
-    while (!this.#is(']')) {
-      if (this.#take('?') || isOptional) optional.add(items.length)
-      isOptional = false
-      items.push(this.#expression())
-      if (!this.#take(',')) break
-    }
-    this.#expect(']')
-    return { kind: 'list', items, optional, at }
-  }
-
-  #mapLiteral(at: number): Expr {
-    const entries: MapEntry[] = []
-    while (!this.#is('}')) {
-      const optional = this.#take('?')
-      const key = this.#expression()
-      this.#expect(':')
-      entries.push({ key, value: this.#expression(), optional })
-      if (!this.#take(',')) break
-    }
-    this.#expect('}')
-    return { kind: 'map', entries, at }
-  }
-
-  #structFields(): StructField[] {
-    const fields: StructField[] = []
-    while (!this.#is('}')) {
-      const optional = this.#take('?')
-      const { at } = this.#peek()
-      const name = this.#identifier()
-      this.#expect(':')
-      fields.push({ name, value: this.#expression(), optional, at })
-      if (!this.#take(',')) break
-    }
-    this.#expect('}')
-    return fields
+    if (token.kind === 'sign' && token.text === text) return this.#next()
+    if (token.kind === 'end')
+      throw new SyntaxIssue(token.offset, `Syntax error: missing '${text}' at '<EOF>'`)
+    throw extraneous(token, `'${text}'`)
   }
 }
 
-const MAX_LINKS = 4000
-const ADDING: ReadonlySet<string> = new Set(['+', '-'])
-const MULTIPLYING: ReadonlySet<string> = new Set(['*', '/', '%'])
-
-const call = (name: string, at: number, args: readonly Expr[]): Expr => ({
-  kind: 'call',
-  name,
-  isMethod: false,
-  args,
-  at,
-})
-
-const unexpected = (token: Token, wanted: string): SyntaxIssue =>
+const shown = ({ kind, text }: Token): string => (kind === 'end' ? '<EOF>' : text)
+const mismatched = (token: Token, expecting: string): SyntaxIssue =>
   new SyntaxIssue(
-    token.at,
-    token.kind === 'end'
-      ? `mismatched input '<EOF>' expecting ${wanted === '<EOF>' ? "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}" : wanted}`
-      : `mismatched input '${token.kind === 'literal' ? String(token.literal.value as string) : token.text}' expecting ${wanted}`,
+    token.offset,
+    `Syntax error: mismatched input '${shown(token)}' expecting ${expecting}`,
+  )
+const extraneous = (token: Token, expecting: string): SyntaxIssue =>
+  new SyntaxIssue(
+    token.offset,
+    `Syntax error: extraneous input '${shown(token)}' expecting ${expecting}`,
   )
 
-/** `a.b.C` as a type's name; undefined when it is no name. */
-function nameOf(expr: Expr): string | undefined {
-  if (expr.kind === 'ident') return expr.name
-  if (expr.kind !== 'select' || expr.test || expr.optional) return undefined
-  const before = nameOf(expr.operand)
-  return before === undefined ? undefined : `${before}.${expr.field}`
-}
-
-function hasMacro(args: readonly Expr[], at: number): Expr {
-  const [argument] = args
-  if (args.length !== 1 || argument?.kind !== 'select' || argument.test)
-    throw new SyntaxIssue(argument?.at ?? at, 'invalid argument to has() macro')
-  return { ...argument, test: true, at }
-}
-
-const LOOPS: Readonly<Record<string, readonly number[]>> = {
-  all: [2, 3],
-  exists: [2, 3],
-  exists_one: [2, 3],
-  existsOne: [2, 3],
-  map: [2, 3],
-  filter: [2],
-  transformList: [3, 4],
-  transformMap: [3, 4],
-  transformMapEntry: [3, 4],
-}
-
-function macro(target: Expr, name: string, args: readonly Expr[], at: number): Expr | undefined {
-  if (name === 'bind' && target.kind === 'ident' && target.name === 'cel' && args.length === 3)
-    return {
-      kind: 'bind',
-      variable: variableOf(args[0]!, at),
-      init: args[1]!,
-      body: args[2]!,
-      at,
-    }
-  if ((name === 'optMap' || name === 'optFlatMap') && args.length === 2)
-    return {
-      kind: 'optional-map',
-      flat: name === 'optFlatMap',
-      variable: variableOf(args[0]!, at),
-      operand: target,
-      body: args[1]!,
-      at,
-    }
-  if (!Object.hasOwn(LOOPS, name) || !LOOPS[name]!.includes(args.length)) return undefined
-  const loop = (name === 'existsOne' ? 'exists_one' : name) as LoopKind
-  const isTransform = name.startsWith('transform')
-  const two = isTransform || (args.length === 3 && name !== 'map')
-  const variables = args.slice(0, two ? 2 : 1).map((each) => variableOf(each, at))
-  if (new Set(variables).size !== variables.length)
-    throw new SyntaxIssue(args[1]!.at, `overlapping loop variables: ${variables.join(', ')}`)
-  const rest = args.slice(variables.length)
+function intLiteral(token: Token, minus: number | undefined): Expression {
+  const size = typeof token.value === 'bigint' ? token.value : 0n
+  const value = minus === undefined ? size : -size
+  if (value > LARGEST_INT || value < -LARGEST_INT - 1n)
+    throw new SyntaxIssue(minus ?? token.offset, 'invalid int literal')
   return {
-    kind: 'loop',
-    loop,
-    variables,
-    range: target,
-    condition: rest.length === 2 ? rest[0] : undefined,
-    body: rest.at(-1)!,
-    at,
+    kind: 'literal',
+    type: INT,
+    value: normalInt(value),
+    offset: minus ?? token.offset,
   }
 }
 
-function variableOf(expr: Expr, at: number): string {
-  if (expr.kind !== 'ident') throw new SyntaxIssue(expr.at ?? at, 'argument must be a simple name')
-  return expr.name
+/** `a.b.C` before a brace. */
+function structName(expression: Expression): string | undefined {
+  if (expression.kind === 'ident') return expression.name
+  if (expression.kind !== 'select' || expression.test) return undefined
+  const operand = structName(expression.operand)
+  return operand === undefined ? undefined : `${operand}.${expression.field}`
+}
+
+function balance(
+  name: string,
+  terms: readonly Expression[],
+  offsets: readonly number[],
+  low: number,
+  high: number,
+): Expression {
+  const only = terms[low]
+  if (low === high && only !== undefined) return only
+  const middle = Math.floor((low + high + 1) / 2)
+  return {
+    kind: 'call',
+    name,
+    target: undefined,
+    args: [
+      balance(name, terms, offsets, low, middle - 1),
+      balance(name, terms, offsets, middle, high),
+    ],
+    offset: offsets[middle - 1] ?? 0,
+  }
 }

@@ -1,253 +1,215 @@
-/** Types of CEL, and those that an OpenAPI schema gives to a value (KEP-2876, KEP-3488). */
-import type { JsonObject } from '#machinery'
+/** The types of CEL, with what a schema says of them. */
 
-type Primitive =
-  | 'dyn'
+export type SimpleKind =
+  | 'bool'
   | 'int'
   | 'uint'
   | 'double'
   | 'string'
   | 'bytes'
-  | 'bool'
   | 'null'
   | 'timestamp'
   | 'duration'
+  | 'dyn'
   | 'error'
 
-export type CelType =
-  /** Texts of a schema say how long they can be, in bytes. */
-  | { readonly kind: Primitive; readonly maxLength?: number }
-  | {
-      readonly kind: 'list'
-      readonly elem: CelType
-      readonly listType?: 'set' | 'map'
-      readonly keys?: readonly string[]
-      readonly maxItems?: number
-    }
-  | {
-      readonly kind: 'map'
-      readonly key: CelType
-      readonly value: CelType
-      readonly maxItems?: number
-    }
-  | ObjectType
-  | { readonly kind: 'optional'; readonly elem: CelType }
-  | { readonly kind: 'type'; readonly of: CelType }
-  /** Types of the libraries: `quantity`, `url`, `authorizer` … */
-  | { readonly kind: 'opaque'; readonly name: string }
-  /** Stands for any one type within a signature, or a bounded text in a schema. */
-  | { readonly kind: 'param'; readonly name: string }
-
+export interface SimpleType {
+  readonly kind: SimpleKind
+  readonly schema?: SchemaNote
+}
+export interface ListType {
+  readonly kind: 'list'
+  readonly element: CelType
+  readonly schema?: SchemaNote
+}
+export interface MapType {
+  readonly kind: 'map'
+  readonly key: CelType
+  readonly value: CelType
+  readonly schema?: SchemaNote
+}
 export interface ObjectType {
   readonly kind: 'object'
   readonly name: string
-  readonly fields: ReadonlyMap<string, Field>
-  /** Fields that the schema does not name may be there too: they cannot be reached. */
-  readonly maxItems?: number
+  /** By the name that an expression uses. */
+  field(name: string): ObjectField | undefined
+  readonly schema?: SchemaNote
 }
-
-export interface Field {
+export interface ObjectField {
+  /** As it is in the value. */
+  readonly key: string
   readonly type: CelType
-  readonly required: boolean
-  /** As it is in the value: expressions write `__dot__` for a dot. */
-  readonly property: string
-  /** The longest text, in characters; undefined when the schema does not say. */
-  readonly maxLength?: number
+}
+/** `optional_type(x)`, `kubernetes.Quantity`, … */
+export interface OpaqueType {
+  readonly kind: 'opaque'
+  readonly name: string
+  readonly parameters: readonly CelType[]
+  readonly schema?: SchemaNote
+}
+export interface TypeType {
+  readonly kind: 'type'
+  readonly of: CelType
+  readonly schema?: SchemaNote
+}
+/** A type variable; one of a call has a number. */
+export interface Parameter {
+  readonly kind: 'parameter'
+  readonly name: string
+  readonly schema?: SchemaNote
 }
 
-const primitive = (kind: Primitive): CelType => Object.freeze({ kind })
-export const DYN = primitive('dyn')
-export const INT = primitive('int')
-export const UINT = primitive('uint')
-export const DOUBLE = primitive('double')
-export const STRING = primitive('string')
-export const BYTES = primitive('bytes')
-export const BOOL = primitive('bool')
-export const NULL = primitive('null')
-export const TIMESTAMP = primitive('timestamp')
-export const DURATION = primitive('duration')
-export const ERROR = primitive('error')
-export const opaque = (name: string): CelType => ({ kind: 'opaque', name })
-export const listOf = (elem: CelType): CelType => ({ kind: 'list', elem })
-export const mapOf = (key: CelType, value: CelType): CelType => ({ kind: 'map', key, value })
-export const optionalOf = (elem: CelType): CelType => ({ kind: 'optional', elem })
+export type CelType =
+  | SimpleType
+  | ListType
+  | MapType
+  | ObjectType
+  | OpaqueType
+  | TypeType
+  | Parameter
 
-const NAMES: Readonly<Partial<Record<Primitive, string>>> = {
-  timestamp: 'google.protobuf.Timestamp',
-  duration: 'google.protobuf.Duration',
-  null: 'null',
-  error: '!error!',
+/** What the schema behind a type adds. */
+export interface SchemaNote {
+  /** The most elements, properties or bytes a value can have. */
+  readonly maxElements: number
+  /** From JSON to a value of CEL; absent when nothing is to be done. */
+  readonly convert?: (value: unknown) => unknown
+  /** A list that is compared as a set, or as a map by these keys. */
+  readonly listType?: 'set' | readonly string[]
+  /** Bytes of the smallest value in JSON. */
+  readonly minBytes: number
 }
 
-/** As cel-go writes a type in its messages. */
-export function typeText(type: CelType): string {
+const simple = (kind: SimpleKind): SimpleType => ({ kind })
+export const BOOL = simple('bool')
+export const INT = simple('int')
+export const UINT = simple('uint')
+export const DOUBLE = simple('double')
+export const STRING = simple('string')
+export const BYTES = simple('bytes')
+export const NULL = simple('null')
+export const TIMESTAMP = simple('timestamp')
+export const DURATION = simple('duration')
+export const DYN = simple('dyn')
+export const ERROR = simple('error')
+
+export const listOf = (element: CelType): ListType => ({ kind: 'list', element })
+export const mapOf = (key: CelType, value: CelType): MapType => ({ kind: 'map', key, value })
+export const opaque = (name: string, ...parameters: readonly CelType[]): OpaqueType => ({
+  kind: 'opaque',
+  name,
+  parameters,
+})
+export const optionalOf = (type: CelType): OpaqueType => opaque('optional_type', type)
+export const typeOf = (of: CelType): TypeType => ({ kind: 'type', of })
+
+const SIMPLE_NAMES: Readonly<Record<string, CelType>> = {
+  bool: BOOL,
+  int: INT,
+  uint: UINT,
+  double: DOUBLE,
+  string: STRING,
+  bytes: BYTES,
+  null_type: NULL,
+  null: NULL,
+  dyn: DYN,
+  any: DYN,
+  type: typeOf(DYN),
+  timestamp: TIMESTAMP,
+  duration: DURATION,
+  'google.protobuf.Timestamp': TIMESTAMP,
+  'google.protobuf.Duration': DURATION,
+}
+
+/** Reads `list<string>`, `map<string, A>`, `optional_type<A>`, `kubernetes.Quantity`; a capital letter alone is a type variable. */
+export function parseType(text: string): CelType {
+  const bracket = /[<(]/.exec(text)?.index ?? -1
+  if (bracket < 0) {
+    const known = SIMPLE_NAMES[text]
+    if (known !== undefined) return known
+    return /^[A-Z]$/.test(text) ? { kind: 'parameter', name: text } : opaque(text)
+  }
+  const name = text.slice(0, bracket)
+  const inner = splitTypes(text.slice(bracket + 1, -1)).map(parseType)
+  const [first = DYN, second = DYN] = inner
+  if (name === 'list') return listOf(first)
+  if (name === 'map') return mapOf(first, second)
+  if (name === 'type') return typeOf(first)
+  return opaque(name, ...inner)
+}
+
+/** At the commas that are not inside brackets. */
+export function splitTypes(text: string): readonly string[] {
+  const parts: string[] = []
+  let depth = 0
+  let from = 0
+  for (let i = 0; i <= text.length; i++) {
+    const character = text[i]
+    if (character === '<' || character === '(') depth++
+    else if (character === '>' || character === ')') depth--
+    else if (character === undefined || (character === ',' && depth === 0)) {
+      const part = text.slice(from, i).trim()
+      if (part !== '') parts.push(part)
+      from = i + 1
+    }
+  }
+  return parts
+}
+
+/** As errors name it. */
+export function typeName(type: CelType): string {
   switch (type.kind) {
     case 'list':
-      return `list(${typeText(type.elem)})`
+      return `list(${typeName(type.element)})`
+    case 'map':
+      return `map(${typeName(type.key)}, ${typeName(type.value)})`
+    case 'type':
+      return type.of.kind === 'dyn' ? 'type' : `type(${typeName(type.of)})`
+    case 'object':
+      return type.name
+    case 'opaque':
+      return type.parameters.length === 0
+        ? type.name
+        : `${type.name}(${type.parameters.map(typeName).join(', ')})`
+    case 'parameter':
+      return type.name
+    case 'null':
+      return 'null'
+    case 'error':
+      return '!error!'
+    case 'timestamp':
+      return 'timestamp'
+    case 'duration':
+      return 'duration'
+    case 'bool':
+    case 'int':
+    case 'uint':
+    case 'double':
+    case 'string':
+    case 'bytes':
+    case 'dyn':
+      return type.kind
+  }
+}
+
+/** As the type itself is called, where it is asked for: `google.protobuf.Timestamp`. */
+export function typeText(type: CelType): string {
+  switch (type.kind) {
+    case 'timestamp':
+      return 'google.protobuf.Timestamp'
+    case 'duration':
+      return 'google.protobuf.Duration'
+    case 'null':
+      return 'null_type'
+    case 'list':
+      return `list(${typeText(type.element)})`
     case 'map':
       return `map(${typeText(type.key)}, ${typeText(type.value)})`
-    case 'object':
-      return type.name
-    case 'optional':
-      return `optional_type(${typeText(type.elem)})`
-    case 'type':
-      return `type(${typeText(type.of)})`
     case 'opaque':
-    case 'param':
-      return type.name
+      return type.parameters.length === 0
+        ? type.name
+        : `${type.name}(${type.parameters.map(typeText).join(', ')})`
     default:
-      return NAMES[type.kind] ?? type.kind
+      return typeName(type)
   }
-}
-
-const WORDS: ReadonlySet<string> = new Set([
-  'true',
-  'false',
-  'null',
-  'in',
-  'as',
-  'break',
-  'const',
-  'continue',
-  'else',
-  'for',
-  'function',
-  'if',
-  'import',
-  'let',
-  'loop',
-  'package',
-  'namespace',
-  'return',
-  'var',
-  'void',
-  'while',
-])
-
-/** A property's name as expressions write it: undefined when none can. */
-export function escapeProperty(name: string): string | undefined {
-  if (WORDS.has(name)) return `__${name}__`
-  const escaped = name
-    .replaceAll('__', '__underscores__')
-    .replaceAll('.', '__dot__')
-    .replaceAll('-', '__dash__')
-    .replaceAll('/', '__slash__')
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(escaped) ? escaped : undefined
-}
-
-/** The property that an expression writes so. */
-export const unescapeProperty = (name: string): string =>
-  /^__[a-z]+__$/.test(name) && WORDS.has(name.slice(2, -2))
-    ? name.slice(2, -2)
-    : name
-        .replaceAll('__dot__', '.')
-        .replaceAll('__dash__', '-')
-        .replaceAll('__slash__', '/')
-        .replaceAll('__underscores__', '__')
-
-const types = new WeakMap<object, Map<string, CelType>>()
-
-/**
- * The type of a value that the schema describes. What it leaves open (`x-kubernetes-preserve-unknown-fields` without
- * properties, int-or-string) is dyn.
- */
-export function typeOfSchema(schema: JsonObject, name = 'object'): CelType {
-  let byName = types.get(schema)
-  if (byName === undefined) types.set(schema, (byName = new Map()))
-  let found = byName.get(name)
-  if (found === undefined) byName.set(name, (found = makeType(schema, name)))
-  return found
-}
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-const sized = (value: unknown): number | undefined =>
-  typeof value === 'number' ? value : undefined
-
-function makeType(schema: JsonObject, name: string): CelType {
-  if (schema['x-kubernetes-int-or-string'] === true) return DYN
-  const { type, format, properties, additionalProperties, items } = schema
-  switch (type) {
-    case 'boolean':
-      return BOOL
-    case 'integer':
-      return INT
-    case 'number':
-      return DOUBLE
-    case 'string':
-      if (format === 'byte') return BYTES
-      if (format === 'duration') return DURATION
-      if (format === 'date' || format === 'date-time') return TIMESTAMP
-      return textType(schema)
-    case 'array':
-      return makeList(schema, isObject(items) ? typeOfSchema(items, `${name}.@idx`) : DYN)
-    case 'object':
-      if (isObject(additionalProperties)) {
-        const maxItems = sized(schema['maxProperties'])
-        return {
-          ...mapOf(STRING, typeOfSchema(additionalProperties, `${name}.@elem`)),
-          ...(maxItems === undefined ? {} : { maxItems }),
-        } as CelType
-      }
-      if (additionalProperties === true) return mapOf(STRING, DYN)
-      return makeObject(schema, isObject(properties) ? properties : {}, name)
-    default:
-      return isObject(properties) ? makeObject(schema, properties, name) : DYN
-  }
-}
-
-/** A character takes up to four bytes. */
-const CHARACTER_BYTES = 4
-
-function textType({ maxLength, enum: allowed }: JsonObject): CelType {
-  if (Array.isArray(allowed) && allowed.length > 0)
-    return { kind: 'string', maxLength: Math.max(...allowed.map((each) => String(each).length)) }
-  return typeof maxLength === 'number'
-    ? { kind: 'string', maxLength: maxLength * CHARACTER_BYTES }
-    : STRING
-}
-
-function makeList(schema: JsonObject, elem: CelType): CelType {
-  const listType = schema['x-kubernetes-list-type']
-  const keys = schema['x-kubernetes-list-map-keys']
-  const maxItems = sized(schema['maxItems'])
-  return {
-    kind: 'list',
-    elem,
-    ...(listType === 'set' || listType === 'map' ? { listType } : {}),
-    ...(Array.isArray(keys) ? { keys: keys.map(String) } : {}),
-    ...(maxItems === undefined ? {} : { maxItems }),
-  }
-}
-
-const EMBEDDED: JsonObject = {
-  apiVersion: { type: 'string' },
-  kind: { type: 'string' },
-  metadata: {
-    type: 'object',
-    properties: { name: { type: 'string' }, generateName: { type: 'string' } },
-  },
-}
-
-function makeObject(schema: JsonObject, properties: JsonObject, name: string): CelType {
-  const embedded = schema['x-kubernetes-embedded-resource'] === true
-  const all: JsonObject = embedded ? { ...EMBEDDED, ...properties } : properties
-  const names = Object.keys(all)
-  if (names.length === 0 && schema['x-kubernetes-preserve-unknown-fields'] === true) return DYN
-  const { required } = schema
-  const must: readonly unknown[] = Array.isArray(required) ? required : []
-  const fields = new Map<string, Field>()
-  for (const property of names) {
-    const escaped = escapeProperty(property)
-    const inner: unknown = all[property]
-    if (escaped === undefined || !isObject(inner)) continue
-    const maxLength = sized(inner['maxLength'])
-    fields.set(escaped, {
-      type: typeOfSchema(inner, `${name}.${property}`),
-      required: must.includes(property) || inner['default'] !== undefined,
-      property,
-      ...(maxLength === undefined ? {} : { maxLength }),
-    })
-  }
-  return { kind: 'object', name, fields }
 }

@@ -1,6 +1,5 @@
 /** Expressions of webhooks and policies: what they can name, and how they are carried out. */
-import { CelError, compileCel, type CelBudget, type CelDeclaration, type CelValue } from '#cel'
-import type { JsonObject } from '#machinery'
+import { CelError, compileCel, type CelBudget, type CelDeclaration } from '#cel'
 import { NAMESPACE_SCHEMA, REQUEST_SCHEMA } from './request-value.ts'
 
 export interface Environment {
@@ -9,8 +8,7 @@ export interface Environment {
   readonly params?: CelDeclaration
   readonly namespaceObject?: boolean
   readonly authorizer?: boolean
-  /** Schemas of the variables by name: `{}` for those of which nothing is known. */
-  readonly variables?: JsonObject
+  readonly variables?: Readonly<Record<string, CelDeclaration>>
   /** Whether `Object{…}` and `JSONPatch{…}` may be built. */
   readonly mutates?: boolean
 }
@@ -23,14 +21,14 @@ export type Activation = Readonly<Record<string, unknown>>
 
 export interface Expression {
   readonly source: string
-  /** As cel-go writes the type of its result; `dyn` when it cannot be compiled. */
-  readonly returns: string
+  /** Of its result; `dyn` when it cannot be compiled. */
+  readonly type: CelDeclaration
   /** Why it cannot be compiled. */
   readonly failure: string | undefined
   /** The result as expressions know it. Throws a `CelError`. */
-  evaluate(values: Activation, budget: CelBudget): CelValue
+  evaluate(values: Activation, budget: CelBudget): unknown
   /** The same, where the authorizer may be asked. */
-  evaluateAsync(values: Activation, budget: CelBudget): Promise<CelValue>
+  evaluateAsync(values: Activation, budget: CelBudget): Promise<unknown>
 }
 
 const REQUEST = { schema: REQUEST_SCHEMA, name: 'kubernetes.AdmissionRequest' }
@@ -49,14 +47,7 @@ const declarations = ({
   ...(params === undefined ? {} : { params }),
   ...(namespaceObject ? { namespaceObject: NAMESPACE } : {}),
   ...(authorizer ? { authorizer: 'authorizer' } : {}),
-  ...(variables === undefined
-    ? {}
-    : {
-        variables: {
-          schema: { type: 'object', properties: variables },
-          name: 'kubernetes.variables',
-        },
-      }),
+  ...(variables === undefined ? {} : { variables: { fields: variables } }),
 })
 
 export function expression(
@@ -74,11 +65,11 @@ export function expression(
     const fail = (): never => {
       throw new CelError(`compilation error: ${failure}`)
     }
-    return { source, returns: 'dyn', failure, evaluate: fail, evaluateAsync: async () => fail() }
+    return { source, type: 'dyn', failure, evaluate: fail, evaluateAsync: async () => fail() }
   }
   return {
     source,
-    returns: program.returns,
+    type: { type: program.type },
     failure: undefined,
     evaluate(values, budget) {
       try {
@@ -101,26 +92,6 @@ const told = (source: string, error: unknown): unknown =>
   error instanceof CelError
     ? new CelError(`expression '${source}' resulted in error: ${error.message}`)
     : error
-
-/** The schema of a value whose type is written so: what is no plain type is anything. */
-export function schemaOf(returns: string): JsonObject {
-  switch (returns) {
-    case 'bool':
-      return { type: 'boolean' }
-    case 'int':
-      return { type: 'integer' }
-    case 'double':
-      return { type: 'number' }
-    case 'string':
-      return { type: 'string' }
-    case 'google.protobuf.Timestamp':
-      return { type: 'string', format: 'date-time' }
-    case 'google.protobuf.Duration':
-      return { type: 'string', format: 'duration' }
-    default:
-      return {}
-  }
-}
 
 /** Costs of cel-go's units: of one expression, of all that one evaluation of a policy or a webhook's conditions have. */
 const PER_CALL = 1_000_000

@@ -1,9 +1,8 @@
 /** Policies with their expressions compiled, once for each version of a policy. */
 import type { MutatingAdmissionPolicy, ValidatingAdmissionPolicy } from '#api'
 import type { CelDeclaration } from '#cel'
-import type { JsonObject } from '#machinery'
 import { conditionExpressions, type Condition } from '../dynamic/conditions.ts'
-import { expression, schemaOf, type Environment, type Expression } from '../dynamic/expressions.ts'
+import { expression, type Environment, type Expression } from '../dynamic/expressions.ts'
 
 export interface NamedExpression {
   readonly name: string
@@ -51,12 +50,12 @@ export function compileVariables(
   environment: Environment,
 ): { readonly variables: readonly NamedExpression[]; readonly environment: Environment } {
   const compiled: NamedExpression[] = []
-  const schemas: JsonObject = {}
-  const withThem = (): Environment => ({ ...environment, variables: { ...schemas } })
+  const types: Record<string, CelDeclaration> = {}
+  const withThem = (): Environment => ({ ...environment, variables: { ...types } })
   for (const { name, expression: source } of variables) {
     const one = expression(source, withThem())
     compiled.push({ name, expression: one })
-    schemas[name] = schemaOf(one.returns)
+    types[name] = one.type
   }
   return { variables: compiled, environment: withThem() }
 }

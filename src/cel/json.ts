@@ -1,0 +1,32 @@
+/** From values of CEL to JSON. */
+import { formatDuration, formatTimestamp } from './time.ts'
+import {
+  CelDouble,
+  CelDuration,
+  CelMap,
+  CelOpaque,
+  CelOptional,
+  CelTimestamp,
+  CelTypeValue,
+  CelUint,
+  mapEntries,
+  normalInt,
+} from './values.ts'
+
+export function toJson(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(toJson)
+  if (value instanceof CelDouble) return value.value
+  if (value instanceof CelUint) return normalInt(value.value)
+  if (value instanceof CelTimestamp) return formatTimestamp(value)
+  if (value instanceof CelDuration) return formatDuration(value)
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
+  if (value instanceof CelOptional) return value.present ? toJson(value.value) : null
+  if (value instanceof CelTypeValue) return value.name
+  if (value instanceof CelOpaque) return value.toString()
+  if (value instanceof CelMap)
+    return Object.fromEntries(
+      [...mapEntries(value)].map(([key, each]) => [String(toJson(key)), toJson(each)]),
+    )
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, toJson(each)]))
+}

@@ -1,0 +1,54 @@
+/** Values that may be absent. */
+import { CelError } from '../errors.ts'
+import { overload, type Overload } from '../functions.ts'
+import { CelOptional, costSize, kindOf } from '../values.ts'
+
+const isZero = (value: unknown): boolean => {
+  switch (kindOf(value)) {
+    case 'null':
+      return true
+    case 'bool':
+      return value === false
+    case 'string':
+    case 'bytes':
+    case 'list':
+    case 'map':
+      return costSize(value) === 0
+    case 'int':
+      return value === 0
+    case 'uint':
+    case 'double':
+      return typeof value === 'object' && value !== null && 'value' in value
+        ? Number(value.value) === 0
+        : value === 0
+    case 'timestamp':
+    case 'duration':
+    case 'optional':
+    case 'type':
+    case 'opaque':
+      return false
+  }
+}
+
+export const optionals: readonly Overload[] = [
+  overload('::optional.of(A): optional_type<A>', (value: unknown) => CelOptional.of(value)),
+  overload('::optional.none(): optional_type<A>', () => CelOptional.none),
+  overload('::optional.ofNonZeroValue(A): optional_type<A>', (value: unknown) =>
+    isZero(value) ? CelOptional.none : CelOptional.of(value),
+  ),
+  overload('optional_type<A>.hasValue(): bool', (option: CelOptional) => option.present),
+  overload('optional_type<A>.value(): A', (option: CelOptional) => {
+    if (!option.present) throw new CelError('optional.none() dereference')
+    return option.value
+  }),
+  // These two look at their argument only when they must: compile.ts treats them as control flow.
+  overload('optional_type<A>.orValue(A): A', () => undefined),
+  overload('optional_type<A>.or(optional_type<A>): optional_type<A>', () => undefined),
+  overload('_?._(A, string): dyn', () => undefined),
+  overload('_[?_](list<A>, int): optional_type<A>', () => undefined),
+  overload('_[?_](map<A, B>, A): optional_type<B>', () => undefined),
+  overload('_[?_](optional_type<list<A>>, int): optional_type<A>', () => undefined),
+  overload('_[?_](optional_type<map<A, B>>, A): optional_type<B>', () => undefined),
+  overload('_[_](optional_type<list<A>>, int): optional_type<A>', () => undefined),
+  overload('_[_](optional_type<map<A, B>>, A): optional_type<B>', () => undefined),
+]

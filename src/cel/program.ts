@@ -1,0 +1,279 @@
+/** Compiles an expression once, to be evaluated many times. */
+import type { JsonObject } from '#machinery'
+import type { Expression } from './ast.ts'
+import {
+  AUTHORIZER,
+  PendingDecision,
+  Question,
+  RESOURCE_CHECK,
+  type Asked,
+  type CelAuthorizer,
+  type CelAuthorizerAttributes,
+} from './authorizer.ts'
+import { check, type Checked } from './checker.ts'
+import { Compiler } from './compile.ts'
+import { CelError, describeIssues, SyntaxIssue } from './errors.ts'
+import { estimateCost } from './estimate.ts'
+import { overBudget, type Eval, type Frame } from './frame.ts'
+import type { Functions } from './functions.ts'
+import { toJson } from './json.ts'
+import { kubernetesFunctions } from './library/index.ts'
+import { parse } from './parser.ts'
+import { typeOfSchema } from './schema.ts'
+import { DYN, opaque, parseType, typeText, type CelType } from './types.ts'
+
+export type CelDeclaration =
+  | {
+      /** Structural or OpenAPI v3. */
+      readonly schema: JsonObject
+      /** A whole resource: apiVersion, kind, metadata.name and generateName can always be read. */
+      readonly isResource?: boolean
+      /** How errors call its type. */
+      readonly name?: string
+    }
+  /** An object of these fields; the value's properties may be getters. */
+  | { readonly fields: Readonly<Record<string, CelDeclaration>> }
+  | { readonly type: CelType }
+  /** `dyn`, `string`, `list<string>`, `map<string, int>`, `authorizer`, … */
+  | string
+
+export interface CelOptions {
+  readonly variables: Readonly<Record<string, CelDeclaration>>
+  /** What the expression must give: `bool`, `string`, `list<string>`; `any` is everything. */
+  readonly returns?: string | readonly string[]
+  /** Whether `Object{…}` and `JSONPatch{…}` may be built: for mutating policies. */
+  readonly mutates?: boolean
+  /** Lists and maps of several types may be written, as CEL by itself allows. */
+  readonly mixedLiterals?: boolean
+}
+
+export interface CelFailure {
+  /** In upstream's words. */
+  readonly failure: string
+  /** It does not compile, or gives something else than was asked for. */
+  readonly kind: 'compile' | 'returns'
+}
+
+export interface CelBudget {
+  /** Of one evaluation. */
+  readonly perCall: number
+  /** Of all that share it: counted down. */
+  remaining: number
+  readonly authorizer?: CelAuthorizer
+  /** What `authorizer.requestResource` asks about. */
+  readonly requestResource?: Partial<CelAuthorizerAttributes>
+}
+
+export interface CelOutcome {
+  /** JSON. */
+  readonly value: unknown
+  /** As CEL has it: to give it to another expression. */
+  readonly raw: unknown
+  readonly cost: number
+}
+
+export interface CelProgram {
+  readonly source: string
+  /** The name of its type. */
+  readonly returns: string
+  readonly type: CelType
+  estimate(): { readonly min: number; readonly max: number }
+  /** Throws CelError. */
+  evaluate(values: Readonly<Record<string, unknown>>, budget: CelBudget): CelOutcome
+  /** The same with an authorizer that has to be waited for. */
+  evaluateAsync(values: Readonly<Record<string, unknown>>, budget: CelBudget): Promise<CelOutcome>
+  uses(variable: string): boolean
+}
+
+const REQUEST_RESOURCE = 'authorizer.requestResource'
+const isOpaque = (type: CelType, name: string): boolean =>
+  type.kind === 'opaque' && type.name === name
+
+export function compileCel(source: string, options: CelOptions): CelProgram | CelFailure {
+  return compileWith(kubernetesFunctions(), source, options)
+}
+
+export function compileWith(
+  functions: Functions,
+  source: string,
+  options: CelOptions,
+): CelProgram | CelFailure {
+  const variables = new Map<string, CelType>(
+    Object.entries(options.variables).map(([name, declaration]) => [
+      name,
+      declaredType(name, declaration),
+    ]),
+  )
+  if ([...variables.values()].some((type) => isOpaque(type, AUTHORIZER)))
+    variables.set(REQUEST_RESOURCE, opaque(RESOURCE_CHECK))
+  let expression: Expression
+  try {
+    expression = parse(source)
+  } catch (error) {
+    if (!(error instanceof SyntaxIssue)) throw error
+    return failed(source, [error.issue])
+  }
+  const checked = check(expression, {
+    functions,
+    variables,
+    mixedLiterals: options.mixedLiterals ?? false,
+    builds: options.mutates ?? false,
+  })
+  if (checked.issues.length > 0) return failed(source, checked.issues)
+  const type = checked.types.get(expression) ?? DYN
+  const unwanted = wrongType(type, options.returns)
+  if (unwanted !== undefined) return { failure: unwanted, kind: 'returns' }
+  return new Program(source, expression, checked, type, variables)
+}
+
+const failed = (
+  source: string,
+  issues: readonly { readonly offset: number; readonly message: string }[],
+): CelFailure => ({
+  failure: `compilation failed: ${describeIssues(source, issues)}`,
+  kind: 'compile',
+})
+
+function declaredType(name: string, declaration: CelDeclaration): CelType {
+  if (declaration === 'authorizer') return opaque(AUTHORIZER)
+  if (typeof declaration === 'string') return parseType(declaration)
+  if ('type' in declaration) return declaration.type
+  if ('schema' in declaration)
+    return (
+      typeOfSchema(declaration.schema, {
+        name: declaration.name ?? name,
+        isResource: declaration.isResource ?? false,
+      }) ?? DYN
+    )
+  const fields = new Map(
+    Object.entries(declaration.fields).map(([key, each]) => [
+      key,
+      { key, type: declaredType(`${name}.${key}`, each) },
+    ]),
+  )
+  return { kind: 'object', name, field: (field) => fields.get(field) }
+}
+
+function wrongType(
+  type: CelType,
+  returns: string | readonly string[] | undefined,
+): string | undefined {
+  if (returns === undefined) return undefined
+  const wanted = typeof returns === 'string' ? [returns] : returns
+  if (wanted.some((each) => each === 'any' || typeText(parseType(each)) === typeText(type)))
+    return undefined
+  const names = wanted.map((each) => typeText(parseType(each)))
+  return names.length === 1
+    ? `must evaluate to ${names[0]}`
+    : `must evaluate to one of [${names.join(' ')}]`
+}
+
+class Program implements CelProgram {
+  readonly source: string
+  readonly type: CelType
+  readonly returns: string
+  readonly #expression: Expression
+  readonly #checked: Checked
+  readonly #variables: readonly { readonly name: string; readonly type: CelType }[]
+  readonly #used: ReadonlySet<string>
+  #compiled: { readonly run: Eval; readonly slots: number } | undefined
+
+  constructor(
+    source: string,
+    expression: Expression,
+    checked: Checked,
+    type: CelType,
+    variables: ReadonlyMap<string, CelType>,
+  ) {
+    this.source = source
+    this.type = type
+    this.returns = typeText(type)
+    this.#expression = expression
+    this.#checked = checked
+    this.#used = usedNames(checked)
+    this.#variables = Array.from(variables, ([name, declared]) => ({
+      name,
+      type: declared,
+    })).filter(({ name }) => this.#used.has(name))
+  }
+
+  estimate(): { readonly min: number; readonly max: number } {
+    return estimateCost(this.#expression, this.#checked)
+  }
+
+  uses(variable: string): boolean {
+    return this.#used.has(variable)
+  }
+
+  evaluate(values: Readonly<Record<string, unknown>>, budget: CelBudget): CelOutcome {
+    return this.#evaluate(values, budget, { authorizer: budget.authorizer, answers: new Map() })
+  }
+
+  #evaluate(
+    values: Readonly<Record<string, unknown>>,
+    budget: CelBudget,
+    asked: Asked,
+  ): CelOutcome {
+    const { run, slots } = this.#compile()
+    const frame: Frame = {
+      slots: Array.from({ length: slots }),
+      cost: 0,
+      limit: Math.min(budget.perCall, budget.remaining),
+    }
+    for (const [slot, { name, type }] of this.#variables.entries())
+      frame.slots[slot] = isOpaque(type, AUTHORIZER)
+        ? new Question(AUTHORIZER, asked)
+        : name === REQUEST_RESOURCE
+          ? new Question(RESOURCE_CHECK, asked, budget.requestResource)
+          : values[name]
+    try {
+      const raw = run(frame)
+      if (frame.cost > frame.limit) throw overBudget()
+      budget.remaining -= frame.cost
+      return {
+        raw,
+        cost: frame.cost,
+        get value() {
+          return toJson(raw)
+        },
+      }
+    } catch (error) {
+      if (!(error instanceof PendingDecision)) budget.remaining -= frame.cost
+      if (error instanceof RangeError) throw new CelError('evaluation nests too deeply')
+      throw error
+    }
+  }
+
+  async evaluateAsync(
+    values: Readonly<Record<string, unknown>>,
+    budget: CelBudget,
+  ): Promise<CelOutcome> {
+    const answers: Asked['answers'] = new Map()
+    for (;;)
+      try {
+        return this.#evaluate(values, budget, { authorizer: budget.authorizer, answers })
+      } catch (error) {
+        // Expressions do the same each time: what was not known is asked, then all is done again.
+        if (!(error instanceof PendingDecision)) throw error
+        answers.set(error.key, await error.answer)
+      }
+  }
+
+  #compile(): { readonly run: Eval; readonly slots: number } {
+    if (this.#compiled !== undefined) return this.#compiled
+    const slots = new Map(this.#variables.map(({ name }, slot) => [name, slot]))
+    const compiler = new Compiler(this.#checked, slots)
+    const run = compiler.compile(this.#expression)
+    this.#compiled = { run, slots: compiler.slots }
+    return this.#compiled
+  }
+}
+
+/** Names of identifiers, whatever they mean where they stand. */
+function usedNames(checked: Checked): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const expression of checked.types.keys())
+    if (expression.kind === 'ident') names.add(expression.name.replace(/^\./, ''))
+  for (const name of checked.names.values()) names.add(name)
+  return names
+}
