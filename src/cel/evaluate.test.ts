@@ -121,4 +121,8 @@ test('costs are counted and bounded', () => {
   })
   assert.ok(shared.remaining < 9_000_001)
   assert.deepEqual(program('self.name == "a"', self).estimate(), { min: 3, max: 3 })
+  assert.deepEqual(program('self.tags.all(x, x == self.name)', self).estimate(), {
+    min: 3,
+    max: 1_048_575 * 10 + 3,
+  })
 })

@@ -20,7 +20,8 @@ import { toJson } from './json.ts'
 import { kubernetesFunctions } from './library/index.ts'
 import { parse } from './parser.ts'
 import { typeOfSchema } from './schema.ts'
-import { DYN, opaque, parseType, typeText, type CelType } from './types.ts'
+import { DYN, opaque, optionalOf, parseType, typeText, type CelType } from './types.ts'
+import { CelOptional } from './values.ts'
 
 export type CelDeclaration =
   | {
@@ -28,6 +29,8 @@ export type CelDeclaration =
       readonly schema: JsonObject
       /** A whole resource: apiVersion, kind, metadata.name and generateName can always be read. */
       readonly isResource?: boolean
+      /** It may be absent: `oldSelf` where `optionalOldSelf` is set. Given as it is, or not at all. */
+      readonly optional?: boolean
       /** How errors call its type. */
       readonly name?: string
     }
@@ -138,13 +141,14 @@ function declaredType(name: string, declaration: CelDeclaration): CelType {
   if (declaration === 'authorizer') return opaque(AUTHORIZER)
   if (typeof declaration === 'string') return parseType(declaration)
   if ('type' in declaration) return declaration.type
-  if ('schema' in declaration)
-    return (
-      typeOfSchema(declaration.schema, {
-        name: declaration.name ?? name,
-        isResource: declaration.isResource ?? false,
-      }) ?? DYN
-    )
+  if ('schema' in declaration) {
+    const type = typeOfSchema(declaration.schema, {
+      name: declaration.name ?? name,
+      isResource:
+        declaration.isResource ?? declaration.schema['x-kubernetes-embedded-resource'] === true,
+    })
+    return declaration.optional === true ? optionalOf(type ?? DYN) : (type ?? DYN)
+  }
   const fields = new Map(
     Object.entries(declaration.fields).map(([key, each]) => [
       key,
@@ -225,7 +229,7 @@ class Program implements CelProgram {
         ? new Question(AUTHORIZER, asked)
         : name === REQUEST_RESOURCE
           ? new Question(RESOURCE_CHECK, asked, budget.requestResource)
-          : values[name]
+          : given(type, values[name])
     try {
       const raw = run(frame)
       if (frame.cost > frame.limit) throw overBudget()
@@ -267,6 +271,15 @@ class Program implements CelProgram {
     this.#compiled = { run, slots: compiler.slots }
     return this.#compiled
   }
+}
+
+/** What may be absent is an optional value. */
+function given(type: CelType, value: unknown): unknown {
+  if (type.kind !== 'opaque' || type.name !== 'optional_type' || value instanceof CelOptional)
+    return value
+  const convert = type.parameters[0]?.schema?.convert
+  if (value === undefined) return CelOptional.none
+  return CelOptional.of(convert === undefined ? value : convert(value))
 }
 
 /** Names of identifiers, whatever they mean where they stand. */

@@ -66,6 +66,23 @@ export function typeOfSchema(
   schema: JsonObject,
   { name, isResource = false }: SchemaOptions,
 ): CelType | undefined {
+  const known = types.get(schema)
+  // Variables of one schema have one type, whatever they are called: what was may be compared with what is.
+  if (known !== undefined && known.isResource === isResource) return known.type
+  const type = makeType(schema, { name, isResource })
+  types.set(schema, { isResource, type })
+  return type
+}
+
+const types = new WeakMap<
+  JsonObject,
+  { readonly isResource: boolean; readonly type: CelType | undefined }
+>()
+
+function makeType(
+  schema: JsonObject,
+  { name, isResource = false }: SchemaOptions,
+): CelType | undefined {
   if (schema['x-kubernetes-int-or-string'] === true)
     return { ...DYN, schema: note(MAX_REQUEST - 2, 1, convertDyn) }
   const described = isResource ? withResourceProperties(schema) : schema
@@ -82,6 +99,11 @@ export function typeOfSchema(
       return { kind: 'double', schema: note(0, 1, convertDouble) }
     case 'integer':
       return { kind: 'int', schema: note(0, 1) }
+    case undefined:
+      // Built-in types have fields of which nothing is known. A structural schema has them only where it says so.
+      return schema['x-kubernetes-preserve-unknown-fields'] === true
+        ? undefined
+        : { ...DYN, schema: note(MAX_REQUEST - 2, 1, convertDyn) }
     default:
       return undefined
   }
@@ -152,8 +174,10 @@ function listType(schema: JsonObject, name: string): CelType | undefined {
 
 const mostOf = (bytes: number): number => Math.floor((MAX_REQUEST - 2) / bytes)
 
+const ANYTHING: JsonObject = {}
+
 function objectType(schema: JsonObject, name: string): CelType | undefined {
-  const rest = schema['additionalProperties']
+  const rest = schema['additionalProperties'] === true ? ANYTHING : schema['additionalProperties']
   if (isObject(rest)) {
     const value = childType(rest, `${name}.@elem`)
     if (value === undefined) return undefined

@@ -3,7 +3,7 @@ import type { CelBudget, CelProgram } from '#cel'
 import { FieldPath, type FieldError } from '#machinery'
 import { isObject, sameJson } from '../json.ts'
 import { fieldPathParts } from './field-paths.ts'
-import { PER_CALL, RUNTIME_BUDGET, optionalValue, rulesOf, type Rule } from './rules.ts'
+import { PER_CALL, RUNTIME_BUDGET, rulesOf, type Rule } from './rules.ts'
 import { itemsOf, own, valuesOf, type Schema } from './schema.ts'
 import { fieldBefore, itemsBefore, type Before } from './validate-value.ts'
 
@@ -97,8 +97,7 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
     return
   }
   if (usesOldSelf && before === undefined && !isOptional) return
-  const oldSelf = isOptional ? optionalValue(before?.value) : before?.value
-  const values = { self: value, oldSelf }
+  const values = { self: value, oldSelf: before?.value }
   const left = budget.remaining
   let result: unknown
   try {

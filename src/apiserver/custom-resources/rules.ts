@@ -1,5 +1,5 @@
 /** Rules in CEL that a schema has at a value (x-kubernetes-validations, KEP-2876): compiled once, when first needed. */
-import { compileCel, type CelFailure, type CelProgram, type CelValue } from '#cel'
+import { compileCel, type CelFailure, type CelProgram } from '#cel'
 import type { JsonObject } from '#machinery'
 import { isEmbedded, someSchema, type Schema } from './schema.ts'
 
@@ -39,7 +39,7 @@ function compileRule(text: RuleText, schema: JsonObject): Rule {
   const variables = {
     self: { schema },
     // What was not there before is an optional value without one.
-    oldSelf: text.optionalOldSelf === true ? 'dyn' : { schema },
+    oldSelf: { schema, optional: text.optionalOldSelf === true },
   }
   const program = compileCel(text.rule, { variables, returns: 'bool' })
   const { messageExpression = '' } = text
@@ -52,15 +52,4 @@ function compileRule(text: RuleText, schema: JsonObject): Rule {
         : compileCel(messageExpression, { variables, returns: 'string' }),
     usesOldSelf: !('failure' in program) && program.uses('oldSelf'),
   }
-}
-
-const unlimited = () => ({ perCall: PER_CALL, remaining: PER_CALL })
-const wrap = compileCel('optional.of(x)', { variables: { x: 'dyn' } })
-const nothing = compileCel('optional.none()', { variables: {} })
-
-/** A value that may be absent, as expressions know it. */
-export function optionalValue(value: unknown): CelValue | undefined {
-  const program = value === undefined ? nothing : wrap
-  if ('failure' in program) return undefined
-  return program.evaluate(value === undefined ? {} : { x: value }, unlimited()).raw
 }

@@ -28,7 +28,7 @@ export const REQUEST_SCHEMA: JsonObject = fields({
     extra: { type: 'object', additionalProperties: texts },
   }),
   dryRun: { type: 'boolean' },
-  options: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+  options: {},
 })
 
 const TIME = { type: 'string', format: 'date-time' }
