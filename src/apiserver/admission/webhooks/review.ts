@@ -43,7 +43,7 @@ export function reviewOf(
   }
 }
 
-export const userInfo = ({ name, uid, groups, extra }: RequestUser): JsonObject => ({
+const userInfo = ({ name, uid, groups, extra }: RequestUser): JsonObject => ({
   ...(name === '' ? {} : { username: name }),
   ...(uid === undefined || uid === '' ? {} : { uid }),
   ...(groups.length === 0 ? {} : { groups }),
