@@ -76,7 +76,7 @@ const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENT
 /** A server that answers; nothing else runs yet. */
 export function makeServer(
   {
-    env,
+    env: outer,
     storage,
     pki,
     serviceCidr,
@@ -87,6 +87,7 @@ export function makeServer(
   }: ControlPlaneOptions,
   nodeApi: NodeApis,
 ): ApiServer {
+  const env: Env = { ...outer, log: outer.log.for('apiserver') }
   return createApiServer({
     env,
     definitions,

@@ -2,6 +2,7 @@ export * from './options.ts'
 export { createCluster, type Cluster, type CreateClusterOptions } from './library.ts'
 export { serve, type RunningCluster } from './serve.ts'
 export { purge } from './purge.ts'
+export { leaveCluster } from './leave.ts'
 export { MAX_NODES, type MachineNode } from './machine-nodes/index.ts'
 export {
   LEASH_VARIABLE,

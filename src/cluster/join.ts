@@ -9,6 +9,7 @@ import { serveNode } from '#kubelet'
 import { StatusError } from '#machinery'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
+import { writeMembership } from './leave.ts'
 import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
@@ -148,6 +149,7 @@ export async function joinNode(
         { mode: 0o600, atomic: true },
       )
     await writeKubeconfig()
+    await writeMembership(env, dataDir, { server, nodeName })
     credentials.keep((kind, renewed) => {
       if (kind === 'kubelet-server') return listening.renew(renewed)
       writeKubeconfig().catch((error: unknown) =>

@@ -1,7 +1,7 @@
 /** Names in the kernel, apart for each cluster of a machine: the run folder's hash is in them. */
 import type { ServeOptions } from './options.ts'
 
-export interface KernelNames {
+interface KernelNames {
   /** Of this node's pods. */
   readonly bridge: string
   readonly podTable: string

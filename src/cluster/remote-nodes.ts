@@ -61,6 +61,14 @@ export async function ensureJoining(
   await Promise.all([
     bind('navarch:node-bootstrapper', 'system:node-bootstrapper', 'system:bootstrappers'),
     bind('navarch:node-proxier', 'system:node-proxier', 'system:nodes'),
+    // Admission (NodeRestriction) sees to it that each takes away none but itself.
+    create(client, '/apis/rbac.authorization.k8s.io/v1/clusterroles', {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: 'navarch:node-leaver' },
+      rules: [{ apiGroups: [''], resources: ['nodes'], verbs: ['delete'] }],
+    }),
+    bind('navarch:node-leaver', 'navarch:node-leaver', 'system:nodes'),
     create(client, `${publicRole}/roles`, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',

@@ -38,7 +38,7 @@ export async function setUpNodeNetwork(options: NodeNetworkOptions): Promise<voi
 }
 
 /** What nodes send beyond the cluster leaves under the machine's address. */
-export const nodeMasquerade = (table: string, subnet: string, clusterCidr: string): string => `
+const nodeMasquerade = (table: string, subnet: string, clusterCidr: string): string => `
 add table ip ${table}
 delete table ip ${table}
 table ip ${table} {

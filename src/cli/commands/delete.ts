@@ -1,4 +1,4 @@
-import { purge } from '#cluster'
+import { leaveCluster, purge } from '#cluster'
 import { CommandError, type Command } from '../command.ts'
 import { editKubeconfig, removeFromKubeconfig } from '../kubeconfig.ts'
 import {
@@ -42,6 +42,7 @@ export const deleteCluster: Command = {
     }
     const step = terminal.step('Removing the cluster')
     if (await askStatus(context)) await ask(context, { command: 'stop', containers: true })
+    const left = await leaveCluster(env, paths.dataDir)
     await purge({ ...paths, agent: agentProgram(context) }, env)
     const config = usersKubeconfig(context)
     if (await env.fs.stat(config))
@@ -49,6 +50,14 @@ export const deleteCluster: Command = {
         removeFromKubeconfig(text, contextName(context)),
       )
     step.done()
+    if (left.kind === 'left')
+      terminal.print(
+        `  Node ${left.nodeName} has left its cluster${left.pods === 0 ? '' : `; what owns its ${left.pods} ${left.pods === 1 ? 'pod' : 'pods'} starts others elsewhere`}`,
+      )
+    if (left.kind === 'stays') {
+      terminal.print(`  Its Node stays in the cluster at ${left.membership.server}: ${left.reason}`)
+      terminal.print(`  Remove it there: kubectl delete node ${left.membership.nodeName}`)
+    }
     return 0
   },
 }

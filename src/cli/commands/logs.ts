@@ -2,18 +2,26 @@ import { unknown, UsageError, wholeNumber } from '../arguments.ts'
 import { CommandError, type Command } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 
-/** Components as they name themselves in the log. */
-const COMPONENTS = [
-  'apiserver',
-  'storage',
-  'controllers',
-  'scheduler',
-  'kubelet',
-  'proxy',
-  'dns',
-  'cluster',
-  'containerd',
-]
+/** Components, and the names they have in the log. containerd has a log of its own. */
+const NAMES: Readonly<Record<string, readonly string[]>> = {
+  apiserver: ['apiserver'],
+  storage: ['storage'],
+  controllers: ['controllers', 'garbage-collector', 'namespace', 'resource-quota', 'informer'],
+  scheduler: ['scheduler'],
+  kubelet: ['kubelet'],
+  proxy: ['service-proxy'],
+  network: ['network'],
+  dns: ['dns'],
+  cluster: ['cluster', 'navarch'],
+  containerd: [],
+}
+const COMPONENTS = Object.keys(NAMES)
+
+/** Whether a line of the log is of the component; without one, every line is wanted. */
+export const isOf = (line: string, component: string | undefined): boolean =>
+  component === undefined ||
+  component === 'containerd' ||
+  (NAMES[component] ?? []).includes(line.split(/\s{2,}/)[2] ?? '')
 
 export const logs: Command = {
   name: 'logs',
@@ -21,12 +29,18 @@ export const logs: Command = {
   usage: '[COMPONENT] [flags]',
   options: [
     dataDirOption,
+    {
+      name: 'node',
+      value: 'NAME',
+      summary: 'Of a further node of this machine (up --nodes N)',
+    },
     { name: 'follow', short: 'f', summary: 'Go on with new lines until Ctrl-C' },
     { name: 'tail', value: 'LINES', summary: 'Only the last lines (default all)' },
   ],
   examples: [
     ['navarch logs', 'everything'],
     ['navarch logs kubelet -f', 'the kubelet, as it goes on'],
+    ['navarch logs --node node-2', 'the agent of another node on this machine'],
   ],
   async run(context) {
     const { env, terminal, signal } = context
@@ -37,13 +51,19 @@ export const logs: Command = {
       )
     }
     const paths = pathsFor(context)
-    const file = component === 'containerd' ? `${paths.dataDir}/log/containerd.log` : paths.logFile
+    const node = first(context.arguments, 'node')
+    if (node !== undefined && !/^[a-z0-9][-a-z0-9.]*$/.test(node))
+      throw new UsageError(`--node must be the name of a node, not ${JSON.stringify(node)}`)
+    const folder = node === undefined ? paths.dataDir : `${paths.dataDir}/nodes/${node}`
+    if (node !== undefined && !(await env.fs.stat(folder)))
+      throw new CommandError(
+        `This machine has no node "${node}" beside its first one`,
+        'Which there are: navarch node list',
+      )
+    const file = `${folder}/log/${component === 'containerd' ? 'containerd' : 'navarch'}.log`
     if (!(await env.fs.stat(file)))
       throw new CommandError(`There is no log at ${file} yet`, 'Start a cluster: navarch up')
-    const wanted = (line: string): boolean =>
-      component === undefined ||
-      component === 'containerd' ||
-      line.split(/\s{2,}/)[2]?.startsWith(component) === true
+    const wanted = (line: string): boolean => isOf(line, component)
     const lines = (text: string): string[] =>
       text.split('\n').filter((line) => line !== '' && wanted(line))
     const tail = first(context.arguments, 'tail')

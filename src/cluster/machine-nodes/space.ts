@@ -22,7 +22,7 @@ const GONE_TIMEOUT_MS = 5_000
  * /sys shows the network devices of the namespace it was mounted in, so it is mounted anew, with the control groups put
  * back onto it. Mounts spread within the node only, from then on. `wait` is how a shell collects the orphans that it was left.
  */
-export const INIT_SCRIPT = `set -e
+const INIT_SCRIPT = `set -e
 mkdir -p "$1/cgroup"
 mount --rbind /sys/fs/cgroup "$1/cgroup"
 mount -t sysfs sysfs /sys

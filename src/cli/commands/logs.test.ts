@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isOf } from './logs.ts'
+
+test('a component of the log is found under the names that it logs with', () => {
+  const line = (component: string): string =>
+    `08:38:03.421  INFO   ${component}  Something happened  field=1`
+  assert.equal(isOf(line('service-proxy'), 'proxy'), true)
+  assert.equal(isOf(line('garbage-collector'), 'controllers'), true)
+  assert.equal(isOf(line('navarch'), 'cluster'), true)
+  assert.equal(isOf(line('scheduler'), 'controllers'), false)
+  assert.equal(isOf(line('scheduler'), undefined), true)
+})
