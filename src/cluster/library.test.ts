@@ -10,7 +10,7 @@ const web: Draft<Deployment> = {
     replicas: 3,
     selector: { matchLabels: { app: 'web' } },
     template: {
-      metadata: { labels: { app: 'web' } },
+      metadata: { labels: { app: 'web' } } as never,
       spec: { containers: [{ name: 'web', image: 'web:1' }] },
     },
   },

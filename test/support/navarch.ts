@@ -25,6 +25,8 @@ export interface TestCluster {
   kubectlSpawn(words: readonly string[]): ChildProcessWithoutNullStreams
   navarch(words: readonly string[], options?: { mayFail?: boolean }): Ran
   up(): void
+  /** What a reboot does to it: all processes are gone, run folders and network too; the data stays. */
+  reboot(): void
   /** Ends the control plane's process with SIGKILL. */
   kill9(): void
   stop(): void
@@ -81,6 +83,11 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
     kubectlSpawn: (words) => spawn(kubectlPath(), words, { env }),
     navarch,
     up: () => void navarch(['up', `--port=${port}`, '--node-name=node-1', ...flags]),
+    reboot: () => {
+      const { pid } = JSON.parse(navarch(['status', '-o', 'json']).stdout) as { pid: number }
+      process.kill(pid, 'SIGKILL')
+      reboot(dataDir)
+    },
     kill9: () => {
       const { pid } = JSON.parse(navarch(['status', '-o', 'json']).stdout) as { pid: number }
       process.kill(pid, 'SIGKILL')
@@ -144,4 +151,44 @@ export async function eventually<T>(
   throw new Error(
     `Not within ${withinMs} ms: ${what}${last instanceof Error ? ` (${last.message})` : ''}`,
   )
+}
+
+const lines = (line: string): readonly string[] =>
+  spawnSync('sh', ['-c', line], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((each) => each !== '')
+
+/** Takes away what a reboot takes away, of the cluster in this folder alone. */
+function reboot(dataDir: string): void {
+  const [config = ''] = lines(`grep -l '${dataDir}' /run/navarch-*/containerd/config.toml`)
+  const runDir = config.replace('/containerd/config.toml', '')
+  const id = runDir.replace('/run/navarch-', '')
+  if (!runDir.startsWith('/run/navarch-')) throw new Error(`No run folder of ${dataDir}`)
+  const own = lines(`pgrep -f '${runDir}/'`).map(Number)
+  const shims = own.flatMap((parent) => [parent, ...lines(`pgrep -P ${parent}`).map(Number)])
+  const inodes = new Set(
+    shims
+      .flatMap((each) => lines(`readlink /proc/${each}/ns/net`))
+      .map((text) => text.replace(/\D/g, '')),
+  )
+  const host = lines('readlink /proc/self/ns/net')[0]?.replace(/\D/g, '') ?? ''
+  inodes.delete(host)
+  const networks = lines('ls /run/netns 2>/dev/null').filter((name) =>
+    inodes.has(lines(`stat -Lc %i /run/netns/${name}`)[0] ?? ''),
+  )
+  for (const each of shims.toReversed())
+    try {
+      process.kill(each, 'SIGKILL')
+    } catch {
+      // It went with another one.
+    }
+  for (const name of networks) lines(`ip netns delete ${name}`)
+  for (const mount of lines(
+    `grep -E ' (${runDir}|${dataDir})/' /proc/mounts | cut -d' ' -f2 | sort -r`,
+  ))
+    lines(`umount -l '${mount}'`)
+  lines(
+    `ip link delete nav-${id}; nft delete table ip navarch-pods-${id}; nft delete table ip navarch-services-${id}`,
+  )
+  rmSync(runDir, { recursive: true, force: true })
 }

@@ -60,7 +60,9 @@ export async function findTool(
     for (const folder of folders) {
       const path = `${folder}/${name}`
       const stat = await fs.stat(path)
-      if (stat !== undefined && stat.kind !== 'folder') return path
+      // What a link leads to is seen when it is started.
+      if (stat?.kind === 'symlink' || (stat?.kind === 'file' && (stat.mode & 0o111) !== 0))
+        return path
     }
   }
   return undefined
