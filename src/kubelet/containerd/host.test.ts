@@ -95,7 +95,9 @@ test('a bare Linux host hears of every missing part, with the package that has i
 test('tools are found in folders that a plain user has not on the PATH', async () => {
   const env = virtualEnv()
   await env.fs.makeFolder('/usr/sbin')
-  await env.fs.write('/usr/sbin/nft', '')
+  await env.fs.makeFolder('/usr/bin')
+  await env.fs.write('/usr/bin/nft', 'nothing that can be run')
+  await env.fs.write('/usr/sbin/nft', '', { mode: 0o755 })
   assert.equal(await findTool(env, 'nft'), '/usr/sbin/nft')
   assert.equal(await findTool(env, 'crun', 'nft'), '/usr/sbin/nft')
   assert.equal(await findTool(env, 'runc'), undefined)
