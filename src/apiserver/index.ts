@@ -24,9 +24,12 @@ export {
   ensureAuthenticationConfig,
   ensureRbac,
   followAggregation,
+  openAccess,
   signLegacyToken,
   tokenSigner,
   type AccessControl,
+  type AccessOptions,
+  type OpenedAccess,
 } from './auth/index.ts'
 export { ensureFlowControl, keepFlowStatus } from './flowcontrol/index.ts'
 export { openAudit, type Audit, type AuditOptions } from './audit/index.ts'

@@ -1,7 +1,7 @@
 /** Opens what the API server's flags name; mistakes are told with the file and what would be right. */
 import { join } from 'node:path'
 import { definitions as stableDefinitions } from '#api'
-import { openAudit, openEncryption, type Audit } from '#apiserver'
+import { openAccess, openAudit, openEncryption, type Audit, type OpenedAccess } from '#apiserver'
 import type { Env } from '#base'
 import type { ResourceDefinition } from '#machinery'
 import type { Storage } from '#storage'
@@ -12,6 +12,7 @@ export interface OpenedSettings {
   /** The store as the API server sees it. */
   readonly storage: Storage
   readonly audit: Audit | undefined
+  readonly access: OpenedAccess
   readonly readyChecks: Readonly<Record<string, () => Promise<void>>>
   /** Seals what was stored before its resource was to be, or by an earlier key. */
   rewrite(): Promise<number>
@@ -49,9 +50,14 @@ export async function openSettings(
       () => openAudit(env, auditOptions),
       'Check --audit-policy-file and the files it goes with',
     ))
+  const access = await told(
+    () => openAccess(env, settings.access ?? {}),
+    'Check the flags of authentication and authorization, and the files they name',
+  )
   return {
     storage: encryption.storage,
     audit,
+    access,
     readyChecks: encryption.checks,
     rewrite: () => encryption.rewrite(),
     async close() {

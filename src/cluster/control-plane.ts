@@ -24,6 +24,7 @@ import {
   type ApiServer,
   type Audit,
   type NodeApis,
+  type OpenedAccess,
   type Authorities,
   type Pki,
 } from '#apiserver'
@@ -54,6 +55,7 @@ export interface ControlPlaneOptions {
   readonly audit?: Audit
   /** Default: what a stock cluster serves. */
   readonly definitions?: readonly ResourceDefinition[]
+  readonly access?: OpenedAccess
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
 }
 
@@ -83,6 +85,7 @@ export function makeServer(
     freeze,
     audit,
     readyChecks,
+    access: more,
     definitions = stableDefinitions,
   }: ControlPlaneOptions,
   nodeApi: NodeApis,
@@ -101,6 +104,7 @@ export function makeServer(
     build: BUILD,
     extend(inside) {
       const access = accessControl(inside, {
+        ...more,
         env,
         serviceAccountKeys: [pki.serviceAccountKey],
         clientAuthorities: [pki.authority.certificate],

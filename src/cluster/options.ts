@@ -1,6 +1,6 @@
 /** What a cluster can be asked to be, and what it says of itself. */
 import type { Enabled } from '#api'
-import type { AuditOptions } from '#apiserver'
+import type { AccessOptions, AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
 
 export type RuntimeKind = 'containerd' | 'simulated'
@@ -42,6 +42,8 @@ export interface ApiSettings {
   readonly audit?: AuditOptions
   /** Default: what a stock cluster serves, the stable versions. */
   readonly serves?: Enabled
+  /** Who else is known and allowed. Default: certificates, service accounts, bootstrap tokens; roles. */
+  readonly access?: AccessOptions
 }
 
 /** How this program is started as the agent of another node on this machine. */

@@ -122,6 +122,7 @@ export async function serve(
       storage: settings.storage,
       definitions,
       readyChecks: settings.readyChecks,
+      access: settings.access,
       ...(settings.audit === undefined ? {} : { audit: settings.audit }),
       pki,
       serviceCidr: options.serviceCidr,

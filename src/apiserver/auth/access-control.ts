@@ -34,9 +34,11 @@ export interface AccessControlOptions {
   readonly env: Pick<Env, 'clock' | 'random'>
   /** PEM private keys of service account tokens: the first signs, all verify. */
   readonly serviceAccountKeys: readonly string[]
-  /** Default `https://kubernetes.default.svc.cluster.local`. */
-  readonly issuer?: string
-  /** What the server is called in tokens. Default: the issuer. */
+  /** PEM public or private keys: their tokens are good, and none is signed with them. */
+  readonly verifyingKeys?: readonly string[]
+  /** The first is written into tokens, all are accepted. Default `https://kubernetes.default.svc.cluster.local`. */
+  readonly issuers?: readonly string[]
+  /** What the server is called in tokens. Default: the issuers. */
   readonly audiences?: readonly string[]
   /** PEM of the authorities whose certificates are users. */
   readonly clientAuthorities?: readonly string[]
@@ -48,6 +50,12 @@ export interface AccessControlOptions {
   readonly staticTokens?: string
   /** Default true: anonymous requests then meet the roles of `system:unauthenticated`. */
   readonly allowAnonymous?: boolean
+  /** Anonymous requests only here; absent for everywhere. */
+  readonly anonymousPaths?: readonly string[]
+  /** Other issuers and webhooks, asked after our own kinds. */
+  readonly moreTokens?: readonly TokenAuthenticator[]
+  /** Asked after the roles. */
+  readonly moreAuthorizers?: readonly Authorizer[]
 }
 
 export interface AccessControl {
@@ -68,8 +76,10 @@ export function accessControl(
   options: AccessControlOptions,
 ): AccessControl {
   const { env, serviceAccountKeys } = options
-  const issuer = options.issuer ?? DEFAULT_ISSUER
-  const audiences = options.audiences ?? [issuer]
+  const issuers = options.issuers ?? [DEFAULT_ISSUER]
+  const [issuer = DEFAULT_ISSUER] = issuers
+  const audiences = options.audiences ?? issuers
+  const verifying = [...serviceAccountKeys, ...(options.verifyingKeys ?? [])]
   const [signingKey] = serviceAccountKeys
   if (signingKey === undefined)
     throw new Error('Cannot issue service account tokens: no signing key was given')
@@ -80,11 +90,12 @@ export function accessControl(
     serviceAccountTokens({
       read,
       clock: env.clock,
-      keys: serviceAccountKeys,
-      issuers: [issuer],
+      keys: verifying,
+      issuers,
       audiences,
     }),
     bootstrapTokens(read, env.clock),
+    ...(options.moreTokens ?? []),
   ])
   const authenticator = unionAuthenticator(
     [
@@ -99,12 +110,20 @@ export function accessControl(
       }),
       bearerAuthenticator(tokens),
     ],
-    { allowAnonymous: options.allowAnonymous ?? true },
+    {
+      allowAnonymous: options.allowAnonymous ?? true,
+      ...(options.anonymousPaths === undefined ? {} : { anonymousPaths: options.anonymousPaths }),
+    },
   )
 
   const source = rbacSource(read)
   const rbac = rbacAuthorizer(source)
-  const authorizer = unionAuthorizer([mastersAuthorizer, nodeAuthorizer(read), rbac])
+  const authorizer = unionAuthorizer([
+    mastersAuthorizer,
+    nodeAuthorizer(read),
+    rbac,
+    ...(options.moreAuthorizers ?? []),
+  ])
   return {
     authenticator,
     authorizer,
@@ -112,7 +131,7 @@ export function accessControl(
     signer,
     virtualResources: reviews({ authorizer, tokens, audiences }),
     issueToken: tokenIssuer({ read, env, signer, issuer, audiences }),
-    pages: discoveryPages({ issuer, keys: serviceAccountKeys }),
+    pages: discoveryPages({ issuer, keys: verifying }),
     escalationCheck: escalationCheck({ source, rbac, authorizer }),
   }
 }

@@ -123,7 +123,10 @@ const extraOf = (exchange: Exchange): Readonly<Record<string, readonly string[]>
 /** Asks one after another. Who is known belongs to `system:authenticated`; who shows nothing is anonymous, when that is allowed. */
 export const unionAuthenticator = (
   kinds: readonly Authenticator[],
-  { allowAnonymous = true }: { readonly allowAnonymous?: boolean } = {},
+  {
+    allowAnonymous = true,
+    anonymousPaths,
+  }: { readonly allowAnonymous?: boolean; readonly anonymousPaths?: readonly string[] } = {},
 ): Authenticator => ({
   async authenticate(exchange) {
     let refusal: unknown
@@ -136,7 +139,8 @@ export const unionAuthenticator = (
       }
     }
     if (refusal !== undefined) throw refusal
-    return allowAnonymous ? { user: anonymous } : undefined
+    const isAllowed = allowAnonymous && (anonymousPaths?.includes(exchange.path) ?? true)
+    return isAllowed ? { user: anonymous } : undefined
   },
 })
 

@@ -1,10 +1,10 @@
 /** OpenID discovery: how anyone can check our service account tokens (OpenID Connect Discovery 1.0, RFC 7517). */
 import type { Reply } from '../exchange.ts'
-import { DEFAULT_ISSUER, tokenSigner } from './service-account-tokens.ts'
+import { DEFAULT_ISSUER, publicJwk } from './service-account-tokens.ts'
 
 export interface DiscoveryOptions {
   readonly issuer?: string
-  /** PEM private keys, all that tokens may be signed with. */
+  /** PEM, all that tokens may be signed with. */
   readonly keys: readonly string[]
   /** Where the key set is found. Default: the issuer's own `/openid/v1/jwks`. */
   readonly jwksUri?: string
@@ -16,22 +16,21 @@ export function discoveryPages({
   keys,
   jwksUri = `${issuer}/openid/v1/jwks`,
 }: DiscoveryOptions): Readonly<Record<string, () => Promise<Reply>>> {
-  const signers = keys.map(tokenSigner)
-  const configuration = page('application/json', {
-    issuer,
-    jwks_uri: jwksUri,
-    response_types_supported: ['id_token'],
-    subject_types_supported: ['public'],
-    id_token_signing_alg_values_supported: [
-      ...new Set(signers.map(({ algorithm }) => algorithm)),
-    ].toSorted(),
-  })
+  let keySet: ReturnType<typeof jwks> | undefined
+  const jwks = () => Promise.all(keys.map(publicJwk))
+  const all = (): ReturnType<typeof jwks> => (keySet ??= jwks())
   return {
-    '/.well-known/openid-configuration': async () => configuration,
-    '/openid/v1/jwks': async () =>
-      page('application/jwk-set+json', {
-        keys: await Promise.all(signers.map(({ jwk }) => jwk())),
+    '/.well-known/openid-configuration': async () =>
+      page('application/json', {
+        issuer,
+        jwks_uri: jwksUri,
+        response_types_supported: ['id_token'],
+        subject_types_supported: ['public'],
+        id_token_signing_alg_values_supported: [
+          ...new Set((await all()).map(({ alg }) => alg)),
+        ].toSorted(),
       }),
+    '/openid/v1/jwks': async () => page('application/jwk-set+json', { keys: await all() }),
   }
 }
 

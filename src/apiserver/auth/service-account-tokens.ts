@@ -47,8 +47,6 @@ export interface TokenSigner {
   readonly algorithm: 'ES256' | 'RS256'
   readonly keyId: string
   sign(claims: object): Promise<string>
-  /** RFC 7517, for verifiers. */
-  jwk(): Promise<JWK>
 }
 
 /** The signer of a private key in PEM. */
@@ -59,15 +57,18 @@ export function tokenSigner(privateKeyPem: string): TokenSigner {
   return {
     algorithm,
     keyId,
-    async jwk() {
-      const { exportJWK } = await jose()
-      return { use: 'sig', ...(await exportJWK(createPublicKey(key))), kid: keyId, alg: algorithm }
-    },
     async sign(claims) {
       const { SignJWT } = await jose()
       return new SignJWT({ ...claims }).setProtectedHeader({ alg: algorithm, kid: keyId }).sign(key)
     },
   }
+}
+
+/** RFC 7517, for verifiers; of a private or a public key in PEM. */
+export async function publicJwk(keyText: string): Promise<JWK & { readonly alg: string }> {
+  const { exportJWK } = await jose()
+  const key = createPublicKey(keyText)
+  return { use: 'sig', ...(await exportJWK(key)), kid: keyIdOf(key), alg: algorithmOf(key) }
 }
 
 const algorithmOf = (key: KeyObject): 'ES256' | 'RS256' =>

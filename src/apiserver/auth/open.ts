@@ -1,0 +1,159 @@
+/** From flags and the files that they name to what authentication and authorization are made of. */
+import type { Env } from '#base'
+import { createWebhookClient } from '../webhook-client/index.ts'
+import { readWebhookFile } from '../webhook-client/kubeconfig.ts'
+import type { AccessControlOptions } from './access-control.ts'
+import {
+  parseAuthenticationConfiguration,
+  type AnonymousConfig,
+  type JwtIssuer,
+} from './oidc/config.ts'
+import { oidcTokens } from './oidc/index.ts'
+import { DEFAULT_ISSUER } from './service-account-tokens.ts'
+import { webhookAuthorizer, webhookTokens } from './webhooks.ts'
+
+export interface OidcOptions {
+  readonly issuerUrl: string
+  readonly clientId: string
+  readonly caFile?: string
+  /** Default `sub`. */
+  readonly usernameClaim?: string
+  /** `-` for none. Default: the issuer and `#`, unless the claim is `email`. */
+  readonly usernamePrefix?: string
+  readonly groupsClaim?: string
+  readonly groupsPrefix?: string
+  readonly requiredClaims?: Readonly<Record<string, string>>
+  /** Default RS256. */
+  readonly signingAlgorithms?: readonly string[]
+}
+
+export interface AccessOptions {
+  /** An AuthenticationConfiguration. */
+  readonly authenticationFile?: string
+  readonly oidc?: OidcOptions
+  /** Lines of `token,user,uid,"groups"`. */
+  readonly tokenFile?: string
+  /** A kubeconfig: whom to ask about tokens. */
+  readonly tokenWebhook?: { readonly file: string; readonly ttlMs: number }
+  readonly allowAnonymous?: boolean
+  /** A kubeconfig: whom to ask for permissions, after the roles. */
+  readonly authorizationWebhook?: {
+    readonly file: string
+    readonly allowedMs: number
+    readonly deniedMs: number
+  }
+  /** Written into tokens; the first is, all are accepted. */
+  readonly issuers?: readonly string[]
+  readonly audiences?: readonly string[]
+  /** PEM files: tokens signed with these keys are good too. */
+  readonly verifyingKeyFiles?: readonly string[]
+}
+
+export type OpenedAccess = Pick<
+  AccessControlOptions,
+  | 'allowAnonymous'
+  | 'anonymousPaths'
+  | 'audiences'
+  | 'issuers'
+  | 'moreAuthorizers'
+  | 'moreTokens'
+  | 'staticTokens'
+  | 'verifyingKeys'
+>
+
+/** Throws an Error that names the file, or the flag, and what is wrong. */
+export async function openAccess(
+  env: Pick<Env, 'fs' | 'clock' | 'net' | 'log' | 'random'>,
+  options: AccessOptions,
+): Promise<OpenedAccess> {
+  const { authenticationFile, oidc, tokenFile, tokenWebhook, authorizationWebhook } = options
+  if (authenticationFile !== undefined && oidc !== undefined)
+    throw new Error('--authentication-config and --oidc-* cannot be given together')
+  const read = (file: string): Promise<string> => env.fs.readText(file)
+  const in_ = async <T>(file: string, run: (text: string) => T | Promise<T>): Promise<T> => {
+    try {
+      return await run(await read(file))
+    } catch (error) {
+      throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      })
+    }
+  }
+  const config =
+    authenticationFile === undefined
+      ? undefined
+      : await in_(authenticationFile, (text) => {
+          const parsed = parseAuthenticationConfiguration(text)
+          return { parsed, tokens: parsed.jwt.map((issuer) => oidcTokens(env, issuer)) }
+        })
+  if (config?.parsed.anonymous !== undefined && options.allowAnonymous !== undefined)
+    throw new Error(
+      '--anonymous-auth cannot be given when the authentication configuration says it',
+    )
+  const issuers = options.issuers ?? [DEFAULT_ISSUER]
+  const audiences = options.audiences ?? issuers
+  // Named by URL: there is nothing to look up.
+  const { call } = createWebhookClient({ env, read: { get: () => undefined, list: () => [] } })
+  const anonymous: AnonymousConfig | undefined =
+    config?.parsed.anonymous ??
+    (options.allowAnonymous === undefined ? undefined : { enabled: options.allowAnonymous })
+  return {
+    issuers,
+    audiences,
+    moreTokens: [
+      ...(config?.tokens ?? []),
+      ...(oidc === undefined ? [] : [oidcTokens(env, await issuerOf(oidc, read))]),
+      ...(tokenWebhook === undefined
+        ? []
+        : [
+            webhookTokens(
+              { env, call, webhook: await readWebhookFile(env, tokenWebhook.file) },
+              { ttlMs: tokenWebhook.ttlMs, audiences },
+            ),
+          ]),
+    ],
+    moreAuthorizers:
+      authorizationWebhook === undefined
+        ? []
+        : [
+            webhookAuthorizer(
+              { env, call, webhook: await readWebhookFile(env, authorizationWebhook.file) },
+              { ...authorizationWebhook, onFailure: 'noOpinion' },
+            ),
+          ],
+    ...(tokenFile === undefined ? {} : { staticTokens: await read(tokenFile) }),
+    ...(anonymous === undefined ? {} : { allowAnonymous: anonymous.enabled }),
+    ...(anonymous?.paths === undefined ? {} : { anonymousPaths: anonymous.paths }),
+    ...(options.verifyingKeyFiles === undefined
+      ? {}
+      : { verifyingKeys: await Promise.all(options.verifyingKeyFiles.map(read)) }),
+  }
+}
+
+/** The flags of old say less than the configuration: they become one. */
+async function issuerOf(
+  oidc: OidcOptions,
+  read: (file: string) => Promise<string>,
+): Promise<JwtIssuer> {
+  const { issuerUrl, clientId, caFile, usernameClaim = 'sub', groupsClaim } = oidc
+  const prefix = oidc.usernamePrefix ?? (usernameClaim === 'email' ? '' : `${issuerUrl}#`)
+  return {
+    issuer: {
+      url: issuerUrl,
+      audiences: [clientId],
+      ...(caFile === undefined ? {} : { certificateAuthority: await read(caFile) }),
+    },
+    claimValidationRules: Object.entries(oidc.requiredClaims ?? {}).map(
+      ([claim, requiredValue]) => ({ claim, requiredValue }),
+    ),
+    claimMappings: {
+      username: { claim: usernameClaim, prefix: prefix === '-' ? '' : prefix },
+      ...(groupsClaim === undefined
+        ? {}
+        : { groups: { claim: groupsClaim, prefix: oidc.groupsPrefix ?? '' } }),
+      extra: [],
+    },
+    userValidationRules: [],
+    algorithms: oidc.signingAlgorithms ?? ['RS256'],
+  }
+}
