@@ -254,6 +254,10 @@ class Checker {
 
   #call(call: Call): CelType {
     if (call.name === '_?._') return this.#optionalSelect(call)
+    if (call.name === '_&&_' || call.name === '_||_') {
+      for (const each of call.args) this.#expect(each, BOOL)
+      return BOOL
+    }
     let { name } = call
     let args = call.args
     if (call.target !== undefined) {

@@ -66,7 +66,10 @@ class Parser {
 
   end(): void {
     const token = this.#peek()
-    if (token.kind !== 'end') throw extraneous(token, '<EOF>')
+    if (token.kind === 'end') return
+    // One token too many, or more: then nobody knows what was meant.
+    const isOne = this.#tokens[this.#at + 1]?.kind === 'end'
+    throw isOne ? extraneous(token, '<EOF>') : mismatched(token, '<EOF>')
   }
 
   #deeper(): void {
@@ -311,7 +314,7 @@ class Parser {
       if (optional) this.#next()
       const token = this.#next()
       if (token.kind !== 'ident' && token.kind !== 'quoted')
-        throw mismatched(token, "{'}', ',', IDENTIFIER}")
+        throw mismatched(token, "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}")
       const { offset } = this.#expect(':')
       const field = token.kind === 'quoted' ? String(token.value) : token.text
       fields.push({ name: field, value: this.expression(), optional, offset })
@@ -341,7 +344,10 @@ class Parser {
     if (token.kind === 'sign' && token.text === text) return this.#next()
     if (token.kind === 'end')
       throw new SyntaxIssue(token.offset, `Syntax error: missing '${text}' at '<EOF>'`)
-    throw extraneous(token, `'${text}'`)
+    const after = this.#tokens[this.#at + 1]
+    throw after?.kind === 'sign' && after.text === text
+      ? extraneous(token, `'${text}'`)
+      : mismatched(token, `'${text}'`)
   }
 }
 

@@ -164,7 +164,7 @@ export function typeName(type: CelType): string {
     case 'map':
       return `map(${typeName(type.key)}, ${typeName(type.value)})`
     case 'type':
-      return type.of.kind === 'dyn' ? 'type' : `type(${typeName(type.of)})`
+      return `type(${typeName(type.of)})`
     case 'object':
       return type.name
     case 'opaque':

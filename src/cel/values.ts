@@ -237,6 +237,10 @@ export function compareNumbers(a: unknown, b: unknown): -1 | 0 | 1 | undefined {
   if (typeof left !== 'number' && typeof left !== 'bigint') return undefined
   if (typeof right !== 'number' && typeof right !== 'bigint') return undefined
   if (Number.isNaN(left) || Number.isNaN(right)) return undefined
+  // An int that meets a double becomes one, with what it loses.
+  if (typeof left === 'bigint' && b instanceof CelDouble) return compareNumbers(Number(left), right)
+  if (typeof right === 'bigint' && a instanceof CelDouble)
+    return compareNumbers(left, Number(right))
   return left < right ? -1 : left > right ? 1 : 0
 }
 

@@ -175,7 +175,7 @@ const conversions: readonly Overload[] = [
     return value
   }),
   overload('::dyn(A): dyn', same),
-  overload('::type(A): type', (value: unknown) => new CelTypeValue(typeNameOf(value))),
+  overload('::type(A): type<A>', (value: unknown) => new CelTypeValue(typeNameOf(value))),
 ]
 
 const dayOfYear = (date: Date): number => {

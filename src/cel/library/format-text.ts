@@ -15,6 +15,8 @@ import {
 } from '../values.ts'
 
 const MAX_PRECISION = 100
+/** As many as JavaScript gives. */
+const EXACT_DIGITS = 100
 
 export function formatText(pattern: string, values: readonly unknown[]): string {
   let next = 0
@@ -74,8 +76,18 @@ function fraction(verb: 'f' | 'e', value: unknown, precision = 6): string {
     throw misused(verb === 'f' ? 'fixed-point' : 'scientific', 'doubles', value)
   const number = kind === 'double' ? doubleOf(value) : Number(wholeOf(value))
   if (!Number.isFinite(number)) return special(value)
-  if (verb === 'f') return number.toFixed(precision)
+  if (verb === 'f') return toFixed(number, precision)
   return number.toExponential(precision).replace(/e([+-])(\d)$/, 'e$10$2')
+}
+
+/** What lies in the middle goes to the even digit, as in Go; JavaScript goes up. */
+function toFixed(number: number, precision: number): string {
+  const text = number.toFixed(precision)
+  const isMiddle = /^50*$/.test(number.toFixed(EXACT_DIGITS).split('.')[1]?.slice(precision) ?? '')
+  const last = Number(text.at(-1))
+  if (!isMiddle || last % 2 === 0) return text
+  // It was rounded away from zero; an odd last digit is one more than the even one.
+  return `${text.slice(0, -1)}${last - 1}`
 }
 
 function hex(value: unknown): string {

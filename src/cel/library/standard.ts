@@ -24,6 +24,7 @@ import {
   costSize,
   doubleOf,
   equals,
+  kindOf,
   mapGet,
   mapHas,
   mapSize,
@@ -250,13 +251,10 @@ const relations: readonly Overload[] = [
 
 /** The index as a position; a double or uint that is whole will do. */
 function position(index: unknown): number {
-  const value =
-    index instanceof CelDouble
-      ? index.value
-      : typeof index === 'number'
-        ? index
-        : Number(bigOf(index))
-  if (!Number.isInteger(value)) throw new CelError(`invalid_argument`)
+  const kind = kindOf(index)
+  if (kind !== 'int' && kind !== 'uint' && kind !== 'double') throw new CelError('no such overload')
+  const value = kind === 'double' ? doubleOf(index) : Number(bigOf(index))
+  if (!Number.isInteger(value)) throw new CelError(`unsupported index value: ${value}`)
   return value
 }
 

@@ -78,7 +78,7 @@ function split(text: string, separator: string, limit: Int = -1): readonly strin
   return [...parts.slice(0, most - 1), parts.slice(most - 1).join(separator)]
 }
 
-const SPACE = /^[\s\u0085]+|[\s\u0085]+$/gu
+const SPACE = /^\p{White_Space}+|\p{White_Space}+$/gu
 const trim = (text: string): string => text.replaceAll(SPACE, '')
 
 const QUOTES: Readonly<Record<string, string>> = {
