@@ -2,6 +2,8 @@
 import type { Call, Expression, Fold, Select, StructExpression } from './ast.ts'
 import type { Issue } from './errors.ts'
 import type { Functions, Overload } from './functions.ts'
+import { isRegex } from './regex.ts'
+import { isTimestamp, parseDuration } from './time.ts'
 import {
   BOOL,
   DURATION,
@@ -59,6 +61,12 @@ const TYPE_NAMES = new Map<string, CelType>(
       ['dyn', DYN],
     ]),
 )
+
+const LITERALS: Readonly<Record<string, (text: string) => boolean>> = {
+  matches: isRegex,
+  duration: (text) => parseDuration(text) !== undefined,
+  timestamp: isTimestamp,
+}
 
 const JSON_PATCH_FIELDS: Readonly<Record<string, CelType>> = {
   op: STRING,
@@ -279,7 +287,16 @@ class Checker {
         call.offset,
         `undeclared reference to '${name.replace(/^\./, '')}' (in container '')`,
       )
+    const [literal] = call.args
+    if (literal?.kind === 'literal' && typeof literal.value === 'string')
+      this.#literal(name, literal.value, literal.offset)
     return this.#resolve(call, name, candidates, { types, member })
+  }
+
+  /** What is written down can be judged before it is evaluated. */
+  #literal(name: string, text: string, offset: number): void {
+    if (Object.hasOwn(LITERALS, name) && LITERALS[name]?.(text) === false)
+      this.#report(offset, `invalid ${name} argument`)
   }
 
   /** The dotted name before a call, when it names no variable. */

@@ -107,6 +107,18 @@ test('what does not fit is said where it stands', () => {
   )
 })
 
+test('patterns, durations and timestamps that are written down are read before anything is evaluated', () => {
+  assert.equal(
+    failure('"a".matches("(")'),
+    'compilation failed: ERROR: <input>:1:13: invalid matches argument\n | "a".matches("(")\n | ............^',
+  )
+  assert.match(
+    failure('duration("1 hour") > duration("1h")'),
+    /<input>:1:10: invalid duration argument/,
+  )
+  assert.match(failure('timestamp("today") > timestamp(0)'), /invalid timestamp argument/)
+})
+
 test('costs are counted and bounded', () => {
   assert.equal(
     program('self.replicas == 1', self).evaluate({ self: { replicas: 1 } }, budget()).cost,

@@ -178,9 +178,9 @@ class Program implements CelProgram {
   readonly returns: string
   readonly #expression: Expression
   readonly #checked: Checked
-  readonly #variables: readonly { readonly name: string; readonly type: CelType }[]
+  readonly #variables: readonly Variable[]
   readonly #used: ReadonlySet<string>
-  #compiled: { readonly run: Eval; readonly slots: number } | undefined
+  #compiled: { readonly run: Eval; readonly empty: readonly unknown[] } | undefined
 
   constructor(
     source: string,
@@ -198,6 +198,10 @@ class Program implements CelProgram {
     this.#variables = Array.from(variables, ([name, declared]) => ({
       name,
       type: declared,
+      isPlain:
+        !isOpaque(declared, AUTHORIZER) &&
+        !isOpaque(declared, RESOURCE_CHECK) &&
+        !isOpaque(declared, 'optional_type'),
     })).filter(({ name }) => this.#used.has(name))
   }
 
@@ -210,37 +214,29 @@ class Program implements CelProgram {
   }
 
   evaluate(values: Readonly<Record<string, unknown>>, budget: CelBudget): CelOutcome {
-    return this.#evaluate(values, budget, { authorizer: budget.authorizer, answers: new Map() })
+    return this.#evaluate(values, budget)
   }
 
   #evaluate(
     values: Readonly<Record<string, unknown>>,
     budget: CelBudget,
-    asked: Asked,
+    answers?: Asked['answers'],
   ): CelOutcome {
-    const { run, slots } = this.#compile()
-    const frame: Frame = {
-      slots: Array.from({ length: slots }),
-      cost: 0,
-      limit: Math.min(budget.perCall, budget.remaining),
+    const { run, empty } = this.#compile()
+    const slots = empty.slice()
+    const frame: Frame = { slots, cost: 0, limit: Math.min(budget.perCall, budget.remaining) }
+    for (let slot = 0; slot < this.#variables.length; slot++) {
+      const variable = this.#variables[slot]
+      if (variable !== undefined)
+        slots[slot] = variable.isPlain
+          ? values[variable.name]
+          : special(variable, values, budget, answers)
     }
-    for (const [slot, { name, type }] of this.#variables.entries())
-      frame.slots[slot] = isOpaque(type, AUTHORIZER)
-        ? new Question(AUTHORIZER, asked)
-        : name === REQUEST_RESOURCE
-          ? new Question(RESOURCE_CHECK, asked, budget.requestResource)
-          : given(type, values[name])
     try {
       const raw = run(frame)
       if (frame.cost > frame.limit) throw overBudget()
       budget.remaining -= frame.cost
-      return {
-        raw,
-        cost: frame.cost,
-        get value() {
-          return toJson(raw)
-        },
-      }
+      return new Outcome(raw, frame.cost)
     } catch (error) {
       if (!(error instanceof PendingDecision)) budget.remaining -= frame.cost
       if (error instanceof RangeError) throw new CelError('evaluation nests too deeply')
@@ -255,7 +251,7 @@ class Program implements CelProgram {
     const answers: Asked['answers'] = new Map()
     for (;;)
       try {
-        return this.#evaluate(values, budget, { authorizer: budget.authorizer, answers })
+        return this.#evaluate(values, budget, answers)
       } catch (error) {
         // Expressions do the same each time: what was not known is asked, then all is done again.
         if (!(error instanceof PendingDecision)) throw error
@@ -263,23 +259,51 @@ class Program implements CelProgram {
       }
   }
 
-  #compile(): { readonly run: Eval; readonly slots: number } {
+  #compile(): { readonly run: Eval; readonly empty: readonly unknown[] } {
     if (this.#compiled !== undefined) return this.#compiled
     const slots = new Map(this.#variables.map(({ name }, slot) => [name, slot]))
     const compiler = new Compiler(this.#checked, slots)
     const run = compiler.compile(this.#expression)
-    this.#compiled = { run, slots: compiler.slots }
+    this.#compiled = { run, empty: Array.from({ length: compiler.slots }) }
     return this.#compiled
   }
 }
 
-/** What may be absent is an optional value. */
-function given(type: CelType, value: unknown): unknown {
-  if (type.kind !== 'opaque' || type.name !== 'optional_type' || value instanceof CelOptional)
-    return value
-  const convert = type.parameters[0]?.schema?.convert
+interface Variable {
+  readonly name: string
+  readonly type: CelType
+  /** Its value is taken as it is given. */
+  readonly isPlain: boolean
+}
+
+/** The authorizer, what it is asked first, and what may be absent. */
+function special(
+  { name, type }: Variable,
+  values: Readonly<Record<string, unknown>>,
+  budget: CelBudget,
+  answers: Asked['answers'] = new Map(),
+): unknown {
+  const asked: Asked = { authorizer: budget.authorizer, answers }
+  if (isOpaque(type, AUTHORIZER)) return new Question(AUTHORIZER, asked)
+  if (name === REQUEST_RESOURCE) return new Question(RESOURCE_CHECK, asked, budget.requestResource)
+  const value = values[name]
+  if (value instanceof CelOptional || type.kind !== 'opaque') return value
   if (value === undefined) return CelOptional.none
+  const convert = type.parameters[0]?.schema?.convert
   return CelOptional.of(convert === undefined ? value : convert(value))
+}
+
+/** JSON is made only where it is asked for. */
+class Outcome implements CelOutcome {
+  readonly raw: unknown
+  readonly cost: number
+  constructor(raw: unknown, cost: number) {
+    this.raw = raw
+    this.cost = cost
+  }
+  get value(): unknown {
+    return toJson(this.raw)
+  }
 }
 
 /** Names of identifiers, whatever they mean where they stand. */

@@ -29,5 +29,14 @@ function compile(pattern: string): RE2JS {
   }
 }
 
+export function isRegex(pattern: string): boolean {
+  try {
+    regex(pattern)
+    return true
+  } catch {
+    return false
+  }
+}
+
 export const matches = (text: string, pattern: string): boolean =>
   regex(pattern).matcher(text).find()

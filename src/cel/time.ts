@@ -24,6 +24,14 @@ export function parseTimestamp(text: string): CelTimestamp | undefined {
   return checkedTimestamp(Math.floor(date.getTime() / 1000) - offset, nanos)
 }
 
+export function isTimestamp(text: string): boolean {
+  try {
+    return parseTimestamp(text) !== undefined
+  } catch {
+    return false
+  }
+}
+
 export function checkedTimestamp(seconds: number, nanos: number): CelTimestamp {
   if (seconds < MIN_SECONDS || seconds > MAX_SECONDS) throw new CelError('timestamp overflow')
   return new CelTimestamp(seconds, nanos)
