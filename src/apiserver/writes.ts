@@ -264,7 +264,11 @@ export async function createObject(
     { object },
     replaceTyped(writer, target, object),
   )
-  if (await mutate(plugins, request)) definition.defaults(object)
+  if (await mutate(plugins, request)) {
+    // A webhook may have meant another one.
+    bindNamespace(target, object)
+    definition.defaults(object)
+  }
 
   metadata['uid'] = env.random.uuid()
   metadata['creationTimestamp'] = timestamp(now)

@@ -505,3 +505,29 @@ test('webhooks are counted by their name and by what they did', async () => {
   ])
     assert.ok(page.includes(line), `${line}\n${page}`)
 })
+
+test('a webhook cannot make the object another one', async () => {
+  const bench = await withWebhooks({
+    move: ({ request }) => {
+      const { data = {} } = request['object'] as { readonly data?: JsonObject }
+      const [field] = Object.keys(data)
+      return field === undefined
+        ? { allowed: true }
+        : patch({ op: 'add', path: `/metadata/${field}`, value: 'elsewhere' })
+    },
+  })
+  await create(bench, 'web')
+  await configure(bench, 'Mutating', 'm', { hook: 'move' })
+  await assert.rejects(create(bench, 'x', { data: { namespace: '1' } }), { code: 400 })
+  const update = (data: JsonObject) =>
+    bench.api.request({
+      method: 'PUT',
+      path: '/api/v1/namespaces/default/configmaps/web',
+      body: { metadata: { name: 'web' }, data },
+    })
+  for (const field of ['name', 'namespace', 'uid'])
+    await assert.rejects(update({ [field]: '1' }), (error: StatusError) => {
+      assert.ok([400, 409, 422].includes(error.code), `${field}: ${error.message}`)
+      return true
+    })
+})
