@@ -550,7 +550,33 @@ async function guestbook() {
   }
 }
 
+/** As much of curl as tests use: -q -s -S -g, a limit of seconds, one address. Its exit codes are those of curl. */
+function curl() {
+  const args = process.argv.slice(3)
+  let limitSeconds = 60
+  let target = ''
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === '-m' || args[i] === '--max-time' || args[i] === '--connect-timeout')
+      limitSeconds = Number(args[++i])
+    else if (!args[i].startsWith('-')) target = args[i]
+  }
+  const url = new URL(target.includes('://') ? target : `http://${target}`)
+  const fail = ({ code }) =>
+    process.exit({ ECONNREFUSED: 7, EHOSTUNREACH: 7, ENOTFOUND: 6, EAI_AGAIN: 6 }[code] ?? 28)
+  setTimeout(() => process.exit(28), limitSeconds * 1000).unref()
+  const module = url.protocol === 'https:' ? https : http
+  return new Promise((resolve) => {
+    module
+      .get(url, { rejectUnauthorized: false }, (response) => {
+        response.on('data', (chunk) => process.stdout.write(chunk))
+        response.on('end', () => resolve(process.exit(0)))
+      })
+      .on('error', fail)
+  })
+}
+
 const commands = {
+  curl,
   pause() {
     say('Paused')
     setInterval(() => undefined, 1 << 30)

@@ -44,6 +44,7 @@ function nodeRoot(name: string): string {
     'agnhost',
     '#!/bin/sh\nexec /node --disable-warning=ExperimentalWarning /agnhost.mjs "$@"\n',
   )
+  put(root, 'usr/bin/curl', '#!/bin/sh\nexec /agnhost curl "$@"\n')
   put(
     root,
     'etc/passwd',
