@@ -193,7 +193,7 @@ async function detached(context: CommandContext): Promise<number> {
     terminal.print(
       `${style.green('✓')} Cluster runs already at ${style.bold(existing.server)} (pid ${existing.pid})`,
     )
-    if (requested.nodes !== undefined) await grow(context, requested.nodes)
+    if (requested.nodes !== undefined) await grow(context, requested.nodes, existing)
     await publish(context, existing)
     return 0
   }
@@ -207,7 +207,11 @@ async function detached(context: CommandContext): Promise<number> {
 }
 
 /** A cluster that runs gets more nodes. */
-async function grow(context: CommandContext, count: number): Promise<void> {
+async function grow(
+  context: CommandContext,
+  count: number,
+  { runtime }: ClusterStatus,
+): Promise<void> {
   const before =
     (await ask<readonly MachineNode[]>(context, { command: 'nodes', action: 'list' })) ?? []
   if (before.length + 1 === count) return
@@ -219,6 +223,10 @@ async function grow(context: CommandContext, count: number): Promise<void> {
     throw error
   }
   step.done(`${count} nodes are Ready`)
+  if (runtime === 'simulated') return
+  context.terminal.print(
+    '  Images that were built or loaded before are not on the new ones: navarch image build, load',
+  )
 }
 
 async function launch(
