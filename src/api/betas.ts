@@ -1,5 +1,12 @@
 /** Kinds that are served only when they are switched on. */
-import { ageOf, type KubeObject, type ResourceDefinition } from '#machinery'
+import {
+  FieldPath,
+  ageOf,
+  invalidValue,
+  required,
+  type KubeObject,
+  type ResourceDefinition,
+} from '#machinery'
 import { NONE } from './columns.ts'
 import { defineFromFacts, type Overrides } from './define.ts'
 import { resourceFact } from './facts.ts'
@@ -124,9 +131,15 @@ const deviceTaintRules = define<DeviceTaintRule>('resource.k8s.io/v1beta2', 'dev
 })
 
 const storageVersionMigrations = define<StorageVersionMigration>(
-  'storagemigration.k8s.io/v1beta1',
+  'storagemigration.k8s.io/v1',
   'storageversionmigrations',
   {
+    validate: ({ spec: { resource } }) =>
+      resource.resource === '' ? [required(FieldPath.of('spec', 'resource', 'resource'))] : [],
+    validateUpdate: (now, old, { subresource }) =>
+      subresource !== '' || JSON.stringify(now.spec) === JSON.stringify(old.spec)
+        ? []
+        : [invalidValue(FieldPath.of('spec'), now.spec, 'field is immutable')],
     cells: {
       Resource: ({ spec: { resource } }) =>
         resource.group === '' ? resource.resource : `${resource.resource}.${resource.group}`,

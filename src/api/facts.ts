@@ -2,6 +2,7 @@
 import type { PrinterColumnFact, ResourceFact, TypeTable } from '#machinery'
 import printersJson from '../../facts/printers.json' with { type: 'json' }
 import resourcesJson from '../../facts/resources.json' with { type: 'json' }
+import { laterResources, laterTypes } from './later.ts'
 import typesJson from '../../facts/types.json' with { type: 'json' }
 
 /** A group of the API as `/apis` lists it. */
@@ -17,13 +18,17 @@ interface PrinterFact {
   readonly columns: readonly PrinterColumnFact[]
 }
 
-/** Every type of the API by its OpenAPI definition name. */
-export const typeTable = (typesJson as unknown as { readonly types: TypeTable }).types
+const known = typesJson as unknown as { readonly types: TypeTable }
+const knownResources = resourcesJson as unknown as { readonly resources: readonly ResourceFact[] }
 
-/** Every resource that Kubernetes 1.36 knows, of all stages, in the order of its groups. */
-export const resourceFacts = (
-  resourcesJson as unknown as { readonly resources: readonly ResourceFact[] }
-).resources
+/** Every type of the API by its OpenAPI definition name. */
+export const typeTable: TypeTable = { ...known.types, ...laterTypes(known.types) }
+
+/** Every resource that Kubernetes 1.36 knows, of all stages, in the order of its groups, and the few that we know already. */
+export const resourceFacts: readonly ResourceFact[] = knownResources.resources.flatMap((fact) => [
+  ...laterResources(fact),
+  fact,
+])
 
 /** The groups in the order in which `/apis` lists them. */
 export const groupFacts = (resourcesJson as unknown as { readonly groups: readonly GroupFact[] })

@@ -27,6 +27,7 @@ import { rootCaController } from './root-ca/index.ts'
 import { ipAddressController, serviceCidrController } from './service-cidr/index.ts'
 import { serviceAccountController } from './serviceaccount/index.ts'
 import { statefulSetController } from './statefulset/index.ts'
+import { storageVersionMigrator } from './storage-version-migrator/index.ts'
 import { taintEvictionController } from './taint-eviction/index.ts'
 import { tokenSecretController, type TokenSecretSettings } from './token-secrets/index.ts'
 import { ttlAfterFinishedController } from './ttl-after-finished/index.ts'
@@ -77,6 +78,7 @@ export const controllersOf = ({
   claimBindingController,
   volumePhaseController,
   ephemeralVolumeController,
+  storageVersionMigrator,
   ...protectionControllers,
   ...(certificates === undefined ? [] : [certificatesController(certificates)]),
   ...(signToken === undefined ? [] : [tokenSecretController({ rootCertificate, sign: signToken })]),
