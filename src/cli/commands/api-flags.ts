@@ -2,6 +2,7 @@
 import { parseRuntimeConfig, type Enabled } from '#api'
 import type { ServeOptions } from '#cluster'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
+import { accessOptions, accessSettings } from './access-flags.ts'
 import { first } from './common.ts'
 
 export const apiOptions: readonly OptionSpec[] = [
@@ -39,6 +40,7 @@ export const apiOptions: readonly OptionSpec[] = [
     summary:
       'How values lie in the store (EncryptionConfiguration; default: Secrets with AES-GCM, by DATA-DIR/encryption.yaml)',
   },
+  ...accessOptions,
 ]
 
 export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['api']> {
@@ -57,7 +59,9 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
     wholeNumber(name, first(parsed, name) ?? String(usual), { min: least, max: 1_000_000 })
   const maxSizeMb = number('audit-log-maxsize', 100, 1)
   const maxBackups = number('audit-log-maxbackup', 10, 0)
+  const access = accessSettings(parsed)
   return {
+    ...(access === undefined ? {} : { access }),
     ...(versions.length === 0 ? {} : { serves: runtimeConfig(versions) }),
     ...(encryptionFile === undefined ? {} : { encryptionFile }),
     ...(policyFile === undefined
