@@ -5,7 +5,7 @@ import { isConstant } from './constant.ts'
 import { charge, isAbsorbed, noOverload, optionalField, type Eval, type Frame } from './frame.ts'
 import type { Overload } from './functions.ts'
 import { listAt, mapAt } from './library/standard.ts'
-import { listEquality } from './list-types.ts'
+import { listEquality, listSum } from './list-types.ts'
 import type { CelType } from './types.ts'
 import { CelOptional, equals, isOf, kindOf } from './values.ts'
 
@@ -54,6 +54,11 @@ export function compileCall(compiler: Compiler, call: Call, operand?: Eval): Eva
       if (parts[1] !== undefined && isConstant(parts[1]) && kindOf(second(EMPTY)) === 'list')
         return membership(first, second)
       break
+    case '_+_': {
+      const special = listSum(compiler, parts)
+      if (special !== undefined) return special
+      break
+    }
     case '_==_':
     case '_!=_': {
       const special = listEquality(compiler, parts, call.name === '_!=_')

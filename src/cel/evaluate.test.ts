@@ -87,6 +87,37 @@ test('a schema gives types, names and conversions', () => {
   assert.equal(typed('self.port == "http" || self.port > 80', { port: 8080 }), true)
 })
 
+test('lists of a schema that are sets or maps are compared and added as such', () => {
+  const ports = {
+    type: 'array',
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['name'],
+    items: { type: 'object', properties: { name: { type: 'string' }, port: { type: 'integer' } } },
+  }
+  const schema = { type: 'object', properties: { ...spec.properties, ports } }
+  const run = (source: string, now: unknown, before: unknown): unknown =>
+    program(source, { variables: { self: { schema }, oldSelf: { schema } } }).evaluate(
+      { self: now, oldSelf: before },
+      budget(),
+    ).value
+  const [a, b, other] = [
+    { name: 'a', port: 1 },
+    { name: 'b', port: 2 },
+    { name: 'a', port: 3 },
+  ]
+  assert.equal(run('self == oldSelf', { ports: [a, b] }, { ports: [b, a] }), true)
+  assert.equal(run('self.ports != oldSelf.ports', { ports: [a] }, { ports: [other] }), true)
+  assert.deepEqual(run('self.ports + oldSelf.ports', { ports: [a] }, { ports: [b, other] }), [
+    other,
+    b,
+  ])
+  assert.deepEqual(run('self.tags + oldSelf.tags', { tags: ['x', 'y'] }, { tags: ['y', 'z'] }), [
+    'x',
+    'y',
+    'z',
+  ])
+})
+
 test('what does not fit is said where it stands', () => {
   assert.equal(
     failure('self.replicas + "x" == 1', self),

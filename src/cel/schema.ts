@@ -168,9 +168,15 @@ function listType(schema: JsonObject, name: string): CelType | undefined {
   return {
     kind: 'list',
     element,
-    schema: { ...note(max, 2, whole), ...(compared && { listType: compared }) },
+    schema: {
+      ...note(max, 2, whole),
+      ...(compared && { listType: compared }),
+      hasListTypes: compared !== undefined || hasListTypes(element),
+    },
   }
 }
+
+const hasListTypes = ({ schema }: CelType): boolean => schema?.hasListTypes === true
 
 const mostOf = (bytes: number): number => Math.floor((MAX_REQUEST - 2) / bytes)
 
@@ -184,7 +190,12 @@ function objectType(schema: JsonObject, name: string): CelType | undefined {
     const max = limit(schema['maxProperties']) ?? mostOf((value.schema?.minBytes ?? 2) + 6)
     const convert = value.schema?.convert
     const whole = convert && ((object: unknown) => convertValues(object, convert))
-    return { kind: 'map', key: STRING, value, schema: note(max, 2, whole) }
+    return {
+      kind: 'map',
+      key: STRING,
+      value,
+      schema: { ...note(max, 2, whole), hasListTypes: hasListTypes(value) },
+    }
   }
   const properties = isObject(schema['properties']) ? schema['properties'] : {}
   const required = new Set(Array.isArray(schema['required']) ? schema['required'] : [])
@@ -203,7 +214,10 @@ function objectType(schema: JsonObject, name: string): CelType | undefined {
     kind: 'object',
     name,
     field: (field) => fields.get(field),
-    schema: note(0, minBytes, objectConverter(fields)),
+    schema: {
+      ...note(0, minBytes, objectConverter(fields)),
+      hasListTypes: [...fields.values()].some(({ type }) => hasListTypes(type)),
+    },
   }
 }
 

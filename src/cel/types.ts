@@ -76,6 +76,8 @@ export interface SchemaNote {
   readonly convert?: (value: unknown) => unknown
   /** A list that is compared as a set, or as a map by these keys. */
   readonly listType?: 'set' | readonly string[]
+  /** It, or something in it, is such a list. */
+  readonly hasListTypes?: boolean
   /** Bytes of the smallest value in JSON. */
   readonly minBytes: number
 }
