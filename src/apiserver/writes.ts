@@ -20,7 +20,7 @@ import {
 import type { Origin, Write } from '#storage'
 import type { Authorizer } from './access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
-import { kindOf } from './body.ts'
+import { checkKind, kindOf } from './body.ts'
 import type { Codec } from './codec.ts'
 import { readyEntry, shownAs, storedForm, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange } from './exchange.ts'
@@ -179,7 +179,9 @@ const replaceTyped =
     object: JsonObject,
   ): AdmissionRequest['replace'] =>
   (next) => {
-    const { object: shaped } = codec.shape(next, kindOf(definition), false)
+    const expected = kindOf(definition)
+    const { object: shaped } = codec.shape(next, expected, false)
+    checkKind(shaped, expected)
     definition.defaults(shaped)
     become(object, shaped)
   }

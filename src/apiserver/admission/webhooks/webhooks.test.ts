@@ -531,3 +531,18 @@ test('a webhook cannot make the object another one', async () => {
       return true
     })
 })
+
+test('a webhook cannot make the object one of another kind', async () => {
+  const bench = await withWebhooks({
+    secret: () => patch({ op: 'replace', path: '/kind', value: 'Secret' }),
+    text: () => patch({ op: 'replace', path: '/metadata', value: 'text' }),
+  })
+  for (const hook of ['secret', 'text']) {
+    await configure(bench, 'Mutating', hook, { hook })
+    await assert.rejects(create(bench, 'x'), { code: 500 })
+    await bench.api.request({
+      method: 'DELETE',
+      path: `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${hook}`,
+    })
+  }
+})
