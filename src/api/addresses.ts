@@ -42,7 +42,7 @@ export function isRange(text: string): 0 | 4 | 6 {
 }
 
 /** The bytes of an IPv4 or IPv6 address. */
-export function addressBytes(text: string): readonly number[] {
+function addressBytes(text: string): readonly number[] {
   if (isIP(text) === 4) return text.split('.').map(Number)
   const [head = '', tail] = text.split('::')
   const left = groupsOf(head)

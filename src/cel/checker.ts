@@ -438,7 +438,7 @@ class Checker {
 }
 
 /** `a.b.c` as text; undefined for what is no chain of names. */
-export function dotted(expression: Expression): string | undefined {
+function dotted(expression: Expression): string | undefined {
   if (expression.kind === 'ident') return expression.name
   if (expression.kind !== 'select' || expression.test) return undefined
   const operand = dotted(expression.operand)

@@ -7,7 +7,7 @@ import { BOOL, BYTES, DOUBLE, INT, NULL, STRING, UINT } from './types.ts'
 import { CelDouble, CelUint, normalInt } from './values.ts'
 
 /** In characters; upstream refuses longer ones too. */
-export const MAX_SOURCE = 100_000
+const MAX_SOURCE = 100_000
 /** Of nesting, and of the length of a chain of one operator. */
 const MAX_DEPTH = 250
 

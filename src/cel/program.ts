@@ -96,7 +96,7 @@ export function compileCel(source: string, options: CelOptions): CelProgram | Ce
   return compileWith(kubernetesFunctions(), source, options)
 }
 
-export function compileWith(
+function compileWith(
   functions: Functions,
   source: string,
   options: CelOptions,

@@ -230,7 +230,7 @@ export function mapEntries(map: unknown): Iterable<readonly [unknown, unknown]> 
 }
 
 /** Of numbers of any kinds; undefined with a NaN. */
-export function compareNumbers(a: unknown, b: unknown): -1 | 0 | 1 | undefined {
+function compareNumbers(a: unknown, b: unknown): -1 | 0 | 1 | undefined {
   if (typeof a === 'number' && typeof b === 'number') return a < b ? -1 : a > b ? 1 : 0
   const left = a instanceof CelDouble ? a.value : a instanceof CelUint ? a.value : a
   const right = b instanceof CelDouble ? b.value : b instanceof CelUint ? b.value : b

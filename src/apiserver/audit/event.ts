@@ -62,7 +62,7 @@ export function objectRef(info: RequestInfo, object: unknown): JsonObject | unde
 }
 
 /** A copy without managed fields, of a list's items too. */
-export function withoutManagedFields(object: unknown): unknown {
+function withoutManagedFields(object: unknown): unknown {
   if (!isObject(object)) return object
   const { metadata, items } = object
   const copy: JsonObject = { ...object }

@@ -3,9 +3,9 @@ import { decodeYaml, type RequestUser } from '#machinery'
 import type { RequestInfo } from '../exchange.ts'
 import { isObject } from '../json.ts'
 
-export const LEVELS = ['None', 'Metadata', 'Request', 'RequestResponse'] as const
+const LEVELS = ['None', 'Metadata', 'Request', 'RequestResponse'] as const
 export type Level = (typeof LEVELS)[number]
-export const STAGES = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic'] as const
+const STAGES = ['RequestReceived', 'ResponseStarted', 'ResponseComplete', 'Panic'] as const
 export type Stage = (typeof STAGES)[number]
 
 interface GroupResources {

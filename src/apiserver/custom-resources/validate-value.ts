@@ -35,7 +35,7 @@ const inBody = (
 ): FieldError =>
   problem(type, path, `Invalid value: ${JSON.stringify(value) ?? 'null'}: ${path} in body ${why}`)
 
-export function typeOf(value: unknown): string {
+function typeOf(value: unknown): string {
   if (value === null || value === undefined) return 'null'
   if (Array.isArray(value)) return 'array'
   switch (typeof value) {

@@ -87,7 +87,7 @@ function parseBool(text: string): boolean {
 }
 
 /** As Go prints a float: shortest, with an exponent from a million on. */
-export function formatDouble(value: number): string {
+function formatDouble(value: number): string {
   if (Number.isNaN(value)) return 'NaN'
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf'
   if (value === 0) return Object.is(value, -0) ? '-0' : '0'

@@ -34,7 +34,7 @@ class UrlValue extends CelOpaque {
 
 const RELATIVE = 'relative://host'
 
-export function parseUrl(text: string): URL {
+function parseUrl(text: string): URL {
   const wrong = (): CelError =>
     new CelError(
       `URL parse error during conversion from string: parse ${JSON.stringify(text)}: invalid URI for request`,
