@@ -356,6 +356,7 @@ function porter() {
         JSON.stringify({ method: request.method, body: (await bodyOf(request)) || body }),
       )
     }
+    if (body.startsWith('<')) response.setHeader('content-type', TYPES.html)
     response.end(body)
   }
   for (const [name, value] of Object.entries(process.env)) {
