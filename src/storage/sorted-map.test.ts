@@ -38,6 +38,9 @@ test('a sorted map does what a map and a sort do', () => {
         content(map, { prefix: '/k/1', after }),
         sorted(model).filter(([key]) => key.startsWith('/k/1') && key > after),
       )
+      for (const prefix of ['', '/k/', '/k/1', '/k/29', '/k/2999', '/j', '/l'])
+        for (const range of [{ prefix }, { prefix, after }, { prefix, after: '/k/2' }])
+          assert.equal(map.count(range), content(map, range).length)
     }),
     { numRuns: 30 },
   )

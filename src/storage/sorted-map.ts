@@ -86,6 +86,30 @@ export class SortedMap<V> {
     }
   }
 
+  /** How many keys `scan` would visit, without visiting them. */
+  count(range: { prefix: string; after?: string }): number {
+    const { prefix, after } = range
+    const skip = after !== undefined && after >= prefix
+    const start = skip ? after : prefix
+    let index = this.#chunkOf(start)
+    let at = lowerBound(this.#chunks[index]?.keys ?? [], start)
+    if (skip && this.#chunks[index]?.keys[at] === after) at++
+    let count = 0
+    for (; index < this.#chunks.length; index++, at = 0) {
+      const { keys } = this.#chunks[index] as Chunk<V>
+      if (at === keys.length) continue
+      if (!(keys.at(-1) as string).startsWith(prefix)) {
+        while (at < keys.length && (keys[at] as string).startsWith(prefix)) {
+          at++
+          count++
+        }
+        return count
+      }
+      count += keys.length - at
+    }
+    return count
+  }
+
   fork(): SortedMap<V> {
     const fork = new SortedMap<V>()
     fork.#chunks = [...this.#chunks]

@@ -241,12 +241,14 @@ export class WatchCache<T extends object = object> {
     { limit = Infinity, filter }: CacheListOptions<T> = {},
   ): CacheList<T> {
     const entries: CacheEntry<T>[] = []
-    let remaining = 0
+    let seen = 0
     this.#entries.scan(range, (entry) => {
-      if (entries.length >= limit) remaining++
-      else if (filter === undefined || filter(entry)) entries.push(entry)
+      if (entries.length >= limit) return false
+      seen++
+      if (filter === undefined || filter(entry)) entries.push(entry)
       return true
     })
+    const remaining = entries.length >= limit ? this.#entries.count(range) - seen : 0
     return { entries, revision: this.revision, remaining }
   }
 
