@@ -167,7 +167,8 @@ async function calls(connection: Connection, count: number): Promise<void> {
   )
   await measure('list 500 pods', 200, () => caller.request('GET', `${FOLDER}?limit=500`))
   clearInterval(changing)
-  quantiles('a change seen by a watcher, from its request', seen, 20)
+  // The first ones wait for the state that the watch begins with.
+  quantiles('a change seen by a watcher, from its request', seen.slice(20), 20)
   for (const each of [caller, changer, watcher]) each.close()
 }
 

@@ -74,6 +74,7 @@ export async function makePlace(variables: Readonly<Record<string, string>> = {}
       stdio: ['ignore', stdio, stdio],
     })
 
+  const children: ChildProcess[] = []
   const run: Place['run'] = async (...words) => {
     const startedAt = performance.now()
     const child = launch(words, 'pipe')
@@ -100,6 +101,7 @@ export async function makePlace(variables: Readonly<Record<string, string>> = {}
     start(words = ['up', '--foreground', '--node-name=node-1']) {
       const startedAt = performance.now()
       const child = launch([...words, `--port=${port}`], 'ignore')
+      children.push(child)
       const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
       const open = async (): Promise<Client & { close(): void }> => {
         const file = join(dataDir, 'kubeconfig')
@@ -138,6 +140,7 @@ export async function makePlace(variables: Readonly<Record<string, string>> = {}
       }
     },
     async leave() {
+      for (const child of children) if (child.exitCode === null) child.kill('SIGTERM')
       await run('delete', '--yes')
       rmSync(base, { recursive: true, force: true })
     },
