@@ -151,11 +151,8 @@ function attributesOf(user: RequestUser, { resourceAttributes, ...spec }: Asked)
     }
   const { namespace, verb, group, version, resource, subresource, name } = resourceAttributes
   const { fieldSelector, labelSelector } = resourceAttributes
-  const fields =
-    fieldSelector?.rawSelector ??
-    fieldSelector?.requirements
-      ?.map(({ key, values = [] }) => `${key}=${values[0] ?? ''}`)
-      .join(',')
+  const fields = fieldSelector?.rawSelector ?? selectorText(fieldSelector?.requirements, fieldText)
+  const labels = labelSelector?.rawSelector ?? selectorText(labelSelector?.requirements, labelText)
   return {
     user,
     isResource: true,
@@ -168,7 +165,46 @@ function attributesOf(user: RequestUser, { resourceAttributes, ...spec }: Asked)
     name: name ?? '',
     path: '',
     ...(fields ? { fieldSelector: fields } : {}),
-    ...(labelSelector?.rawSelector ? { labelSelector: labelSelector.rawSelector } : {}),
+    ...(labels ? { labelSelector: labels } : {}),
+  }
+}
+
+interface Requirement {
+  readonly key: string
+  readonly operator: string
+  readonly values?: readonly string[]
+}
+
+/** A requirement that cannot be said is left out: the question is then about more, and never about less. */
+const selectorText = (
+  requirements: readonly Requirement[] = [],
+  text: (requirement: Requirement) => string | undefined,
+): string =>
+  requirements
+    .map(text)
+    .filter((each) => each !== undefined)
+    .join(',')
+
+function fieldText({ key, operator, values = [] }: Requirement): string | undefined {
+  const [value, ...more] = values
+  if (value === undefined || more.length > 0) return undefined
+  const escaped = value.replaceAll(/[\\,=]/g, String.raw`\$&`)
+  if (operator === 'In') return `${key}=${escaped}`
+  return operator === 'NotIn' ? `${key}!=${escaped}` : undefined
+}
+
+function labelText({ key, operator, values = [] }: Requirement): string | undefined {
+  switch (operator) {
+    case 'In':
+      return `${key} in (${values.join(',')})`
+    case 'NotIn':
+      return `${key} notin (${values.join(',')})`
+    case 'Exists':
+      return key
+    case 'DoesNotExist':
+      return `!${key}`
+    default:
+      return undefined
   }
 }
 
