@@ -55,7 +55,12 @@ describe(
     let kubectl: TestCluster['kubectl']
 
     before(async () => {
-      cluster = await startCluster(['--nodes=3'])
+      // Ranges of its own: a cluster that somebody left running would be in the way.
+      cluster = await startCluster([
+        '--nodes=3',
+        '--pod-cidr=10.241.0.0/16',
+        '--service-cidr=10.113.0.0/16',
+      ])
       kubectl = cluster.kubectl
       cluster.navarch(['image', 'build', '--demo', `--tag=${IMAGE}`])
       kubectl('apply -f -', { input: web('one') })
