@@ -181,8 +181,10 @@ function next(
         ...condemned.filter((pod) => !isTerminating(pod)).map((pod) => deletion(set, pod)),
       ]
     const [last] = condemned
-    // The one that is going is waited for.
-    return last === undefined || condemned.some(isTerminating)
+    const firstUnwell = condemned.findLast((pod) => !isHealthy(pod))
+    const isHalted = last !== undefined && !isHealthy(last) && last !== firstUnwell
+    // The one that is going is waited for, and while a lower one is unwell too, a higher one stays.
+    return last === undefined || isHalted || condemned.some(isTerminating)
       ? actions
       : [...actions, deletion(set, last)]
   }

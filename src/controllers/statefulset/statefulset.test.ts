@@ -88,6 +88,18 @@ test('an unready pod halts scaling up and down', async () => {
   w.stop()
 })
 
+test('a set does not shrink while pods below the highest are unready too', async () => {
+  const w = await running()
+  await w.client.create(statefulSets, db(3))
+  await w.rest()
+  for (const pod of w.store.list(pods))
+    await w.client.updateStatus(pods, { ...pod, status: { ...pod.status, conditions: [] } })
+  await w.client.patch(statefulSets, key, 'merge', { spec: { replicas: 0 } })
+  await w.env.advance(1000)
+  assert.deepEqual(names(w), ['db-0', 'db-1', 'db-2'])
+  w.stop()
+})
+
 test('a pod that failed or was deleted comes back under its name', async () => {
   const w = await running()
   await w.client.create(statefulSets, db(2))
