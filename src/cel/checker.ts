@@ -21,7 +21,7 @@ import {
   typeOf,
   type CelType,
 } from './types.ts'
-import { assignable, moreGeneral, sameType, substitute, type Bindings } from './unify.ts'
+import { assignable, Bindings, moreGeneral, sameType, substitute } from './unify.ts'
 
 export interface Environment {
   readonly functions: Functions
@@ -83,7 +83,7 @@ class Checker {
   readonly #namespaced = new Map<Call, string>()
   readonly #issues: Issue[] = []
   readonly #scopes: Map<string, CelType>[] = []
-  #bindings: Bindings = new Map()
+  readonly #bindings = new Bindings()
   #fresh = 0
   /** In the list of values of a format, which may be of several types. */
   #mixes = false
@@ -140,7 +140,9 @@ class Checker {
           const inner = entry.optional ? this.#unwrapped(entry.value, type) : type
           value = this.#joined(entry.value, value, inner)
         }
-        return mapOf(key ?? this.#variable(), value ?? this.#variable())
+        // Only these are keys; others would let a type grow without end.
+        const isKey = key === undefined || /^(int|uint|bool|string|parameter)$/.test(key.kind)
+        return mapOf(isKey ? (key ?? this.#variable()) : DYN, value ?? this.#variable())
       }
       case 'struct':
         return this.#struct(expression)
@@ -163,10 +165,7 @@ class Checker {
     return typeName(substitute(type, this.#bindings, { free: true }))
   }
   #assignable(to: CelType, from: CelType): boolean {
-    const attempt = new Map(this.#bindings)
-    if (!assignable(to, from, attempt)) return false
-    this.#bindings = attempt
-    return true
+    return this.#bindings.attempt(() => assignable(to, from, this.#bindings))
   }
 
   /** The element type of a list so far, with one more element. */
@@ -317,9 +316,10 @@ class Checker {
     for (const each of candidates) {
       if (each.member !== member || each.args.length !== types.length) continue
       const instance = this.#instantiate(each)
-      const attempt = new Map(this.#bindings)
-      if (!instance.args.every((arg, i) => assignable(arg, types[i] ?? DYN, attempt))) continue
-      this.#bindings = attempt
+      const fits = this.#bindings.attempt(() =>
+        instance.args.every((arg, i) => assignable(arg, types[i] ?? DYN, this.#bindings)),
+      )
+      if (!fits) continue
       matching.push(each)
       const own = this.#resolved(instance.result)
       result = result === undefined || sameType(result, own) ? own : DYN
@@ -343,7 +343,7 @@ class Checker {
     readonly args: readonly CelType[]
     readonly result: CelType
   } {
-    const fresh: Bindings = new Map()
+    const fresh = new Bindings()
     for (const name of ['A', 'B', 'T', 'K', 'V']) fresh.set(name, this.#variable())
     return {
       args: args.map((each) => substitute(each, fresh)),

@@ -27,12 +27,22 @@ export class CelError extends Error {
 }
 
 const MAX_ISSUES = 100
+/** Characters after which no further issue is described: each brings its whole line. */
+const MAX_LENGTH = 100_000
 
 /** The issues with the lines they are about. */
 export function describeIssues(source: string, issues: readonly Issue[]): string {
   const lines = source.split('\n')
   const sorted = issues.toSorted((a, b) => a.offset - b.offset).slice(0, MAX_ISSUES)
-  return sorted.map((issue) => describe(lines, issue)).join('\n')
+  const described: string[] = []
+  let length = 0
+  for (const issue of sorted) {
+    if (length > MAX_LENGTH) break
+    const text = describe(lines, issue)
+    described.push(text)
+    length += text.length
+  }
+  return described.join('\n')
 }
 
 function describe(lines: readonly string[], { offset, message }: Issue): string {

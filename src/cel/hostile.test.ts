@@ -51,6 +51,23 @@ test('what grows by itself is stopped by its cost', () => {
   assert.match(String(tried(loops)), /cost limit exceeded/)
 })
 
+test('what shares its parts is not gone through without end', () => {
+  const twice = `[1]${'.map(a, [a, a])'.repeat(40)}`
+  assert.match(String(tried(`${twice} == ${twice}`)), /cost limit exceeded/)
+  assert.match(String(tried(twice)), /cost limit exceeded/)
+  assert.match(String(tried(`"%s".format([${twice}])`)), /cost limit exceeded/)
+  const maps = Array.from({ length: 200 }).reduce<string>(
+    (inner, _, i) => `cel.bind(a${200 - i}, {a${199 - i}: a${199 - i}}, ${inner})`,
+    '1',
+  )
+  assert.match(String(tried(`cel.bind(a0, {1: 1}, ${maps})`)), /unsupported key|undeclared|1/)
+})
+
+test('expressions of many parts are compiled at once', () => {
+  for (const part of ['1 == 1', 'size([1])', '[]', '[1].all(x, x == 1)', 'absent'])
+    tried(`[${`${part},`.repeat(Math.floor(90_000 / (part.length + 1)))}]`)
+})
+
 test('patterns that make other engines hang do not', () => {
   assert.equal(tried('x.matches("^(a+)+$")', { x: `${'a'.repeat(100_000)}!` }), false)
   assert.match(String(tried('"a".matches(x)', { x: '(' })), /error parsing regexp/)

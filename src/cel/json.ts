@@ -9,24 +9,32 @@ import {
   CelTimestamp,
   CelTypeValue,
   CelUint,
+  Parts,
   mapEntries,
   normalInt,
 } from './values.ts'
 
 export function toJson(value: unknown): unknown {
+  return typeof value !== 'object' || value === null ? value : partToJson(value, new Parts())
+}
+
+function partToJson(value: unknown, parts: Parts): unknown {
+  parts.next()
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(toJson)
+  if (Array.isArray(value)) return value.map((each) => partToJson(each, parts))
   if (value instanceof CelDouble) return value.value
   if (value instanceof CelUint) return normalInt(value.value)
   if (value instanceof CelTimestamp) return formatTimestamp(value)
   if (value instanceof CelDuration) return formatDuration(value)
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
-  if (value instanceof CelOptional) return value.present ? toJson(value.value) : null
+  if (value instanceof CelOptional) return value.present ? partToJson(value.value, parts) : null
   if (value instanceof CelTypeValue) return value.name
   if (value instanceof CelOpaque) return value.toString()
   if (value instanceof CelMap)
     return Object.fromEntries(
-      [...mapEntries(value)].map(([key, each]) => [String(toJson(key)), toJson(each)]),
+      [...mapEntries(value)].map(([key, each]) => [String(toJson(key)), partToJson(each, parts)]),
     )
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, toJson(each)]))
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, partToJson(each, parts)]),
+  )
 }

@@ -1,7 +1,30 @@
 /** Which type may stand for which, with type variables. */
 import { DYN, listOf, mapOf, typeName, typeOf, type CelType } from './types.ts'
 
-export type Bindings = Map<string, CelType>
+/** What variables stand for. What was tried and did not fit is taken back. */
+export class Bindings {
+  readonly #types = new Map<string, CelType>()
+  readonly #changes: (readonly [name: string, before: CelType | undefined])[] = []
+
+  get(name: string): CelType | undefined {
+    return this.#types.get(name)
+  }
+  set(name: string, type: CelType): void {
+    this.#changes.push([name, this.#types.get(name)])
+    this.#types.set(name, type)
+  }
+  /** Keeps what was bound only when the attempt succeeds. */
+  attempt(run: () => boolean): boolean {
+    const from = this.#changes.length
+    if (run()) return true
+    while (this.#changes.length > from) {
+      const [name = '', before] = this.#changes.pop() ?? []
+      if (before === undefined) this.#types.delete(name)
+      else this.#types.set(name, before)
+    }
+    return false
+  }
+}
 
 /** With what is bound put in; what stays unbound becomes dyn when asked. */
 export function substitute(
@@ -11,9 +34,9 @@ export function substitute(
 ): CelType {
   switch (type.kind) {
     case 'parameter': {
-      const bound = bindings.get(type.name)
-      if (bound !== undefined) return substitute(bound, bindings, { free })
-      return free ? DYN : type
+      const bound = follow(type, bindings)
+      if (bound.kind !== 'parameter') return substitute(bound, bindings, { free })
+      return free ? DYN : bound
     }
     case 'list': {
       const element = substitute(type.element, bindings, { free })
@@ -52,13 +75,18 @@ export function substitute(
 
 const isWild = (type: CelType): boolean => type.kind === 'dyn' || type.kind === 'error'
 
-/** Whether a `from` may be given where a `to` is asked for. Binds variables, also when it fails: give a copy. */
+/** Whether a `from` may be given where a `to` is asked for. Binds variables, also when it fails. */
 export function assignable(to: CelType, from: CelType, bindings: Bindings): boolean {
   const target = follow(to, bindings)
   const source = follow(from, bindings)
   if (target === source) return true
+  // The newer variable is bound to the older: chains stay short.
+  if (source.kind === 'parameter')
+    return (
+      (target.kind === 'parameter' && target.name === source.name) ||
+      bind(source.name, target, bindings)
+    )
   if (target.kind === 'parameter') return bind(target.name, source, bindings)
-  if (source.kind === 'parameter') return bind(source.name, target, bindings)
   if (isWild(target) || isWild(source)) {
     widen(to, source, bindings)
     return true

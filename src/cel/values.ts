@@ -250,11 +250,34 @@ const isNumeric = (value: unknown): boolean =>
   value instanceof CelDouble ||
   value instanceof CelUint
 
+/** Parts of values that one comparison or one result may go through: shared parts make much of little. */
+const MAX_PARTS = 5_000_000
+
+/** Counts the parts of values that are gone through. */
+export class Parts {
+  #left = MAX_PARTS
+  next(): void {
+    if (--this.#left < 0)
+      throw new CelError('operation cancelled: actual cost limit exceeded', { final: true })
+  }
+}
+
 export function equals(a: unknown, b: unknown): boolean {
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b
   if (isNumeric(a)) return isNumeric(b) && compareNumbers(a, b) === 0
+  return equalParts(a, b, new Parts())
+}
+
+function equalParts(a: unknown, b: unknown, parts: Parts): boolean {
+  parts.next()
+  if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b
+  if (isNumeric(a)) return isNumeric(b) && compareNumbers(a, b) === 0
   if (Array.isArray(a))
-    return Array.isArray(b) && a.length === b.length && a.every((each, i) => equals(each, b[i]))
+    return (
+      Array.isArray(b) &&
+      a.length === b.length &&
+      a.every((each, i) => equalParts(each, b[i], parts))
+    )
   const kind = kindOf(a)
   if (kind !== kindOf(b)) return false
   if (a instanceof CelTimestamp && b instanceof CelTimestamp)
@@ -263,17 +286,17 @@ export function equals(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
   if (a instanceof CelTypeValue && b instanceof CelTypeValue) return a.name === b.name
   if (a instanceof CelOptional && b instanceof CelOptional)
-    return a.present === b.present && (!a.present || equals(a.value, b.value))
+    return a.present === b.present && (!a.present || equalParts(a.value, b.value, parts))
   if (a instanceof CelOpaque && b instanceof CelOpaque)
     return a.typeName === b.typeName && a.equals(b)
-  return equalMaps(a, b)
+  return equalMaps(a, b, parts)
 }
 
-function equalMaps(a: unknown, b: unknown): boolean {
+function equalMaps(a: unknown, b: unknown, parts: Parts): boolean {
   if (mapSize(a) !== mapSize(b)) return false
   for (const [key, value] of mapEntries(a)) {
     const other = mapGet(b, key)
-    if (other === undefined || !equals(value, other)) return false
+    if (other === undefined || !equalParts(value, other, parts)) return false
   }
   return true
 }

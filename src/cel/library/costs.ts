@@ -11,7 +11,7 @@ import {
   type Range,
   type Sized,
 } from '../functions.ts'
-import { CelOpaque, costSize, kindOf, mapEntries } from '../values.ts'
+import { CelOpaque, costSize, kindOf, mapEntries, Parts } from '../values.ts'
 
 const sizeOf = (args: readonly Sized[], index = 0): Range => args[index]?.size ?? UNKNOWN
 export const nominal: Cost = { actual: () => 1, estimate: () => ({ cost: fixed(1) }) }
@@ -97,13 +97,15 @@ export const finds: Cost = {
 }
 
 /** Of all that is in a value. */
-function traversal(value: unknown): number {
+function traversal(value: unknown, parts = new Parts()): number {
+  parts.next()
   if (typeof value === 'string') return Math.floor(Buffer.byteLength(value) * TRAVERSAL)
-  if (Array.isArray(value)) return value.reduce<number>((sum, each) => sum + traversal(each), 0)
+  if (Array.isArray(value))
+    return value.reduce<number>((sum, each) => sum + traversal(each, parts), 0)
   if (value instanceof Uint8Array) return Math.floor(value.length * TRAVERSAL)
   if (value instanceof CelOpaque || kindOf(value) !== 'map') return 1
   let sum = 0
-  for (const [key, each] of mapEntries(value)) sum += traversal(key) + traversal(each)
+  for (const [key, each] of mapEntries(value)) sum += traversal(key, parts) + traversal(each, parts)
   return sum
 }
 /** Each element of a list is looked at once; the characters of strings too. */

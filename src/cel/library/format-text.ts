@@ -8,6 +8,7 @@ import {
   CelTimestamp,
   CelTypeValue,
   CelUint,
+  Parts,
   doubleOf,
   kindOf,
   mapEntries,
@@ -102,7 +103,8 @@ function special(value: unknown): string {
   return Number.isNaN(number) ? 'NaN' : number > 0 ? 'Infinity' : '-Infinity'
 }
 
-function shown(value: unknown): string {
+function shown(value: unknown, parts = new Parts()): string {
+  parts.next()
   if (typeof value === 'string') return value
   if (value === null) return 'null'
   if (typeof value === 'boolean' || isInt(value))
@@ -112,12 +114,15 @@ function shown(value: unknown): string {
     return Number.isFinite(number) ? String(number) : special(value)
   }
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8')
-  if (Array.isArray(value)) return `[${value.map(shown).join(', ')}]`
+  if (Array.isArray(value)) return `[${value.map((each) => shown(each, parts)).join(', ')}]`
   if (value instanceof CelTimestamp) return formatTimestamp(value)
   if (value instanceof CelDuration) return formatDuration(value)
   if (value instanceof CelTypeValue) return value.name
   if (kindOf(value) === 'map' && !(value instanceof CelOpaque))
-    return `{${Array.from(mapEntries(value), ([key, each]) => `${shown(key)}: ${shown(each)}`)
+    return `{${Array.from(
+      mapEntries(value),
+      ([key, each]) => `${shown(key)}: ${shown(each, parts)}`,
+    )
       .toSorted((a, b) => (a < b ? -1 : 1))
       .join(', ')}}`
   throw misused(
