@@ -1,3 +1,4 @@
+/* oxlint-disable no-restricted-globals -- it runs in a container of its own, with nothing but Node */
 // The many-purpose server and client of the official test images, as far as the mirrors need it: the same words in, the
 // same words out. Written for a container that has nothing but Node and busybox.
 import { execFile } from 'node:child_process'
