@@ -32,7 +32,7 @@ export function isTimestamp(text: string): boolean {
   }
 }
 
-export function checkedTimestamp(seconds: number, nanos: number): CelTimestamp {
+function checkedTimestamp(seconds: number, nanos: number): CelTimestamp {
   if (seconds < MIN_SECONDS || seconds > MAX_SECONDS) throw new CelError('timestamp overflow')
   return new CelTimestamp(seconds, nanos)
 }

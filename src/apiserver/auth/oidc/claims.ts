@@ -8,7 +8,7 @@ export type Claims = Readonly<Record<string, unknown>>
 /** As upstream bounds each expression. */
 const COST = 1_000_000
 
-export class ClaimError extends Error {}
+class ClaimError extends Error {}
 
 type Read = (claims: Claims) => unknown
 
