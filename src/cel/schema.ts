@@ -182,6 +182,9 @@ const mostOf = (bytes: number): number => Math.floor((MAX_REQUEST - 2) / bytes)
 
 const ANYTHING: JsonObject = {}
 
+/** Keys of maps have no size in estimates: so it is upstream, and definitions in use rely on it. */
+const KEY: CelType = { kind: 'string', schema: note(0, 2) }
+
 function objectType(schema: JsonObject, name: string): CelType | undefined {
   const rest = schema['additionalProperties'] === true ? ANYTHING : schema['additionalProperties']
   if (isObject(rest)) {
@@ -192,7 +195,7 @@ function objectType(schema: JsonObject, name: string): CelType | undefined {
     const whole = convert && ((object: unknown) => convertValues(object, convert))
     return {
       kind: 'map',
-      key: STRING,
+      key: KEY,
       value,
       schema: { ...note(max, 2, whole), hasListTypes: hasListTypes(value) },
     }

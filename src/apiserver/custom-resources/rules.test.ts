@@ -249,6 +249,17 @@ test('a rule that could cost too much is refused, and one with bounded lists is 
   assert.equal(await judged(schema({ maxItems: 10, maxLength: 10 })), '')
 })
 
+test('the keys of a map cost nothing for their length', async () => {
+  const rule = { rule: "self.all(key, key.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))" }
+  const map = {
+    type: 'object',
+    maxProperties: 8,
+    additionalProperties: { type: 'string', maxLength: 4096 },
+    'x-kubernetes-validations': [rule],
+  }
+  assert.equal(await judged(specSchema({ map })), '')
+})
+
 test('rules of one object share a budget', async () => {
   const rule = { rule: 'self.list.all(x, self.list.all(y, x <= 1000000 && y <= 1000000))' }
   const made = await ruled(
