@@ -2,7 +2,7 @@
 import type { JsonObject } from '#machinery'
 import { CelError } from './errors.ts'
 import { parseDuration, parseTimestamp } from './time.ts'
-import { BOOL, DYN, STRING, type CelType, type ObjectField, type SchemaNote } from './types.ts'
+import { BOOL, DYN, type CelType, type ObjectField, type SchemaNote } from './types.ts'
 import { CelDouble } from './values.ts'
 
 /** The largest request that is accepted, in bytes: what bounds a value that its schema does not. */
