@@ -40,6 +40,8 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node24',
+  // A package that has both forms gives its modules: the other one has no names to import.
+  mainFields: ['module', 'main'],
   // Read at run time as files, not as code.
   external: Object.keys(dependencies).filter((name) => name.includes('kubernetes-models')),
   banner,
