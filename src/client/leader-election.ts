@@ -34,12 +34,15 @@ export async function lead(
   const log = env.log.for('leader-election')
   /** Judged by our own clock since we saw it, for the clocks of machines differ. */
   let seen: { readonly version: string; readonly at: number } | undefined
+  /** As we wrote it last: renewing needs no look at it, unless somebody else has written. */
+  let held: Lease | undefined
 
   const attempt = async (): Promise<boolean> => {
     const now = clock.now().toISOString().replace('Z', '000Z')
-    const lease = await client.getOptional(leases, { namespace, name }, { signal })
+    const lease = held ?? (await client.getOptional(leases, { namespace, name }, { signal }))
+    held = undefined
     if (lease === undefined) {
-      await client.create(
+      held = await client.create(
         leases,
         { metadata: { namespace, name }, spec: claim(now, now, 0) },
         { signal },
@@ -58,7 +61,7 @@ export async function lead(
       now,
       (lease.spec?.leaseTransitions ?? 0) + (mine ? 0 : 1),
     )
-    await client.update(leases, { ...lease, spec: { ...lease.spec, ...spec } }, { signal })
+    held = await client.update(leases, { ...lease, spec: { ...lease.spec, ...spec } }, { signal })
     return true
   }
   const claim = (acquireTime: string, renewTime: string, leaseTransitions: number) => ({
@@ -72,7 +75,8 @@ export async function lead(
     try {
       return await attempt()
     } catch (error) {
-      if (!isStatus(error, 'Conflict') && !isStatus(error, 'AlreadyExists') && !signal.aborted)
+      const isRace = RACES.some((reason) => isStatus(error, reason))
+      if (!isRace && !signal.aborted)
         log.warn('Cannot take or renew the lease', { lease: `${namespace}/${name}`, error })
       return false
     }
@@ -106,6 +110,9 @@ export async function lead(
     log.debug('Cannot give the lease back', { error }),
   )
 }
+
+/** Somebody was quicker, or has removed what we held: the next attempt looks again. */
+const RACES = ['Conflict', 'AlreadyExists', 'NotFound'] as const
 
 /** So that the next one need not wait for the lease to run out. */
 async function release(client: Client, { namespace, name, identity }: Election): Promise<void> {

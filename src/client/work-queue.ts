@@ -45,9 +45,12 @@ export function createWorkQueue(
   const failed = new Map<string, number>()
   const delayed = new Map<string, { readonly at: number; readonly cancel: () => void }>()
   let start: () => void = () => undefined
+  /** Whoever still adds, for the caches outlive the worker, adds for nobody. */
+  let ended = false
 
   const queue: WorkQueue = {
     add(key) {
+      if (ended) return
       delayed.get(key)?.cancel()
       delayed.delete(key)
       counts?.adds.add()
@@ -57,6 +60,7 @@ export function createWorkQueue(
       start()
     },
     addAfter(key, delayMs) {
+      if (ended) return
       if (delayMs <= 0) {
         queue.add(key)
         return
@@ -119,6 +123,9 @@ export function createWorkQueue(
       signal.addEventListener('abort', () => {
         for (const { cancel } of delayed.values()) cancel()
         delayed.clear()
+        waiting.clear()
+        since.clear()
+        ended = true
       })
       start()
     },

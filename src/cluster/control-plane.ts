@@ -1,6 +1,6 @@
 /** The control plane: API server, controllers and scheduler over a store. */
 import { X509Certificate } from 'node:crypto'
-import { definitions as stableDefinitions, typeTable } from '#api'
+import { definitions as stableDefinitions, namespaces, typeTable } from '#api'
 import {
   accessControl,
   builtInAdmission,
@@ -39,9 +39,10 @@ import {
 } from '#client'
 import { startControllers } from '#controllers'
 import type { RequestUser, ResourceDefinition } from '#machinery'
-import { startScheduler, type RunningScheduler } from '#scheduler'
+import { startScheduler } from '#scheduler'
 import type { Storage } from '#storage'
 import { nthAddress } from './addresses.ts'
+import { alone, elected, keepIdentity } from './leadership.ts'
 import { BUILD } from './version.ts'
 
 export interface ControlPlaneOptions {
@@ -57,6 +58,8 @@ export interface ControlPlaneOptions {
   readonly definitions?: readonly ResourceDefinition[]
   readonly access?: OpenedAccess
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
+  /** Name of the machine: its parts then hold Leases. Absent: nothing else can be there to run them. */
+  readonly host?: string
 }
 
 export interface ControlPlane {
@@ -64,7 +67,6 @@ export interface ControlPlane {
   /** With the rights of `system:masters`. */
   readonly client: Client
   readonly informers: Informers
-  readonly scheduler: RunningScheduler
   clientFor(user: RequestUser): Client
   /** How the API server reaches the kubelets of this process. */
   readonly nodes: Map<string, NodeApi>
@@ -74,6 +76,10 @@ export interface ControlPlane {
 const AUTHENTICATED = 'system:authenticated'
 const MASTERS: RequestUser = { name: 'system:navarch', groups: ['system:masters', AUTHENTICATED] }
 const SCHEDULER: RequestUser = { name: 'system:kube-scheduler', groups: [AUTHENTICATED] }
+const CONTROLLERS: RequestUser = {
+  name: 'system:kube-controller-manager',
+  groups: [AUTHENTICATED],
+}
 
 /** A server that answers; nothing else runs yet. */
 export function makeServer(
@@ -183,23 +189,29 @@ export async function startControlPlane(
   const informers = createInformers(client, env, signal)
   const clientFor = (user: RequestUser): Client => createClient(server.transport(user))
   const signer = tokenSigner(pki.serviceAccountKey)
-  startControllers(
-    { clientFor, informers, env, signal },
-    {
-      rootCertificate: pki.authority.certificate,
-      quota: { usageOf, inScope },
-      signToken: (account, secret) => signLegacyToken(signer, account, secret),
-      podCidr,
-      certificates: {
-        sign: pki.sign,
-        read: async (text) => {
-          const request = await readRequest(text)
-          return { ...request.subject, ...request }
+  const identity = server.inside.read.get(namespaces, '', 'kube-system')?.metadata.uid ?? ''
+  const { host } = options
+  const leadership = host === undefined ? alone(signal) : elected(env, identity, signal)
+  leadership.run('kube-controller-manager', clientFor(CONTROLLERS), (term) =>
+    startControllers(
+      { clientFor, informers, env, signal: term },
+      {
+        rootCertificate: pki.authority.certificate,
+        quota: { usageOf, inScope },
+        signToken: (account, secret) => signLegacyToken(signer, account, secret),
+        podCidr,
+        certificates: {
+          sign: pki.sign,
+          read: async (text) => {
+            const request = await readRequest(text)
+            return { ...request.subject, ...request }
+          },
+          reserved: reservedNames(pki, apiServer.address, nthAddress(serviceCidr, 1)),
         },
-        reserved: reservedNames(pki, apiServer.address, nthAddress(serviceCidr, 1)),
       },
-    },
+    ),
   )
+  if (host !== undefined) void keepIdentity(client, env, { host, identity }, signal)
   server.aggregator?.run({
     transport: masters,
     builtIn: (options.definitions ?? stableDefinitions).map(({ facts }) => facts),
@@ -209,24 +221,22 @@ export async function startControlPlane(
   void followAggregation({ read: server.inside.read, transport: masters, env, signal })
   void keepFlowStatus({ read: server.inside.read, transport: masters, env, signal })
   const schedulerClient = clientFor(SCHEDULER)
-  const scheduler = startScheduler(
-    {
-      client: schedulerClient,
-      informers,
-      events: createEventRecorder(schedulerClient, env, { component: 'default-scheduler' }),
-      env,
-    },
-    signal,
-  )
+  const scheduling = {
+    client: schedulerClient,
+    informers,
+    events: createEventRecorder(schedulerClient, env, { component: 'default-scheduler' }),
+    env,
+  }
+  leadership.run('kube-scheduler', schedulerClient, (term) => void startScheduler(scheduling, term))
   return {
     server,
     client,
     informers,
-    scheduler,
     clientFor,
     nodes,
     async stop() {
       stop.abort(new Error('the control plane is stopping'))
+      await leadership.ended()
       await server.close()
     },
   }

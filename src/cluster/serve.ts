@@ -127,6 +127,7 @@ export async function serve(
       pki,
       serviceCidr: options.serviceCidr,
       podCidr: options.podCidr,
+      host: nodeName,
     }
     const server = makeServer(
       plane,

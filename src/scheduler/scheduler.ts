@@ -80,6 +80,8 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
     queue.onEvent({ name, ...about })
 
   function onPod(current: Pod | undefined, old: Pod | undefined): void {
+    // The caches outlive a scheduler that no longer leads.
+    if (signal.aborted) return
     if (old !== undefined && old.metadata.uid !== current?.metadata.uid) forget(old)
     if (current === undefined) return
     const { uid, deletionTimestamp } = current.metadata

@@ -4,6 +4,7 @@ import {
   createClient,
   createEventRecorder,
   createWorkQueue,
+  type ChangeHandler,
   type Client,
   type EventRecorder,
   type Informer,
@@ -121,16 +122,21 @@ function start<O>(
     by: (ref, index, value) => informerOf(ref).by(index, value) as never,
   }
 
+  let synced = false
   const main = informerOf(definition.for)
+  const follow = (informer: Informer<KubeObject>, handler: ChangeHandler<KubeObject>): void => {
+    const end = informer.onChange(handler)
+    signal.addEventListener('abort', end, { once: true })
+  }
   for (const { ref, name, values } of definition.indexes ?? [])
     informerOf(ref).addIndex(name, values as (object: KubeObject) => readonly string[])
   for (const ref of definition.reads ?? []) informerOf(ref)
-  main.onChange((object, old) => {
+  follow(main, (object, old) => {
     const changed = object ?? old
     if (changed !== undefined) queue.add(keyOf(changed))
   })
   for (const ref of definition.owns ?? []) {
-    informerOf(ref).onChange((object, old) => {
+    follow(informerOf(ref), (object, old) => {
       for (const each of [object, old]) {
         const owner = each === undefined ? undefined : controllerOf(each)
         if (
@@ -148,15 +154,13 @@ function start<O>(
     })
   }
   for (const { ref, keys } of definition.watches ?? []) {
-    informerOf(ref).onChange((object, old) => {
+    follow(informerOf(ref), (object, old) => {
       const changed = object ?? old
-      if (changed === undefined || !allSynced()) return
+      if (changed === undefined || !synced) return
       for (const key of keys(changed, object === undefined ? undefined : old, cache)) queue.add(key)
     })
   }
 
-  let synced = false
-  const allSynced = (): boolean => synced
   const expectations = createExpectations({
     clock,
     informerOf: (ref) => caches.get(idOf(ref)),
