@@ -186,7 +186,7 @@ export class Codec {
 
   /** Rows for people. */
   table(
-    definition: ResourceDefinition,
+    definition: Pick<ResourceDefinition, 'columns'>,
     objects: readonly KubeObject[],
     listMetadata: ListMetadata,
     options: Parameters<typeof tableOf>[3] & { readonly version: 'v1' | 'v1beta1' },

@@ -34,7 +34,7 @@ import type { Registry, Served } from './registry.ts'
 import { entryReply, listKindOf, objectReply, writtenReply, type RenderContext } from './render.ts'
 import { listReply } from './render-list.ts'
 import { isInProcess, successStatus, valueReply } from './replies.ts'
-import { SCALE, scaleOf, scaled } from './scale.ts'
+import { SCALE, SCALE_COLUMNS, scaleOf, scaled } from './scale.ts'
 import type { Extensions } from './server.ts'
 import { watchReply } from './watch.ts'
 import {
@@ -412,7 +412,10 @@ async function token(call: Call, collection: Collection): Promise<Reply> {
 
 async function scale(call: Call, collection: Collection): Promise<Reply> {
   const { exchange, info, definition, namespace, writer, codec } = call
-  const reply = (object: KubeObject): Reply => plainReply(call, 200, scaleOf(definition, object))
+  // A scale is a type of the server whatever it scales: it has a form in protobuf, and columns of its own.
+  const columns = { ...definition, isCustom: false, columns: SCALE_COLUMNS }
+  const reply = (object: KubeObject): Reply =>
+    objectReply({ ...rendering(call), definition: columns }, 200, scaleOf(definition, object))
   if (info.verb === 'get') {
     const entry = await getEntry(reading(call, collection), namespace, info.name)
     return reply(shownAs(definition, (await readyEntry(definition, entry)).object))

@@ -11,6 +11,12 @@ test('kubectl get is given a table, and JSON where there is none', () => {
   assert.equal(negotiate(accept, LIST_SHAPES).shape, 'table')
   assert.equal(negotiate(accept, NO_SHAPES).shape, 'object')
 })
+test('what one answer has no table for, another one still has', () => {
+  const none = { Table: 'object' } as const
+  assert.equal(negotiate(TABLE, none).shape, 'object')
+  assert.equal(negotiate(TABLE, OBJECT_SHAPES).shape, 'table')
+  assert.equal(negotiate(TABLE, LIST_SHAPES).shape, 'table')
+})
 test('a table alone, of something that has none, is not acceptable', () => {
   assert.throws(
     () => negotiate(TABLE, NO_SHAPES),

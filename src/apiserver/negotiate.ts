@@ -68,13 +68,14 @@ export const LIST_SHAPES: ShapeNames = { Table: 'table', PartialObjectMetadataLi
 /** For answers that have no other form. */
 export const NO_SHAPES: ShapeNames = {}
 
-/** Few different headers arrive again and again. */
-const known = new Map<string, readonly Accepted[]>()
+/** Few different headers arrive again and again; what they mean depends on what there is to give. */
+const knownByShapes = new WeakMap<ShapeNames, Map<string, readonly Accepted[]>>()
 const KNOWN_LIMIT = 256
 
 function candidates(header: string, shapes: ShapeNames): readonly Accepted[] {
-  const key = `${shapes === NO_SHAPES ? 'n' : shapes === LIST_SHAPES ? 'l' : 'o'}${header}`
-  const before = known.get(key)
+  const known = knownByShapes.get(shapes) ?? new Map<string, readonly Accepted[]>()
+  knownByShapes.set(shapes, known)
+  const before = known.get(header)
   if (before !== undefined) return before
   const found: Accepted[] = []
   for (const { type, quality, parameters } of parseAccept(header)) {
@@ -94,7 +95,7 @@ function candidates(header: string, shapes: ShapeNames): readonly Accepted[] {
     found.push({ encoding, shape, version })
   }
   if (known.size >= KNOWN_LIMIT) known.clear()
-  known.set(key, found)
+  known.set(header, found)
   return found
 }
 

@@ -4,7 +4,6 @@ import {
   badRequest,
   conflict,
   forbidden,
-  internalError,
   notFound,
   selectorMatches,
   type JsonObject,
@@ -193,7 +192,8 @@ export async function evictPod(
       selectorMatches(spec?.selector as LabelSelector | undefined, pod.metadata.labels),
     )
   if (matching.length > 1)
-    throw internalError(
+    throw new StatusError(
+      '',
       'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.',
     )
   const [budget] = matching

@@ -1,11 +1,13 @@
 /** The scale subresource: how many, whatever the kind calls it (autoscaling/v1 Scale). */
 import {
   FieldPath,
+  ageOf,
   formatLabelSelector,
   internalError,
   invalid,
   invalidValue,
   selectorRequirements,
+  type Column,
   type JsonObject,
   type KubeObject,
   type LabelSelector,
@@ -19,6 +21,36 @@ export const SCALE: ExpectedKind = {
   version: 'v1',
   kind: 'Scale',
   type: 'io.k8s.api.autoscaling.v1.Scale',
+}
+
+/** What `kubectl get --subresource=scale` prints. */
+export const SCALE_COLUMNS: readonly Column[] = [
+  { name: 'Name', type: 'string', format: '', priority: 0, value: shown(['metadata', 'name']) },
+  {
+    name: 'Desired',
+    type: 'integer',
+    format: '',
+    priority: 0,
+    value: shown(['spec', 'replicas']),
+  },
+  {
+    name: 'Available',
+    type: 'integer',
+    format: '',
+    priority: 0,
+    value: shown(['status', 'replicas']),
+  },
+  {
+    name: 'Age',
+    type: 'string',
+    format: '',
+    priority: 0,
+    value: ({ metadata }: KubeObject, now: Date) => ageOf(metadata.creationTimestamp, now),
+  },
+]
+
+function shown(path: readonly string[]) {
+  return (object: KubeObject) => valueAt(object, path)
 }
 
 /** `.spec.replicas` */

@@ -223,6 +223,55 @@ test('generation counts changes of the spec and nothing else', async () => {
   assert.equal(await generation(), 2)
 })
 
+test('annotations of a deployment are a new generation, unless its status brings them', async () => {
+  const { api } = await testServer()
+  await post(api, DEPLOYMENTS, deployment('web'))
+  const path = `${DEPLOYMENTS}/web`
+  const annotated = async (at: string, value: string): Promise<Deployment> =>
+    patch(api, at, 'merge-patch+json', { metadata: { annotations: { a: value } } })
+  const { metadata } = await annotated(`${path}/status`, 'one')
+  assert.deepEqual([metadata.annotations, metadata.generation], [{ a: 'one' }, 1])
+  assert.equal((await annotated(path, 'two')).metadata.generation, 2)
+})
+
+test('an update of revision 0 is for whatever is there', async () => {
+  const { api } = await testServer()
+  await post(api, MAPS, map('a', { x: '1' }))
+  const changed = await put<ConfigMap>(
+    api,
+    `${MAPS}/a`,
+    map('a', { x: '2' }, { resourceVersion: '0' }),
+  )
+  assert.deepEqual(changed.data, { x: '2' })
+  assert.notEqual(changed.metadata.resourceVersion, '0')
+  await assert.rejects(
+    put(api, `${MAPS}/a`, map('a', {}, { resourceVersion: '1' })),
+    refused('Conflict'),
+  )
+})
+
+test('a table of a scale has its own columns', async () => {
+  const { api, server } = await testServer()
+  await post(api, DEPLOYMENTS, deployment('web'))
+  const { json } = await send(server, `GET ${DEPLOYMENTS}/web/scale`, undefined, {
+    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
+  })
+  const { kind, columnDefinitions, rows } = json as {
+    kind: string
+    columnDefinitions: readonly { name: string }[]
+    rows: readonly { cells: readonly unknown[] }[]
+  }
+  assert.equal(kind, 'Table')
+  assert.deepEqual(
+    columnDefinitions.map(({ name }) => name),
+    ['Name', 'Desired', 'Available', 'Age'],
+  )
+  assert.deepEqual(
+    rows.map(({ cells }) => cells),
+    [['web', 2, 0, '0s']],
+  )
+})
+
 test('spec and status are written by their own endpoints only', async () => {
   const { api } = await testServer()
   await post(api, DEPLOYMENTS, deployment('web'))
@@ -479,6 +528,16 @@ test('an eviction asks the budget, and spends it', async () => {
     assert.ok(error instanceof StatusError)
     assert.equal(error.code, 429)
     assert.equal(error.status.details?.causes?.[0]?.reason, 'DisruptionBudget')
+    return true
+  })
+  await post(api, pdbs, {
+    metadata: { name: 'other' },
+    spec: { maxUnavailable: 1, selector: { matchLabels: { app: 'web' } } },
+  })
+  await assert.rejects(evict('b'), (error) => {
+    assert.ok(error instanceof StatusError)
+    assert.deepEqual([error.code, error.reason], [500, ''])
+    assert.match(error.message, /^This pod has more than one PodDisruptionBudget/)
     return true
   })
 })

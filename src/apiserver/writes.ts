@@ -468,7 +468,7 @@ async function updateOnce(
   keepServerMetadata(metadata, old.metadata)
   const context = { user: requireUser(exchange), now, subresource }
   definition.prepareForUpdate(object, old, context)
-  if (definition.hasGeneration && specChanged(definition, object, old))
+  if (definition.hasGeneration && specChanged(definition, object, old, subresource))
     metadata['generation'] = (old.metadata.generation ?? 0) + 1
   for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
 
@@ -563,13 +563,15 @@ function checkIdentity(
   old: ObjectMeta,
 ): void {
   const { facts } = definition
-  const given = textOf(metadata['name'])
-  if (given === '') metadata['name'] = name
-  else if (given !== name)
+  const called = textOf(metadata['name'])
+  if (called === '') metadata['name'] = name
+  else if (called !== name)
     throw badRequest(
-      `the name of the object (${given}) does not match the name on the URL (${name})`,
+      `the name of the object (${called}) does not match the name on the URL (${name})`,
     )
-  const version = textOf(metadata['resourceVersion'])
+  const given = textOf(metadata['resourceVersion'])
+  // Zero is no revision of anything: whatever is there is meant.
+  const version = given === '0' ? '' : given
   if (version === '') {
     if (!definition.unconditionalUpdate)
       throw invalid(facts, name, [
@@ -595,13 +597,19 @@ const OUTSIDE_SPEC: ReadonlySet<string> = new Set(['metadata', 'status', 'kind',
 /** Without a status endpoint a custom resource's status is a part like any other. */
 const OUTSIDE_ALL: ReadonlySet<string> = new Set(['metadata', 'kind', 'apiVersion'])
 
-function specChanged(definition: ResourceDefinition, object: JsonObject, old: KubeObject): boolean {
+function specChanged(
+  definition: ResourceDefinition,
+  object: JsonObject,
+  old: KubeObject,
+  subresource: string,
+): boolean {
   const hasStatus = definition.facts.subresources?.some(({ name }) => name === 'status') === true
   const outside = definition.isCustom === true && !hasStatus ? OUTSIDE_ALL : OUTSIDE_SPEC
   if (!sameFields(object, old as unknown as JsonObject, outside)) return true
   // A deployment's annotations go to its replica sets: its controller has something to do.
   return (
     idOf(definition) === 'deployments.apps' &&
+    subresource === '' &&
     !sameJson(metadataOf(object)['annotations'] ?? {}, old.metadata.annotations ?? {})
   )
 }

@@ -302,6 +302,34 @@ test('limits of containers are completed from the most and the least', () => {
   )
 })
 
+test('a single pod range that is changed is a change of the ranges', () => {
+  const nodes = trying('', 'v1', 'nodes')
+  const { spec } = nodes.defaulted({
+    spec: { podCIDR: '10.9.0.0/24', podCIDRs: ['10.8.0.0/24'] },
+  }) as { spec: { podCIDRs: readonly string[] } }
+  assert.deepEqual(spec.podCIDRs, ['10.9.0.0/24'])
+})
+
+test('a quota of a scope counts what the scope selects, and nothing else', () => {
+  const quotas = trying('', 'v1', 'resourcequotas')
+  const errors = (spec: object) => quotas.errors({ spec })
+  assert.deepEqual(errors({ hard: { pods: '1' }, scopes: ['BestEffort'] }), [])
+  assert.deepEqual(errors({ hard: { cpu: '1', pods: '1' }, scopes: ['BestEffort'] }), [
+    'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+  ])
+  assert.deepEqual(
+    errors({ hard: { cpu: '1', 'count/jobs.batch': '2' }, scopes: ['Terminating'] }),
+    [],
+  )
+  assert.deepEqual(errors({ hard: { pods: '1' }, scopes: ['Nope'] }), [
+    'spec.scopes: Invalid value: ["Nope"]: unsupported scope',
+  ])
+  assert.deepEqual(
+    errors({ hard: { frobs: '1', 'example.com/frobs': '1', 'hugepages-2Mi': '1' } }),
+    ['spec.hard[frobs]: Invalid value: "frobs": must be a standard resource for quota'],
+  )
+})
+
 test('a quota tells what is used of what', () => {
   const quotas = trying('', 'v1', 'resourcequotas')
   const row = quotas.row({

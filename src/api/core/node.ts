@@ -96,8 +96,9 @@ function validateUpdate(now: Node, old: Node): readonly FieldError[] {
 function mirrorRanges(node: Mutable<Node>): void {
   const ranges = node.spec?.podCIDRs
   const single = node.spec?.podCIDR
-  if (ranges?.[0] !== undefined && single === undefined) node.spec.podCIDR = ranges[0]
-  else if (ranges === undefined && single !== undefined) node.spec.podCIDRs = [single]
+  if (single === undefined || single === '') {
+    if (ranges?.[0] !== undefined) node.spec.podCIDR = ranges[0]
+  } else if (ranges?.[0] !== single) node.spec.podCIDRs = [single]
 }
 
 export const nodes = defineResource(nodesRef, {

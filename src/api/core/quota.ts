@@ -150,6 +150,8 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   for (const [name, quantity] of sizes(spec.hard)) {
     const at = specPath.child('hard').key(name)
     errors.push(...check(at, name, qualifiedName))
+    if (!name.includes('/') && !isStandard(name))
+      errors.push(invalidValue(at, name, 'must be a standard resource for quota'))
     if (isNegative(quantity)) {
       errors.push(invalidValue(at, quantity, 'must be greater than or equal to 0'))
     } else if (isCounted(name) && !isWhole(quantity)) {
@@ -158,9 +160,7 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   }
   const scopes = specPath.child('scopes')
   const given: readonly string[] = spec.scopes ?? []
-  for (const scope of given) {
-    if (!SCOPES.includes(scope)) errors.push(invalidValue(scopes, scope, 'unsupported scope'))
-  }
+  for (const scope of given) errors.push(...misplaced(scope, spec.hard, scopes, given))
   for (const [a, b] of [
     ['BestEffort', 'NotBestEffort'],
     ['Terminating', 'NotTerminating'],
@@ -172,6 +172,7 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   const expressions = spec.scopeSelector?.matchExpressions ?? []
   for (const [i, { scopeName, operator, values = [] }] of expressions.entries()) {
     const at = specPath.child('scopeSelector', 'matchExpressions').index(i)
+    errors.push(...misplaced(scopeName, spec.hard, at.child('scopeName'), scopeName))
     const fixed = scopeName !== 'PriorityClass' && scopeName !== 'VolumeAttributesClass'
     if (fixed && operator !== 'Exists') {
       errors.push(
@@ -219,6 +220,46 @@ const COUNTED = new Set([
   'services.nodeports',
   'services.loadbalancers',
 ])
+const COMPUTE = ['cpu', 'memory', 'requests.cpu', 'requests.memory', 'limits.cpu', 'limits.memory']
+const STANDARD = new Set([
+  ...COUNTED,
+  ...COMPUTE,
+  'ephemeral-storage',
+  'requests.ephemeral-storage',
+  'limits.ephemeral-storage',
+  'requests.storage',
+])
+const isStandard = (name: string): boolean =>
+  STANDARD.has(name) || /^(?:requests\.)?hugepages-/.test(name)
+
+/** What can be counted of the objects that a scope selects; anything for scopes that are not here. */
+const IN_SCOPE: Readonly<Record<string, ReadonlySet<string>>> = {
+  BestEffort: new Set(['pods']),
+  ...Object.fromEntries(
+    [
+      'CrossNamespacePodAffinity',
+      'NotBestEffort',
+      'NotTerminating',
+      'PriorityClass',
+      'Terminating',
+    ].map((scope) => [scope, new Set(['pods', ...COMPUTE])]),
+  ),
+  VolumeAttributesClass: new Set(['persistentvolumeclaims', 'requests.storage']),
+}
+
+/** A scope that there is not, and resources that nothing in the scope has. */
+function misplaced(
+  scope: string,
+  hard: Quantities | undefined,
+  path: FieldPath,
+  shown: unknown,
+): readonly FieldError[] {
+  if (!SCOPES.includes(scope)) return [invalidValue(path, shown, 'unsupported scope')]
+  return sizes(hard)
+    .filter(([name]) => isStandard(name) && IN_SCOPE[scope]?.has(name) === false)
+    .map(() => invalidValue(path, shown, 'unsupported scope applied to resource'))
+}
+
 const isCounted = (name: string): boolean => COUNTED.has(name) || name.startsWith('count/')
 
 /** `cpu: 1/2, pods: 3/10`: what is used of what may be. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { mastersAuthorizer } from './authorizers.ts'
 import { createPublicKey, verify, X509Certificate } from 'node:crypto'
 import type { webcrypto } from 'node:crypto'
 import { test } from 'node:test'
@@ -407,3 +408,11 @@ interface Claims {
 }
 const claimsOf = (token: string): Claims =>
   JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as Claims
+
+test('that masters may do everything is said once, by their binding', async () => {
+  const rules = await mastersAuthorizer.rules?.(
+    { name: 'root', groups: ['system:masters'] },
+    'shop',
+  )
+  assert.deepEqual(rules, { resourceRules: [], nonResourceRules: [], incomplete: false })
+})

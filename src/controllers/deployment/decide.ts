@@ -236,7 +236,8 @@ const setRevision = (deployment: Deployment, revision: bigint): Action =>
     deployments,
     deployment,
     { metadata: { annotations: { [REVISION]: String(revision) } } },
-    { whole: true },
+    // By way of the status: a change of annotations is otherwise a new generation.
+    { subresource: 'status', whole: true },
   )
 
 const ownAnnotations = ({ metadata }: Deployment): Record<string, string> =>
