@@ -201,13 +201,15 @@ export class Codec {
     value: unknown,
     expected: ExpectedKind,
     wantsProblems: boolean,
+    refuse: (error: TypeMismatchError) => StatusError = (error) =>
+      badRequest(cannotBeHandled(expected, error.message)),
   ): { readonly object: JsonObject; readonly unknown: readonly string[] } {
     const form = expected.definition && this.#own.get(expected.definition)?.form
     if (form !== undefined) {
       if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'it is not an object'))
       const unknown: string[] = []
       return {
-        object: asExpected(expected, () => form(value, wantsProblems ? unknown : undefined)),
+        object: asExpected(refuse, () => form(value, wantsProblems ? unknown : undefined)),
         unknown,
       }
     }
@@ -215,7 +217,7 @@ export class Codec {
     const { type } = expected
     if (type === undefined || types[type] === undefined)
       return { object: copyJson(value) as JsonObject, unknown: [] }
-    const { object, unknownFields } = asExpected(expected, () =>
+    const { object, unknownFields } = asExpected(refuse, () =>
       decodeTyped(types, type, value, { unknown: wantsProblems ? 'collect' : 'ignore' }),
     )
     return { object, unknown: unknownFields }
@@ -338,13 +340,11 @@ export function fieldProblems(
     : [...unknownTexts, ...duplicateTexts]
 }
 
-function asExpected<T>(expected: ExpectedKind, read: () => T): T {
+function asExpected<T>(refuse: (error: TypeMismatchError) => StatusError, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    if (error instanceof TypeMismatchError)
-      throw badRequest(cannotBeHandled(expected, error.message))
-    throw error
+    throw error instanceof TypeMismatchError ? refuse(error) : error
   }
 }
 

@@ -67,17 +67,19 @@ function checkPreconditions(
   { metadata }: KubeObject,
   { uid, resourceVersion }: DeleteOptions,
 ): void {
+  // Upstream names the kind here, and not the resource.
+  const target = { group: facts.group, resource: facts.kind }
   if (uid !== undefined && uid !== metadata.uid)
     throw conflict(
-      facts,
+      target,
       metadata.name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+      `the UID in the precondition (${uid}) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     )
   if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
     throw conflict(
-      facts,
+      target,
       metadata.name,
-      `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+      `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${metadata.resourceVersion}). The object might have been modified`,
     )
 }
 

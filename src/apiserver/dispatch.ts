@@ -213,6 +213,7 @@ async function putObject(call: Call, collection: Collection): Promise<Outcome> {
       // An attempt that lost its race has worked on its object: the next one needs it fresh.
       next: (_old, attempt) => (attempt === 1 ? first : read('Ignore')),
       ...(creates ? { absent: () => first } : {}),
+      isPut: true,
     },
     options,
   )
@@ -450,7 +451,12 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
         const now = scaleOf(definition, old)
         // Scales have no lists: a strategic or apply patch is a merge patch here.
         const result = patched(codec, definition, type === 'strategic' ? 'merge' : type, now, patch)
-        const wanted = formed(codec, exchange, SCALE, result, [], options.fieldValidation)
+        const wanted = formed(codec, exchange, SCALE, {
+          result,
+          problems: [],
+          validation: options.fieldValidation,
+          strategicPatch: undefined,
+        })
         return scaled(definition, old, wanted)
       },
     },

@@ -4,16 +4,18 @@ import {
   badRequest,
   decodeJson,
   decodeYaml,
+  goText,
   type JsonObject,
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import { checkKind, kindOf, reportProblems, type ExpectedKind } from './body.ts'
+import { checkKind, kindOf, type ExpectedKind } from './body.ts'
 import { fieldProblems, type Codec } from './codec.ts'
 import type { Exchange } from './exchange.ts'
 import { copyJson, isObject, textOf } from './json.ts'
 import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
 import type { WriteOptions } from './options.ts'
+import { jsonPatchRefused, patchRefused, unknownInJsonPatch } from './patch-errors.ts'
 import { isBuiltIn } from './render.ts'
 import { managerOf, updateObject, type Outcome, type WriteTarget, type Writer } from './writes.ts'
 
@@ -64,7 +66,11 @@ export function patched(
 ): unknown {
   switch (type) {
     case 'json':
-      return codec.jsonPatch(old, patch)
+      try {
+        return codec.jsonPatch(old, patch)
+      } catch (error) {
+        throw jsonPatchRefused(error)
+      }
     case 'merge':
     case 'apply':
       if (!isObject(patch)) throw badRequest('a merge patch must be an object')
@@ -97,14 +103,18 @@ export async function patchObject(
     {
       next(old, attempt) {
         const result = patched(writer.codec, definition, type, old, value)
-        return formed(
-          writer.codec,
-          exchange,
-          expected,
+        const first = attempt === 1
+        return formed(writer.codec, exchange, expected, {
           result,
-          attempt === 1 ? duplicates : [],
-          attempt === 1 ? options.fieldValidation : 'Ignore',
-        )
+          // What the patch has too much comes before what the object has.
+          problems: first
+            ? type === 'json'
+              ? unknownInJsonPatch(value)
+              : duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
+            : [],
+          validation: first ? options.fieldValidation : 'Ignore',
+          strategicPatch: type === 'strategic' ? value : undefined,
+        })
       },
     },
     options,
@@ -116,13 +126,28 @@ export function formed(
   codec: Codec,
   exchange: Exchange,
   expected: ExpectedKind,
-  result: unknown,
-  duplicates: readonly string[],
-  validation: WriteOptions['fieldValidation'],
+  patch: {
+    readonly result: unknown
+    readonly problems: readonly string[]
+    readonly validation: WriteOptions['fieldValidation']
+    /** Errors quote it, and not the result. */
+    readonly strategicPatch: unknown
+  },
 ): JsonObject {
+  const { result, problems, validation, strategicPatch } = patch
   if (!isObject(result)) throw badRequest('the patched document is not an object')
-  const { object, unknown } = codec.shape(result, expected, validation !== 'Ignore')
-  reportProblems(exchange, expected, fieldProblems(expected, unknown, duplicates), validation)
+  const refuse = (why: string): StatusError =>
+    patchRefused(
+      strategicPatch === undefined ? JSON.stringify(result) : goText(strategicPatch),
+      why,
+    )
+  const { object, unknown } = codec.shape(result, expected, validation !== 'Ignore', (error) =>
+    refuse(strategicPatch === undefined ? error.message : error.conversion),
+  )
+  const found = [...problems, ...fieldProblems(expected, unknown, [])]
+  if (validation === 'Warn') exchange.warnings.push(...found)
+  if (validation === 'Strict' && found.length > 0)
+    throw refuse(`strict decoding error: ${found.join(', ')}`)
   return checkKind(object, expected)
 }
 

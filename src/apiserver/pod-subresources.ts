@@ -18,7 +18,15 @@ import { copyJson, isObject } from './json.ts'
 import { keyFor } from './keys.ts'
 import { parseDeleteOptions, type WriteOptions } from './options.ts'
 import type { Registry } from './registry.ts'
-import { admitOnly, replace, timestamp, type WriteTarget, type Writer } from './writes.ts'
+import {
+  admitOnly,
+  replace,
+  revisionDiffers,
+  timestamp,
+  uidDiffers,
+  type WriteTarget,
+  type Writer,
+} from './writes.ts'
 
 export const BINDING: ExpectedKind = {
   group: '',
@@ -89,16 +97,18 @@ export async function bindPod(
   const now = timestamp(writer.env.clock.now())
   const refuse = (why: string): StatusError =>
     conflict({ group: '', resource: 'pods/binding' }, name, why)
+  const pods = { group: '', resource: 'pods' }
+  const key = keyFor(target.collection.prefix, target.namespace, name)
   const bound = (old: KubeObject): KubeObject => {
     const pod = old as Pod
     const { spec, status } = pod
     if (metadata.uid && metadata.uid !== pod.metadata.uid)
-      throw refuse(
-        `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${pod.metadata.uid}`,
-      )
+      throw conflict(pods, name, uidDiffers(key, metadata.uid, pod.metadata.uid))
     if (metadata.resourceVersion && metadata.resourceVersion !== pod.metadata.resourceVersion)
-      throw refuse(
-        `Precondition failed: ResourceVersion in precondition: ${metadata.resourceVersion}, ResourceVersion in object meta: ${pod.metadata.resourceVersion}`,
+      throw conflict(
+        pods,
+        name,
+        revisionDiffers(key, metadata.resourceVersion, pod.metadata.resourceVersion ?? ''),
       )
     if (pod.metadata.deletionTimestamp !== undefined)
       throw refuse(`pod ${name} is being deleted, cannot be assigned to a host`)

@@ -370,7 +370,7 @@ test('delete answers as its kind does, honours preconditions, and is 404 the sec
   const made = await post<ConfigMap>(api, MAPS, map('a'))
   await assert.rejects(
     remove(api, `${MAPS}/a`, { preconditions: { uid: 'other' } }),
-    refused('Conflict', /UID in precondition: other/),
+    refused('Conflict', /the UID in the precondition \(other\) does not match the UID in record/),
   )
   await assert.rejects(
     remove(api, `${MAPS}/a`, { preconditions: { resourceVersion: '1' } }),

@@ -277,7 +277,6 @@ export async function createObject(
   if (definition.hasGeneration) metadata['generation'] = 1
   const context = { user: requireUser(exchange), now, subresource: target.subresource }
   definition.prepareForCreate(object, context)
-  for (const text of definition.warnings(object, undefined)) exchange.warnings.push(text)
 
   // Other endpoints put back the old spec, which is shared.
   const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
@@ -293,6 +292,8 @@ export async function createObject(
       ...definition.validate(object),
     ]
     if (problems.length > 0) throw invalid(definition.facts, name || generateName, problems)
+    if (attempt === 1)
+      for (const text of definition.warnings(object, undefined)) exchange.warnings.push(text)
     const giveBack = allocator?.assign(object, undefined, options)
     let done = false
     try {
@@ -383,8 +384,8 @@ export interface Change {
   readonly absent?: () => JsonObject | Promise<JsonObject>
   /** Apply notes the owners of fields itself. */
   readonly tracked?: boolean
-  /** Says which object it was meant for. */
-  readonly uid?: string
+  /** A whole object, whose uid says which one it was meant for. */
+  readonly isPut?: boolean
 }
 
 export async function updateObject(
@@ -406,11 +407,7 @@ export async function updateObject(
       const object = await change.absent()
       // An update that says what it replaces cannot begin something.
       if (textOf(metadataOf(object)['uid']) !== '')
-        throw conflict(
-          facts,
-          name,
-          `Precondition failed: UID in precondition: ${textOf(metadataOf(object)['uid'])}, UID in object meta: `,
-        )
+        throw conflict(facts, name, uidDiffers(key, textOf(metadataOf(object)['uid']), ''))
       delete metadataOf(object)['resourceVersion']
       metadataOf(object)['name'] = name
       return createObject(writer, target, object, options, change.tracked ?? false)
@@ -446,7 +443,7 @@ async function updateOnce(
   const object = await change.next(old, round)
   const metadata = metadataOf(object)
   bindNamespace(target, object)
-  checkIdentity(target, name, metadata, old.metadata)
+  checkIdentity(target, name, metadata, old.metadata, { key, isPut: change.isPut === true })
   definition.defaults(object)
 
   const now = writer.env.clock.now()
@@ -470,7 +467,6 @@ async function updateOnce(
   definition.prepareForUpdate(object, old, context)
   if (definition.hasGeneration && specChanged(definition, object, old, subresource))
     metadata['generation'] = (old.metadata.generation ?? 0) + 1
-  for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
 
   const problems: FieldError[] = [
     ...validateMetadataUpdate(metadata, old.metadata),
@@ -478,6 +474,7 @@ async function updateOnce(
     ...definition.validateUpdate(object, old, context),
   ]
   if (problems.length > 0) throw invalid(facts, name, problems)
+  for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
   // Other endpoints put back the old spec, which is shared.
   const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
   const giveBack = allocator?.assign(object, old, options)
@@ -556,11 +553,22 @@ function isFinished(object: JsonObject): boolean {
   )
 }
 
+/** As the store of Kubernetes tells it. */
+const staleIdentity = (key: string, what: string, wanted: string, found: string): string =>
+  `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ${what} in precondition: ${wanted}, ${what} in object meta: ${found}`
+
+export const uidDiffers = (key: string, wanted: string, found: string): string =>
+  staleIdentity(key, 'UID', wanted, found)
+
+export const revisionDiffers = (key: string, wanted: string, found: string): string =>
+  staleIdentity(key, 'ResourceVersion', wanted, found)
+
 function checkIdentity(
   { definition }: WriteTarget,
   name: string,
   metadata: JsonObject,
   old: ObjectMeta,
+  { key, isPut }: { readonly key: string; readonly isPut: boolean },
 ): void {
   const { facts } = definition
   const called = textOf(metadata['name'])
@@ -584,12 +592,9 @@ function checkIdentity(
     metadata['resourceVersion'] = old.resourceVersion
   }
   const uid = textOf(metadata['uid'])
-  if (uid !== '' && uid !== old.uid)
-    throw conflict(
-      facts,
-      name,
-      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid}`,
-    )
+  // A patch that changes it meets the validation of metadata.
+  if (isPut && uid !== '' && uid !== old.uid)
+    throw conflict(facts, name, uidDiffers(key, uid, old.uid))
   if (version !== '' && version !== old.resourceVersion) throw conflict(facts, name, STALE_OBJECT)
 }
 

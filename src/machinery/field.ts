@@ -88,9 +88,19 @@ export const duplicate = (path: FieldPath, value: unknown): FieldError =>
 export const forbiddenField = (path: FieldPath, why: string): FieldError =>
   make('FieldValueForbidden', path, 'Forbidden', why)
 export const tooLong = (path: FieldPath, max: number): FieldError =>
-  make('FieldValueTooLong', path, 'Too long', `may not be more than ${max} bytes`)
+  make(
+    'FieldValueTooLong',
+    path,
+    'Too long',
+    `may not be more than ${max} byte${max === 1 ? '' : 's'}`,
+  )
 export const tooMany = (path: FieldPath, count: number, max: number): FieldError =>
-  make('FieldValueTooMany', path, `Too many: ${count}`, `must have at most ${max} items`)
+  make(
+    'FieldValueTooMany',
+    path,
+    `Too many: ${count}`,
+    `must have at most ${max} item${max === 1 ? '' : 's'}`,
+  )
 export const fieldNotFound = (path: FieldPath, value: unknown): FieldError =>
   make('FieldValueNotFound', path, `Not found: ${shown(value)}`)
 export const typeInvalid = (path: FieldPath, value: unknown, why: string): FieldError =>

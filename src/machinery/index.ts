@@ -9,6 +9,7 @@ export {
   type Applied,
   type OwnershipContext,
 } from './managed-fields.ts'
+export { goText } from './go-text.ts'
 export { mergeConfiguration } from './merge.ts'
 export * from './names.ts'
 export * from './names-ip.ts'

@@ -1,5 +1,6 @@
 /** Strategic merge patch: a merge patch that knows which lists are maps by a key, from the facts. */
 import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
+import { goText } from './go-text.ts'
 import { ownValue, setOwn } from './own-key.ts'
 import { equal } from './patch-json.ts'
 import { badRequest } from './status.ts'
@@ -134,9 +135,7 @@ function mergeList(
       throw badRequest(`a list that merges by ${JSON.stringify(patchMergeKey)} must hold objects`)
     const value = item[patchMergeKey]
     if (value === undefined)
-      throw badRequest(
-        `map: ${JSON.stringify(item)} does not contain declared merge key: ${patchMergeKey}`,
-      )
+      throw badRequest(`map: ${goText(item)} does not contain declared merge key: ${patchMergeKey}`)
     const at = result.findIndex((each) => isRecord(each) && equal(each[patchMergeKey], value))
     if (item[DIRECTIVE] === 'delete') {
       result = result.filter((each) => !(isRecord(each) && equal(each[patchMergeKey], value)))

@@ -5,10 +5,13 @@ import type { SchemaFact, TypeFact, TypeTable } from './facts.ts'
 export class TypeMismatchError extends Error {
   /** `spec.containers[0].image` */
   readonly path: string
-  constructor(path: string, message: string) {
+  /** The same in the words of the converter that strategic merge patches go through. */
+  readonly conversion: string
+  constructor(path: string, message: string, conversion = message) {
     super(message)
     this.name = 'TypeMismatchError'
     this.path = path
+    this.conversion = conversion
   }
 }
 
@@ -39,6 +42,26 @@ export function explainMismatch(
   const { struct, fields } = goFieldAt(types, definition, value, path)
   const into = fields.length === 0 ? 'value' : `struct field ${struct}.${fields.join('.')}`
   return `json: cannot unmarshal ${found} into Go ${into} of type ${expected}`
+}
+
+const INTEGER = /^u?int\d*$/
+
+/** As a value is told that was converted and not decoded. */
+export function explainConversion({ found, expected, text }: Mismatch): string {
+  if (text !== undefined) return text
+  const number = /^number (.*)$/.exec(found)?.[1]
+  const isNumber = number !== undefined || found === 'number'
+  const source = isNumber
+    ? number !== undefined && !Number.isInteger(Number(number))
+      ? 'float64'
+      : 'int64'
+    : found
+  if (expected.startsWith('[]')) return `cannot restore slice from ${source}`
+  if (expected.startsWith('map[')) return `cannot restore map from ${source}`
+  if (expected.includes('.')) return `cannot restore struct from: ${source}`
+  if (isNumber && (expected === 'string' || INTEGER.test(expected)))
+    return `cannot convert ${source} to ${expected}`
+  return `unrecognized type: ${expected}`
 }
 
 /** A field as Go's decoder names it: the struct that has it, and the fields from the root, without indices and keys. */

@@ -6,7 +6,14 @@
 import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
 import { setOwn } from './own-key.ts'
-import { explainMismatch, isRecord, Mismatch, nameOf, TypeMismatchError } from './typed-mismatch.ts'
+import {
+  explainConversion,
+  explainMismatch,
+  isRecord,
+  Mismatch,
+  nameOf,
+  TypeMismatchError,
+} from './typed-mismatch.ts'
 import { anything, readBase64, SCALARS } from './typed-scalars.ts'
 
 export interface DecodeResult {
@@ -52,7 +59,11 @@ export function decodeTyped(
     return { object: (object ?? {}) as JsonObject, unknownFields: unknown.toSorted() }
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error
-    throw new TypeMismatchError(error.path, explainMismatch(types, definition, value, error))
+    throw new TypeMismatchError(
+      error.path,
+      explainMismatch(types, definition, value, error),
+      explainConversion(error),
+    )
   }
 }
 

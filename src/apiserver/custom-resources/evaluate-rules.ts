@@ -7,6 +7,13 @@ import { PER_CALL, RUNTIME_BUDGET, rulesOf, type Rule } from './rules.ts'
 import { itemsOf, own, valuesOf, type Schema } from './schema.ts'
 import { fieldBefore, itemsBefore, type Before } from './validate-value.ts'
 
+/** What rules find. */
+interface Findings {
+  readonly errors: readonly FieldError[]
+  /** What was so before, and is only warned of. */
+  readonly tolerated: readonly FieldError[]
+}
+
 /** The problems that the rules of a schema, and of all within it, find. */
 export function validateRules(
   schema: Schema,
@@ -17,19 +24,21 @@ export function validateRules(
     /** Whether it is a whole object. */
     readonly isRoot: boolean
   },
-): readonly FieldError[] {
+): Findings {
   const run: Run = {
     budget: { perCall: PER_CALL, remaining: RUNTIME_BUDGET },
     errors: [],
+    tolerated: [],
     isOver: false,
   }
   visit(run, schema, value, options.path ?? FieldPath.root, options.before, options.isRoot)
-  return run.errors
+  return run
 }
 
 interface Run {
   readonly budget: CelBudget
   readonly errors: FieldError[]
+  readonly tolerated: FieldError[]
   /** The budget is spent: nothing more is evaluated. */
   isOver: boolean
 }
@@ -113,7 +122,7 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
           schema,
           left < PER_CALL
             ? NO_BUDGET
-            : `${why}: no further validation rules will be run due to call cost exceeds limit for rule: ${what}`,
+            : `'${why}': no further validation rules will be run due to call cost exceeds limit for rule: ${what}`,
         ),
       )
     } else if (why.startsWith('no such overload'))
@@ -121,15 +130,16 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
         problem(
           path,
           schema,
-          `${why}: call arguments did not match a supported operator, function or macro signature for rule: ${what}`,
+          `'${why}': call arguments did not match a supported operator, function or macro signature for rule: ${what}`,
         ),
       )
     else errors.push(problem(path, schema, `${why} evaluating rule: ${what}`))
     return
   }
   // What did not change, and does not speak of changes, is not judged anew (KEP-4008).
-  if (result === true || (!usesOldSelf && site.isUnchanged)) return
-  errors.push(refusal(run, rule, site, values))
+  if (result === true) return
+  const found = !usesOldSelf && site.isUnchanged ? run.tolerated : errors
+  found.push(refusal(run, rule, site, values))
 }
 
 const shown = ({ text }: Rule): string => {
@@ -140,7 +150,7 @@ const shown = ({ text }: Rule): string => {
 function refusal(
   run: Run,
   rule: Rule,
-  { schema, path }: Site,
+  { schema, value, path }: Site,
   values: Readonly<Record<string, unknown>>,
 ): FieldError {
   const { text, message } = rule
@@ -149,6 +159,9 @@ function refusal(
   const why = (message !== undefined && madeMessage(run, message, values)) || plain
   const at = fieldPathOf(path, text.fieldPath)
   const field = at.toString()
+  // Objects and lists are not shown.
+  const isLarge = schema.type === 'object' || schema.type === 'array'
+  const subject = isLarge ? '' : `: ${JSON.stringify(value)}`
   switch (text.reason) {
     case 'FieldValueRequired':
       return { type: 'FieldValueRequired', field, detail: `Required value: ${why}` }
@@ -158,10 +171,10 @@ function refusal(
       return {
         type: 'FieldValueDuplicate',
         field,
-        detail: `Duplicate value: ${JSON.stringify(schema.type ?? '')}`,
+        detail: `Duplicate value${subject}`,
       }
     default:
-      return problem(at, schema, why)
+      return { type: 'FieldValueInvalid', field, detail: `Invalid value${subject}: ${why}` }
   }
 }
 

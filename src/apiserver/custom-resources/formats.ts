@@ -135,6 +135,17 @@ const normal = (name: string): string => name.replaceAll('-', '')
 
 const BY_NAME = new Map(Object.entries(FORMATS).map(([name, format]) => [normal(name), format]))
 
+const OF_NUMBERS: Readonly<Record<string, readonly string[]>> = {
+  integer: ['int32', 'int64'],
+  number: ['float', 'double'],
+}
+
+/** Whether a format says something of values of the type. */
+export function isFormatOf(type: string | undefined, format: string): boolean {
+  if (type === undefined || type === '' || type === 'string') return isKnownFormat(format)
+  return OF_NUMBERS[type]?.includes(format) === true
+}
+
 export const isKnownFormat = (name: string): boolean => BY_NAME.has(normal(name))
 
 export const fitsFormat = (name: string, text: string): boolean =>

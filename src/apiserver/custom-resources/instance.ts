@@ -133,7 +133,7 @@ function servedVersion(
       if (subresource === 'status') keepAllButStatus(object, old)
       else if (hasStatus) keepStatus(object, old)
     },
-    warnings: () => [],
+    warnings: (object, old) => validator.warnings(object, old),
     hasGeneration: true,
     graceSeconds: () => undefined,
     createOnUpdate: false,

@@ -458,3 +458,19 @@ test('a version on its way out says so with every answer', async () => {
     /example.com\/v1 Widget is deprecated; use example.com\/v2 Widget/,
   )
 })
+
+test('finalizers without a domain are warned of when they are added', async () => {
+  const { request } = await serving(widgets())
+  const finalizers = ['mine', 'example.com', 'example.com/hold', 'orphan']
+  const made = await request(`POST ${WIDGETS}`, {
+    ...widget('w'),
+    metadata: { name: 'w', finalizers },
+  })
+  assert.deepEqual(made.headers['warning'], [
+    '299 - "metadata.finalizers: \\"example.com\\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"',
+    '299 - "metadata.finalizers: \\"mine\\": prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"',
+  ])
+  const again = await request(`PUT ${WIDGETS}/w`, { ...made.json, spec: { a: 1 } })
+  assert.equal(again.status, 200)
+  assert.equal(again.headers['warning'], undefined)
+})

@@ -50,5 +50,5 @@ function defaultFits(schema: Schema, value: unknown, path: FieldPath): readonly 
   ]
   return errors.length > 0
     ? errors
-    : validateRules(schema, pruned, { path, isRoot: isEmbedded(schema) })
+    : validateRules(schema, pruned, { path, isRoot: isEmbedded(schema) }).errors
 }

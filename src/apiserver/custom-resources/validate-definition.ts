@@ -11,7 +11,7 @@ import {
 import { sameJson } from '../json.ts'
 import { APPROVED, approvalOf, isProtected } from './approval.ts'
 import { selectableProblems } from './field-paths.ts'
-import { isKnownFormat } from './formats.ts'
+import { isFormatOf } from './formats.ts'
 import { isTrue } from './names.ts'
 import { schemaOf, someSchema, type Schema } from './schema.ts'
 import { acceptedWord, conversionProblems } from './conversion-rules.ts'
@@ -76,8 +76,8 @@ export function warningsOf({ spec }: CustomResourceDefinition): readonly string[
   for (const version of spec.versions) {
     const schema = schemaOf(version)
     if (schema === undefined) continue
-    someSchema(schema, ({ format = '' }) => {
-      if (format !== '' && !isKnownFormat(format)) formats.add(format)
+    someSchema(schema, ({ type, format = '' }) => {
+      if (format !== '' && !isFormatOf(type, format)) formats.add(format)
       return false
     })
   }

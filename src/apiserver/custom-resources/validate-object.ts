@@ -1,6 +1,12 @@
 /** Whether a custom resource may be as it is: schema, resources within it, lists, and rules in CEL. */
 import type { CustomResourceDefinition } from '#api'
-import { dns1035Label, type FieldError, type JsonObject, type KubeObject } from '#machinery'
+import {
+  dns1035Label,
+  qualifiedName,
+  type FieldError,
+  type JsonObject,
+  type KubeObject,
+} from '#machinery'
 import { isObject } from '../json.ts'
 import { validateMetadata } from '../metadata.ts'
 import { validateRules } from './evaluate-rules.ts'
@@ -15,6 +21,8 @@ export interface Validator {
   create(object: JsonObject): readonly FieldError[]
   /** What did not change is not judged anew. */
   update(object: JsonObject, old: KubeObject): readonly FieldError[]
+  /** What is let pass, after the object was validated: rules about what did not change, and names of finalizers. */
+  warnings(object: JsonObject, old: KubeObject | undefined): readonly string[]
 }
 
 export function validatorOf(schema: Schema, version: Version): Validator {
@@ -23,6 +31,7 @@ export function validatorOf(schema: Schema, version: Version): Validator {
     ...validateEmbedded(schema, object),
   ]
   const ruled = hasRules(schema)
+  const tolerated = new WeakMap<JsonObject, readonly FieldError[]>()
   const withRules = (
     errors: readonly FieldError[],
     object: JsonObject,
@@ -31,7 +40,9 @@ export function validatorOf(schema: Schema, version: Version): Validator {
     if (!ruled) return errors
     // Rules expect values of the right types.
     if (errors.some(({ type }) => BLOCKING.has(type))) return [...errors, NOT_CHECKED]
-    return [...errors, ...validateRules(schema, object, { before, isRoot: true })]
+    const found = validateRules(schema, object, { before, isRoot: true })
+    if (found.tolerated.length > 0) tolerated.set(object, found.tolerated)
+    return [...errors, ...found.errors]
   }
   return {
     create(object) {
@@ -54,7 +65,37 @@ export function validatorOf(schema: Schema, version: Version): Validator {
       ]
       return withRules(errors, object, before)
     },
+    warnings(object, old) {
+      return [
+        ...(tolerated.get(object) ?? []).map(({ field, detail }) => `${field}: ${detail}`),
+        ...finalizerWarnings(object, old),
+      ]
+    },
   }
+}
+
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set([
+  'orphan',
+  'foregroundDeletion',
+  'kubernetes',
+])
+
+/** Finalizers that were added and whose names might be another's. */
+function finalizerWarnings(object: JsonObject, old: KubeObject | undefined): readonly string[] {
+  const { finalizers = [] } = object['metadata'] as { finalizers?: readonly string[] }
+  if (finalizers.length === 0) return []
+  const before = new Set(old?.metadata.finalizers)
+  return [...new Set(finalizers)]
+    .filter((name) => !before.has(name))
+    .toSorted()
+    .flatMap((name) => {
+      const hints = [...qualifiedName(name)]
+      if (!name.includes('/') && !STANDARD_FINALIZERS.has(name))
+        hints.push(
+          `prefer a domain-qualified finalizer name ${name.includes('.') ? 'including a path (/) ' : ''}to avoid accidental conflicts with other finalizer writers`,
+        )
+      return hints.map((hint) => `metadata.finalizers: ${JSON.stringify(name)}: ${hint}`)
+    })
 }
 
 const BLOCKING: ReadonlySet<string> = new Set([
@@ -68,7 +109,7 @@ const NOT_CHECKED: FieldError = {
   type: 'FieldValueInvalid',
   field: '<nil>',
   detail:
-    'Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+    'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
 }
 
 const MAX_REPLICAS = 2 ** 31 - 1

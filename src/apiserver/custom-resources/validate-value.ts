@@ -151,7 +151,11 @@ function checkText(schema: Schema, value: string, path: string, errors: FieldErr
   const length = maxLength === undefined && minLength === undefined ? 0 : Array.from(value).length
   if (maxLength !== undefined && length > maxLength)
     errors.push(
-      problem('FieldValueTooLong', path, `Too long: may not be more than ${maxLength} bytes`),
+      problem(
+        'FieldValueTooLong',
+        path,
+        `Too long: may not be more than ${maxLength} byte${maxLength === 1 ? '' : 's'}`,
+      ),
     )
   if (minLength !== undefined && length < minLength)
     errors.push(inBody(path, value, `should be at least ${minLength} chars long`))
