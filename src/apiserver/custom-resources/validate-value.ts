@@ -175,9 +175,7 @@ function checkText(schema: Schema, value: string, path: string, errors: FieldErr
 /** The ends of the integers that a format can hold. */
 const RANGES: Readonly<Record<string, readonly [number, number]>> = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
-  uint32: [0, 2 ** 32 - 1],
   int64: [-(2 ** 63), 2 ** 63],
-  uint64: [0, 2 ** 64],
 }
 
 function checkNumber(schema: Schema, value: number, path: string, errors: FieldError[]): void {
