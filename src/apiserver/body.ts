@@ -52,6 +52,8 @@ export async function readObject(
   if (bytes.length === 0) throw badRequest(`a ${expected.kind} was expected, and the body is empty`)
   const { object, problems } = codec.decode(bytes, encoding, expected, validation !== 'Ignore')
   checkKind(object, expected)
+  const { name, namespace, uid, resourceVersion } = object['metadata'] as JsonObject
+  exchange.subject = { name, namespace, uid, resourceVersion }
   reportProblems(exchange, expected, problems, validation)
   return object
 }

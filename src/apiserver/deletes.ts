@@ -40,6 +40,8 @@ export async function deleteObject(
   target: WriteTarget,
   name: string,
   options: DeleteOptions,
+  /** Admission of a collection is asked without a name. */
+  admittedAs = name,
 ): Promise<Deleted> {
   const { definition, collection, namespace, exchange } = target
   const { facts } = definition
@@ -51,7 +53,7 @@ export async function deleteObject(
     if (entry === undefined) throw notFound(facts, name)
     const old = shownAs(definition, (await readyEntry(definition, entry)).object)
     if (admittedUid !== old.metadata.uid) {
-      await admitOnly(writer, target, 'DELETE', name, options, { old })
+      await admitOnly(writer, target, 'DELETE', admittedAs, options, { old })
       admittedUid = old.metadata.uid
     }
     checkPreconditions(definition, old, options)

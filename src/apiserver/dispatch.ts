@@ -74,6 +74,14 @@ export const methodNotAllowed = (): StatusError =>
     { details: {} },
   )
 
+/** While its objects are being removed, no new ones come. */
+const ending = ({ facts: { group, resource } }: ResourceDefinition): StatusError =>
+  new StatusError(
+    'MethodNotAllowed',
+    'create not allowed while custom resource definition is terminating',
+    { details: { group, kind: resource } },
+  )
+
 /** Serves everything below /api and /apis that names a resource. */
 export const resourceHandler =
   (dispatcher: Dispatcher): Handler =>
@@ -137,6 +145,7 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
   const { exchange, info, definition, namespace, writer, codec } = call
   const { verbs, namespaced } = definition.facts
   const { verb, name } = info
+  if (verb === 'create' && definition.isEnding === true) throw ending(definition)
   if (!verbs.includes(verb)) throw methodNotAllowed()
   // Across namespaces one can only look.
   if (namespaced && namespace === '' && verb !== 'list' && verb !== 'watch')
@@ -272,7 +281,7 @@ async function deleteCollection(call: Call, collection: Collection): Promise<Rep
       const { metadata } = entry.object
       const each = { ...target, namespace: metadata.namespace ?? '' }
       try {
-        await deleteObject(writer, each, metadata.name, options)
+        await deleteObject(writer, each, metadata.name, options, '')
       } catch (error) {
         // Somebody else was faster: it is gone as asked.
         if (!(error instanceof StatusError) || error.reason !== 'NotFound') throw error

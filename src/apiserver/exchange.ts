@@ -35,6 +35,8 @@ export interface Exchange {
   /** The flow schema and priority level that it was counted to. */
   flow?: { readonly schemaUid: string; readonly levelUid: string }
   readonly warnings: string[]
+  /** What the object in the body says of its identity, for the audit log. */
+  subject?: Readonly<Record<string, unknown>>
   /** Notes of admission for the audit log. */
   auditAnnotations?: Record<string, string>
 }

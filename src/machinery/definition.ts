@@ -31,6 +31,8 @@ export interface ResourceDefinition {
   readonly facts: ResourceFact
   /** Made from a CustomResourceDefinition. */
   readonly isCustom?: boolean
+  /** Its CustomResourceDefinition is being deleted: no new objects come. */
+  readonly isEnding?: boolean
   /** Told to every client, in the Warning header. */
   readonly deprecation?: string
   /** Fills in absent fields, in place. Idempotent, and byte-stable: defaulting twice changes nothing. */

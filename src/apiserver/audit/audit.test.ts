@@ -95,6 +95,7 @@ test('metadata says who and what, and nothing of the content', async () => {
   const [event, more] = events
   assert.equal(more, undefined)
   assert.equal(event?.stage, 'ResponseComplete')
+  assert.deepEqual(event?.objectRef, { resource: 'namespaces', name: 'shop', apiVersion: 'v1' })
   assert.ok(!('requestObject' in event) && !('responseObject' in event))
 })
 

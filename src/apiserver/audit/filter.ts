@@ -201,7 +201,7 @@ function eventOf(
     exchange.user !== undefined && user !== undefined && exchange.user !== user
       ? exchange.user
       : undefined
-  const ref = objectRef(info, requestObject)
+  const ref = objectRef(info, requestObject ?? { metadata: exchange.subject })
   const agent = exchange.headers['user-agent']
   const withRequest = detail.level === 'Request' || detail.level === 'RequestResponse'
   return {

@@ -27,8 +27,6 @@ export interface ServedVersion {
 }
 
 const VERBS = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch']
-/** While its objects are being removed, no new ones come. */
-const VERBS_OF_ENDING = ['delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 const STATUS_VERBS = ['get', 'patch', 'update']
 
 /** Where a version has no schema anything goes. */
@@ -97,6 +95,7 @@ function servedVersion(
   }
   const definition: ResourceDefinition = {
     isCustom: true,
+    ...(isEnding ? { isEnding } : {}),
     facts: {
       group,
       version: version.name,
@@ -106,7 +105,7 @@ function servedVersion(
       namespaced: spec.scope === 'Namespaced',
       ...(names.shortNames === undefined ? {} : { shortNames: names.shortNames }),
       ...(names.categories === undefined ? {} : { categories: names.categories }),
-      verbs: isEnding ? VERBS_OF_ENDING : VERBS,
+      verbs: VERBS,
       type,
       listType: customDefinitionName(group, version.name, listKind),
       stage: 'ga',

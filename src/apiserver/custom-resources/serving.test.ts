@@ -94,7 +94,12 @@ test('a definition takes its objects with it, and waits for those that others ho
   await until(async () => (await request(`GET ${WIDGETS}/free`)).status === 404)
   const waiting = await request(`GET ${CRDS}/widgets.example.com`)
   assert.equal(conditionOf(waiting.json, 'Terminating'), 'True')
-  assert.equal((await request(`POST ${WIDGETS}`, widget('late'))).status, 405)
+  const late = await request(`POST ${WIDGETS}`, widget('late'))
+  assert.equal(late.status, 405)
+  assert.equal(
+    late.json['message'],
+    'create not allowed while custom resource definition is terminating',
+  )
   await request(
     `PATCH ${WIDGETS}/held`,
     { metadata: { finalizers: null } },

@@ -307,6 +307,9 @@ test('deletes and connections are asked about too', async () => {
   await assert.rejects(
     bench.api.request({ method: 'DELETE', path: '/api/v1/namespaces/default/configmaps' }),
   )
+  // One of many is named by what it was.
+  assert.equal(asked(bench, -1).name ?? '', '')
+  assert.deepEqual(asked(bench, -1).oldObject?.['data'], { a: '1' })
   await bench.api.request({
     method: 'POST',
     path: '/api/v1/namespaces/default/pods',
