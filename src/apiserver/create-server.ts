@@ -27,6 +27,7 @@ import {
 } from './filters.ts'
 import {
   createFlowControl,
+  flowControlPages,
   followFlowControl,
   withPriorityAndFairness,
 } from './flowcontrol/index.ts'
@@ -168,6 +169,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     })
   extensions = {
     ...given,
+    pages: { ...flowControlPages(flowControl), ...given.pages },
     virtualReads: {
       componentstatuses: (_exchange, { name }) => componentStatuses(components, name),
       ...given.virtualReads,

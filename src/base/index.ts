@@ -15,6 +15,7 @@ export {
   type Histogram,
   type Labelled,
   type Metrics,
+  type Sample,
 } from './metrics.ts'
 export { realEnv, type RealEnvOptions } from './real-env.ts'
 export {

@@ -45,18 +45,35 @@ export class FairQueues<T> {
     return this.#length
   }
 
-  /** False when the shortest queue of the flow's hand is full. */
-  add(flow: string, seats: number, item: T): boolean {
+  /** The queue that it was put into and how long that is now; undefined when the shortest of the flow's hand is full. */
+  add(
+    flow: string,
+    seats: number,
+    item: T,
+  ): { readonly queue: number; readonly length: number } | undefined {
     let shortest: Queue<T> | undefined
+    let at = 0
     for (const index of dealHand(flow, this.#settings)) {
       const queue = this.#queues[index]!
-      if (shortest === undefined || queue.items.length < shortest.items.length) shortest = queue
+      if (shortest !== undefined && queue.items.length >= shortest.items.length) continue
+      shortest = queue
+      at = index
     }
-    if (shortest === undefined || shortest.items.length >= this.#settings.lengthLimit) return false
+    if (shortest === undefined || shortest.items.length >= this.#settings.lengthLimit)
+      return undefined
     if (shortest.items.length === 0) shortest.start = Math.max(shortest.start, this.#now)
     shortest.items.push({ item, seats })
     this.#length++
-    return true
+    return { queue: at, length: shortest.items.length }
+  }
+
+  /** For those who look: how long each queue is, and where it stands. */
+  get queues(): readonly { readonly items: readonly T[]; readonly seats: number; start: number }[] {
+    return this.#queues.map(({ items, start }) => ({
+      items: items.map(({ item }) => item),
+      seats: items.reduce((sum, { seats }) => sum + seats, 0),
+      start,
+    }))
   }
 
   /** Whose turn it is, without serving it. */

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { FlowSchema, PriorityLevelConfiguration } from '#api'
 import { virtualEnv } from '#base'
-import type { RequestInfo } from '../exchange.ts'
+import type { Exchange, RequestInfo } from '../exchange.ts'
 import { send, testServer } from '../server.testing.ts'
 import { flowSchemas, mendings, priorityLevels } from './defaults.ts'
 import { dealHand, FairQueues } from './fair-queues.ts'
@@ -11,6 +11,7 @@ import { createFlowControl, type FlowControl } from './flow-control.ts'
 import { ensureFlowControl } from './defaults.ts'
 import { danglingCondition, keepFlowStatus } from './follow.ts'
 import { inOrder, matches } from './match.ts'
+import { flowControlPages } from './pages.ts'
 import { limitOf, shareSeats } from './seats.ts'
 import { widthOf } from './filter.ts'
 import { ADMIN } from '../server.testing.ts'
@@ -173,18 +174,62 @@ test('what finds no seat waits, and is refused when the queue is full', async ()
   assert.equal(stateOf(control, 'few')?.seatsInUse, 1)
   running.release()
   ;(await third).release()
-  assert.deepEqual(
-    { ...stateOf(control, 'few'), rejected: undefined },
-    {
-      name: 'few',
-      nominalSeats: 1,
-      seatsInUse: 0,
-      waiting: 0,
-      dispatched: 3,
-      rejected: undefined,
-    },
-  )
+  const { nominalSeats, seatsInUse, waiting, dispatched } = stateOf(control, 'few')!
+  assert.deepEqual([nominalSeats, seatsInUse, waiting, dispatched], [1, 0, 0, 3])
   assert.equal(stateOf(control, 'few')?.rejected.get('queue-full'), 1)
+})
+
+test('who waits where is counted under the names of stock clusters, and shown on the debugging pages', async () => {
+  const env = virtualEnv()
+  const control = createFlowControl(env, { seats: 1 })
+  control.configure([schema('few')], [level('few', QUEUE), catchAll])
+  const first = await enter(control)
+  const second = enter(control)
+  const third = enter(control)
+  await assert.rejects(enter(control))
+  const exchange = { query: new URLSearchParams('includeRequestDetails=1') } as Exchange
+  const shown = async (page: string): Promise<readonly string[]> => {
+    const path = `/debug/api_priority_and_fairness/${page}`
+    const { body } = await flowControlPages(control)[path]!(exchange)
+    return Buffer.from(body as Uint8Array)
+      .toString()
+      .split('\n')
+      .map((line) => line.replaceAll(/\s+/g, ' '))
+  }
+  assert.ok(
+    (await shown('dump_priority_levels')).includes('few, 1, false, false, 2, 1, 1, 1, 0, 0'),
+  )
+  assert.ok((await shown('dump_queues')).includes('few, 0, 2, 0, 0, 0.00000000ss, 2, 2, 2'))
+  const [, one = '', two = ''] = await shown('dump_requests')
+  assert.match(
+    one,
+    /^few, to-few, 0, 0, jane, 2026\S+, 1, 0, 0s, 2026\S+, jane, get, \/api\/v1\S+ shop, web,/,
+  )
+  assert.match(two, /^few, to-few, 0, 1, jane,/)
+  let text = await env.metrics.text()
+  const of = 'priority_level="few",flow_schema="to-few"'
+  for (const line of [
+    `apiserver_flowcontrol_current_inqueue_requests{${of}} 2`,
+    `apiserver_flowcontrol_current_executing_requests{${of}} 1`,
+    `apiserver_flowcontrol_rejected_requests_total{${of},reason="queue-full"} 1`,
+    `apiserver_flowcontrol_nominal_limit_seats{priority_level="few"} 1`,
+  ])
+    assert.ok(text.includes(`${line}\n`), `${line}\n${text}`)
+  await env.advance(300)
+  first.release()
+  ;(await second).release()
+  ;(await third).release()
+  text = await env.metrics.text()
+  for (const line of [
+    `apiserver_flowcontrol_current_inqueue_requests{${of}} 0`,
+    `apiserver_flowcontrol_current_executing_seats{${of}} 0`,
+    `apiserver_flowcontrol_dispatched_requests_total{${of}} 3`,
+    `apiserver_flowcontrol_request_wait_duration_seconds_bucket{le="0.2",${of},execute="true"} 1`,
+    `apiserver_flowcontrol_request_wait_duration_seconds_bucket{le="0.5",${of},execute="true"} 3`,
+    `apiserver_flowcontrol_request_execution_seconds_count{${of},type="regular"} 3`,
+  ])
+    assert.ok(text.includes(`${line}\n`), `${line}\n${text}`)
+  assert.equal([...control.waiting('few')].length, 0)
 })
 
 test('a wait ends when the client has gone or it has taken too long', async () => {

@@ -9,6 +9,7 @@ import type { RequestInfo } from '../exchange.ts'
 import { flowSchemas as defaultSchemas, priorityLevels as defaultLevels } from './defaults.ts'
 import { FairQueues } from './fair-queues.ts'
 import { flowOf, inOrder, matches } from './match.ts'
+import { flowMetrics, type FlowCounts } from './metrics.ts'
 import { limitOf, shareSeats, type Share, type Use } from './seats.ts'
 
 /** A request waits no longer than this for its turn: a quarter of what it may take in all, as upstream. */
@@ -16,8 +17,30 @@ const LONGEST_WAIT_MS = 15_000
 
 export type Rejection = 'queue-full' | 'concurrency-limit' | 'time-out' | 'cancelled'
 
-interface Waiting {
+/** A request that waits for its turn. */
+export interface WaitingRequest {
+  readonly schema: string
+  /** What tells its flow from others of the schema: a user or a namespace. */
+  readonly flow: string
+  readonly user: RequestUser
+  readonly info: RequestInfo
+  readonly seats: number
+  readonly arrived: Date
+  readonly queue: number
+  /** Its place in the queue. */
+  readonly index: number
+}
+
+type Waiting = Omit<WaitingRequest, 'queue' | 'index'> & {
   readonly admit: () => void
+  /** Known once it is in one. */
+  queue: number
+}
+
+/** What has come out of a queue and is in the works. */
+interface Served {
+  executing: number
+  inUse: number
 }
 
 interface Level {
@@ -29,8 +52,11 @@ interface Level {
   settings: string
   share: Share
   inUse: number
+  executing: number
   dispatched: number
   readonly rejected: Map<Rejection, number>
+  /** By queue; absent when nothing of it is in the works. */
+  readonly served: Map<number, Served>
 }
 
 /** What a request was found to be. */
@@ -50,13 +76,27 @@ export interface FlowControl {
   configure(schemas: readonly FlowSchema[], levels: readonly PriorityLevelConfiguration[]): void
   /** For /metrics and the debugging pages. */
   levels(): Iterable<LevelState>
+  /** Who waits at a level. */
+  waiting(level: string): Iterable<WaitingRequest>
 }
 
 export interface LevelState {
   readonly name: string
+  readonly exempt: boolean
   readonly nominalSeats: number
+  readonly currentSeats: number
+  readonly lowestSeats: number
+  readonly highestSeats: number
   readonly seatsInUse: number
+  readonly executing: number
   readonly waiting: number
+  readonly queues: readonly (Served & {
+    readonly length: number
+    /** Of what waits in it. */
+    readonly seats: number
+    /** The virtual time at which its next request may start, in seats. */
+    readonly start: number
+  })[]
   readonly dispatched: number
   readonly rejected: ReadonlyMap<Rejection, number>
 }
@@ -81,7 +121,7 @@ const MANDATORY_SCHEMAS = mandatory<FlowSchema>(defaultSchemas)
 const MANDATORY_LEVELS = mandatory<PriorityLevelConfiguration>(defaultLevels)
 
 export function createFlowControl(
-  { clock }: Pick<Env, 'clock'>,
+  { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
   options: { readonly seats: number; readonly longestWaitMs?: number },
 ): FlowControl {
   let schemas: readonly FlowSchema[] = []
@@ -111,34 +151,81 @@ export function createFlowControl(
     serve(level)
     for (const other of levels.values()) if ((other.queues?.length ?? 0) > 0) serve(other)
   }
-  const reject = (level: Level, reason: Rejection): Error => {
+  const reject = (level: Level, counts: FlowCounts, reason: Rejection): Error => {
     level.rejected.set(reason, (level.rejected.get(reason) ?? 0) + 1)
+    counts.rejected(reason)
     return tooManyRequests('Too many requests, please try again later.', 1)
   }
 
+  /** Resolves with the queue that it has come out of. */
   const wait = async (
     level: Level,
-    flow: string,
-    seats: number,
+    counts: FlowCounts,
+    request: Omit<Waiting, 'admit' | 'queue' | 'arrived'>,
     signal: AbortSignal,
-  ): Promise<void> => {
+  ): Promise<number> => {
+    const { schema, flow, seats } = request
     const turn = Promise.withResolvers<void>()
-    const waiting: Waiting = { admit: turn.resolve }
+    const waiting: Waiting = { ...request, arrived: clock.now(), admit: turn.resolve, queue: 0 }
     const queues = level.queues
-    if (queues === undefined) throw reject(level, 'concurrency-limit')
-    if (!queues.add(flow, seats, waiting)) throw reject(level, 'queue-full')
+    if (queues === undefined) throw reject(level, counts, 'concurrency-limit')
+    const place = queues.add(`${schema}/${flow}`, seats, waiting)
+    if (place === undefined) throw reject(level, counts, 'queue-full')
+    waiting.queue = place.queue
+    counts.queueLength.observe(place.length)
+    const since = clock.monotonic()
+    let isLetIn = false
     const giveUp = (reason: Rejection) => (): void => {
-      if (queues.remove(waiting)) turn.reject(reject(level, reason))
+      if (queues.remove(waiting)) turn.reject(reject(level, counts, reason))
     }
     const cancel = clock.schedule(longestWaitMs, giveUp('time-out'))
     const gone = giveUp('cancelled')
     signal.addEventListener('abort', gone, { once: true })
+    counts.inQueue++
+    counts.inQueueSeats += seats
     try {
       serve(level)
       await turn.promise
+      isLetIn = true
+      return place.queue
     } finally {
+      counts.inQueue--
+      counts.inQueueSeats -= seats
+      counts.waited((clock.monotonic() - since) / 1000, isLetIn)
       cancel()
       signal.removeEventListener('abort', gone)
+    }
+  }
+  /** Counts it as in the works; the returned function counts it as done. */
+  const begin = (
+    level: Level,
+    counts: FlowCounts,
+    seats: number,
+    queue: number | undefined,
+  ): (() => void) => {
+    const since = clock.monotonic()
+    let served = queue === undefined ? undefined : level.served.get(queue)
+    if (queue !== undefined && served === undefined) {
+      served = { executing: 0, inUse: 0 }
+      level.served.set(queue, served)
+    }
+    const add = (count: 1 | -1): void => {
+      counts.executing += count
+      counts.executingSeats += count * seats
+      level.executing += count
+      if (served === undefined || queue === undefined) return
+      served.executing += count
+      served.inUse += count * seats
+      if (served.executing === 0) level.served.delete(queue)
+      else level.served.set(queue, served)
+    }
+    level.dispatched++
+    counts.dispatched.add()
+    counts.seats.observe(seats)
+    add(1)
+    return () => {
+      add(-1)
+      counts.took.observe((clock.monotonic() - since) / 1000)
     }
   }
 
@@ -150,21 +237,27 @@ export function createFlowControl(
       if (schema === undefined || level === undefined) throw new Error('no priority level')
       const flow = { schemaUid: schema.metadata.uid ?? '', levelUid: level.uid }
       const seats = level.exempt ? 0 : Math.min(wanted, widest(level.share.nominal))
+      const name = schema.metadata.name ?? ''
+      const counts = counted.of(level.name, name)
+      let queue: number | undefined
       if (!level.exempt) {
-        if ((level.queues?.length ?? 0) === 0 && fits(level, seats)) level.inUse += seats
-        else {
-          const name = `${schema.metadata.name ?? ''}/${flowOf(schema, user, info)}`
-          await wait(level, name, seats, signal)
+        if ((level.queues?.length ?? 0) === 0 && fits(level, seats)) {
+          level.inUse += seats
+          counts.waited(0, true)
+        } else {
+          const request = { schema: name, flow: flowOf(schema, user, info), user, info, seats }
+          queue = await wait(level, counts, request, signal)
         }
       }
-      level.dispatched++
+      const done = begin(level, counts, level.exempt ? 1 : seats, queue)
       let left = false
       return {
         flow,
         release() {
-          if (left || level.exempt) return
+          if (left) return
           left = true
-          leave(level, seats)
+          done()
+          if (!level.exempt) leave(level, seats)
         },
       }
     },
@@ -188,17 +281,36 @@ export function createFlowControl(
       for (const level of levels.values()) serve(level)
     },
     *levels() {
-      for (const { name, share, inUse, queues, dispatched, rejected } of levels.values())
+      for (const level of levels.values()) {
+        const { name, exempt, share, inUse, executing, queues, dispatched, rejected } = level
+        const most = Math.min(share.borrowable, options.seats)
         yield {
           name,
+          exempt,
           nominalSeats: share.nominal,
+          currentSeats: limitOf({ ...share, inUse }, uses()),
+          lowestSeats: share.nominal - share.lendable,
+          highestSeats: share.nominal + most,
           seatsInUse: inUse,
+          executing,
           waiting: queues?.length ?? 0,
+          queues: (queues?.queues ?? []).map(({ items, seats, start }, i) => ({
+            ...(level.served.get(i) ?? { executing: 0, inUse: 0 }),
+            length: items.length,
+            seats,
+            start,
+          })),
           dispatched,
           rejected,
         }
+      }
+    },
+    *waiting(name) {
+      for (const { items } of levels.get(name)?.queues?.queues ?? [])
+        for (const [index, item] of items.entries()) yield { ...item, index }
     },
   }
+  const counted = flowMetrics(metrics, () => control.levels())
   control.configure([], [])
   return control
 }
@@ -243,8 +355,10 @@ function levelOf(
     settings,
     share,
     inUse: 0,
+    executing: 0,
     dispatched: 0,
     rejected: new Map(),
+    served: new Map(),
   }
 }
 
