@@ -65,7 +65,7 @@ test('controllers, scheduler and server hold their leases, renew them, and take 
   assert.ok(holders.every((holder) => holder !== undefined && holder !== ''))
   assert.equal(first[2]?.metadata.labels?.['apiserver.kubernetes.io/identity'], 'kube-apiserver')
   assert.equal(first[2]?.metadata.labels?.['kubernetes.io/hostname'], 'machine-1')
-  await env.advance(30_000)
+  await env.advance(90_000)
   for (const [i, name] of names.entries()) {
     const renewed = (await lease(name)).spec?.renewTime ?? ''
     assert.ok(renewed > (first[i]?.spec?.renewTime ?? ''), `${name} ${renewed}`)
@@ -93,7 +93,7 @@ test('who loses the lease stops its work, and takes it up again when the lease i
   const now = micro(env.clock.now().getTime())
   const spec = { holderIdentity: 'somebody', leaseDurationSeconds: 60, renewTime: now }
   await plane.client.update(leases, { ...held, spec })
-  await env.advance(30_000)
+  await env.advance(60_000)
   await plane.client.create(replicaSets, web)
   await env.advance(10_000)
   assert.equal((await plane.client.list(pods)).items.length, 0)
