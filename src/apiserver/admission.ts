@@ -1,4 +1,5 @@
 /** Admission: what may change or refuse a write after it was decoded and defaulted. */
+import type { RequestTrace } from './trace.ts'
 import type { JsonObject, KubeObject, RequestUser, ResourceDefinition } from '#machinery'
 
 export interface AdmissionRequest {
@@ -19,6 +20,7 @@ export interface AdmissionRequest {
   /** A note for the audit log. */
   readonly annotate: (key: string, value: string) => void
   readonly signal: AbortSignal
+  readonly trace?: RequestTrace | undefined
   /**
    * Takes what a webhook or a policy made of the object: what its type does not know is dropped, and defaults are filled
    * in. `object` stays the same JavaScript object. Throws what a decoder throws.

@@ -1,5 +1,5 @@
 /** What is stored under one prefix: its cache, shared by all versions and endpoints that show it. */
-import type { Env, Histogram } from '#base'
+import type { Env } from '#base'
 import { StatusError, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import {
   CompactedError,
@@ -12,7 +12,7 @@ import {
   type Storage,
   type Write,
 } from '#storage'
-import { storageTimes } from './metrics.ts'
+import { storageCounts } from './metrics.ts'
 
 export type StoredEntry = CacheEntry<KubeObject>
 
@@ -26,6 +26,8 @@ const PARSED_BYTES_OF: Readonly<Record<string, number>> = {
   endpointslices: 16 * 1024 * 1024,
 }
 
+type Operation = 'create' | 'update' | 'delete'
+
 export class Collection {
   readonly prefix: string
   readonly cache: WatchCache<KubeObject>
@@ -34,8 +36,8 @@ export class Collection {
   readonly storage: Storage
   readonly #clock: Env['clock']
   readonly #local: boolean
-  readonly #written: { create?: Histogram; update?: Histogram; delete?: Histogram } = {}
-  readonly #times: (operation: string) => Histogram
+  readonly #written: Partial<Record<Operation, ReturnType<typeof storageCounts>>> = {}
+  readonly #counts: (operation: Operation) => ReturnType<typeof storageCounts>
   /** The definition whose version is the stored one, when it is served at all. */
   #fields: (object: KubeObject) => Readonly<Record<string, string>>
   #isStoredForm: boolean
@@ -46,7 +48,7 @@ export class Collection {
     { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
     freeze: boolean,
   ) {
-    this.#times = (operation) => storageTimes(metrics, operation, definition.facts)
+    this.#counts = (operation) => storageCounts(metrics, operation, definition.facts)
     this.prefix = definition.storagePrefix
     this.storage = storage
     this.#clock = clock
@@ -118,12 +120,18 @@ export class Collection {
     return this.#timed('delete', this.storage.delete(key, expected, origin))
   }
 
-  async #timed(operation: 'create' | 'update' | 'delete', write: Promise<Write>): Promise<Write> {
+  async #timed(operation: Operation, write: Promise<Write>): Promise<Write> {
     const started = this.#clock.monotonic()
-    const done = await write
-    this.#written[operation] ??= this.#times(operation)
-    this.#written[operation].observe((this.#clock.monotonic() - started) / 1000)
-    return done
+    const counts = (this.#written[operation] ??= this.#counts(operation))
+    counts.total.add()
+    try {
+      return await write
+    } catch (error) {
+      counts.errors().add()
+      throw error
+    } finally {
+      counts.times.observe((this.#clock.monotonic() - started) / 1000)
+    }
   }
 
   close(): void {

@@ -2,7 +2,9 @@
 import { groupFacts } from '#api'
 import type { Service } from '#api'
 import type { RequestUser } from '#machinery'
+import { accessMetrics } from './access-metrics.ts'
 import { parseRange } from './addresses.ts'
+import { admissionMetrics } from './admission-metrics.ts'
 import { withExpressionChecks } from './admission/expression-checks.ts'
 import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
 import { Codec } from './codec.ts'
@@ -35,6 +37,7 @@ import { listen } from './http.ts'
 import { inProcessTransport } from './in-process.ts'
 import { RequestMetrics } from './metrics.ts'
 import { pagesHandler } from './pages.ts'
+import { describeBuild } from './version.ts'
 import { registryReader } from './reader.ts'
 import { Registry } from './registry.ts'
 import type { ApiServer, ApiServerOptions, Extensions, Listening, ServerInside } from './server.ts'
@@ -43,7 +46,7 @@ import { idOf, type Allocator, type Writer } from './writes.ts'
 
 const REQUEST_TIMEOUT_MS = 60_000
 const IN_FLIGHT = { reading: 400, writing: 200 }
-const SLOW_MS = 1000
+const SLOW_MS = 500
 const SERVICE_RANGE = '10.96.0.0/12'
 const NODE_PORTS = { first: 30_000, last: 32_767 }
 
@@ -67,7 +70,18 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   })
   for (const definition of options.definitions)
     registry.add(withExpressionChecks(completeDefinition(definition)))
-  const metrics = new RequestMetrics(env.metrics, () => registry.objectCounts())
+  const metrics = new RequestMetrics(
+    env.metrics,
+    () => registry.objectCounts(),
+    ({ group, version, resource }) =>
+      resource === '' ||
+      registry.get(group, version, resource) !== undefined ||
+      extended()
+        .aggregator?.apis()
+        .some((api) => api.group === group && api.version === version) === true,
+  )
+  const access = accessMetrics(env.metrics)
+  describeBuild(env.metrics, options.build)
 
   let extensions: Extensions | undefined
   const extended = (): Extensions => {
@@ -78,6 +92,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const writer: Writer = {
     env,
     codec,
+    admissionMetrics: admissionMetrics(env.metrics),
     admission: () => extended().admission,
     authorizer: () => extended().authorizer,
     allocators: allocatorsFor(options, registry),
@@ -135,13 +150,13 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     withRequestInfo(env, metrics, SLOW_MS),
     withDeadline(env, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
     ...(options.audit === undefined ? [] : [withFailedAuthenticationAudit(options.audit, env)]),
-    withAuthentication(authenticator),
+    withAuthentication(authenticator, env, access),
     ...(options.audit === undefined
       ? []
       : [withAudit(options.audit, env, (bytes, type) => codec.readAny(bytes, type))]),
     withImpersonation(authorizer),
     withPriorityAndFairness(flowControl, metrics, countOf),
-    withAuthorization(authorizer),
+    withAuthorization(authorizer, env, access),
   ])
 
   const transport = (user: RequestUser) => inProcessTransport(handler, user, env, closing.signal)

@@ -15,6 +15,7 @@ import type { DeleteOptions } from './options.ts'
 import { successStatus } from './replies.ts'
 import {
   admitOnly,
+  commit,
   currentOf,
   idOf,
   originOf,
@@ -107,7 +108,8 @@ async function deleteOnce(
     return 'outcome' in result ? { gone: false, outcome: result.outcome } : result
   }
   if (options.dryRun) return { gone: true, object: next.object as unknown as KubeObject }
-  const write = await collection.delete(key, entry.modified, originOf(writer, target))
+  const origin = originOf(writer, target)
+  const write = await commit(writer, target, () => collection.delete(key, entry.modified, origin))
   if (!write.ok) return { current: currentOf(collection, write) }
   writer.allocators[idOf(definition)]?.settle(old, undefined)
   return { gone: true, object: withRevision(next.object, write.revision) }

@@ -166,6 +166,7 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
         namespace,
         parseListOptions(exchange.query, false),
       )
+      call.metrics.listed(definition.facts, page.entries.length)
       return listReply(rendering(call), page)
     }
     case 'watch':

@@ -1,6 +1,7 @@
 /** A request and its answer, whatever carried them: HTTP/1.1, HTTP/2, or a call in the same process. */
 import type { Duplex } from 'node:stream'
 import type { RequestUser } from '#machinery'
+import type { RequestTrace } from './trace.ts'
 
 export interface Exchange {
   readonly method: string
@@ -34,6 +35,8 @@ export interface Exchange {
   info?: RequestInfo
   /** The flow schema and priority level that it was counted to. */
   flow?: { readonly schemaUid: string; readonly levelUid: string }
+  /** What its time goes into. */
+  trace?: RequestTrace
   readonly warnings: string[]
   /** What the object in the body says of its identity, for the audit log. */
   subject?: Readonly<Record<string, unknown>>

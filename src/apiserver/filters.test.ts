@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { virtualEnv } from '#base'
+import { createLogger, virtualEnv, type LogRecord } from '#base'
 import { StatusError } from '#machinery'
 import type { Attributes } from './access.ts'
 import { ADMIN, exchangeFor, send, testServer } from './server.testing.ts'
@@ -191,6 +191,39 @@ test('an answer names its request and carries warnings', async () => {
   assert.equal(headers['audit-id'], 'test')
   assert.equal(headers['cache-control'], 'no-cache, private')
   assert.deepEqual(headers['warning'], ['299 - "mind the \\"gap\\" "'])
+})
+
+test('the log of a slow request says what its time went into', async () => {
+  const said: LogRecord[] = []
+  const log = createLogger({
+    now: () => new Date(),
+    level: () => 'warn',
+    sink: (record) => said.push(record),
+  })
+  const env = virtualEnv({ log })
+  const { server } = await testServer({
+    env,
+    extensions: {
+      admission: [
+        { name: 'Slow', handles: () => true, validate: () => env.clock.sleep(600) },
+        { name: 'Quick', handles: () => true, validate: async () => undefined },
+      ],
+    },
+  })
+  const sent = send(server, 'POST /api/v1/namespaces', { metadata: { name: 'a' } })
+  await env.advance(700)
+  assert.equal((await sent).status, 201)
+  const [record] = said
+  assert.equal(record?.message, 'slow request')
+  assert.deepEqual(record.fields, {
+    id: 'test',
+    verb: 'create',
+    path: '/api/v1/namespaces',
+    user: 'admin',
+    code: 201,
+    ms: 600,
+    parts: 'validating admission 600 ms',
+  })
 })
 
 test('admission changes, then refuses, and hears of deletes', async () => {

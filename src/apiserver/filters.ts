@@ -1,12 +1,15 @@
 /** What every request passes before it reaches its resource, each filter one concern. */
-import type { Env } from '#base'
+import type { Env, Span, Tracing } from '#base'
 import { StatusError, badRequest, forbidden, internalError, type RequestUser } from '#machinery'
-import type { Attributes, Authenticator, Authorizer } from './access.ts'
+import type { Attributes, Authenticator, Authorizer, Decision } from './access.ts'
+import type { AccessMetrics } from './access-metrics.ts'
 import type { Exchange, Filter, Reply, RequestInfo } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequest } from './requests.ts'
 import type { Codec } from './codec.ts'
 import { statusReply } from './replies.ts'
+import { labelsOf } from './request-labels.ts'
+import { RequestTrace } from './trace.ts'
 
 const CONVERSATIONS: ReadonlySet<string> = new Set([
   'attach',
@@ -78,23 +81,50 @@ function toStatusError(error: unknown, exchange: Exchange, log: Env['log']): Sta
 
 /** Reads the path, and counts and logs what became of the request. */
 export const withRequestInfo =
-  ({ clock, log }: Pick<Env, 'clock' | 'log'>, metrics: RequestMetrics, slowMs: number): Filter =>
+  (
+    { clock, log, tracing }: Pick<Env, 'clock' | 'log' | 'tracing'>,
+    metrics: RequestMetrics,
+    slowMs: number,
+  ): Filter =>
   (next) =>
   async (exchange) => {
     const info = infoOf(exchange)
     const started = clock.monotonic()
     const longRunning = isLongRunning(info)
+    const trace = new RequestTrace(clock, tracing && beginSpan(tracing, exchange, info))
+    exchange.trace = trace
+    const labels = labelsOf(info, exchange)
     let code = 500
+    let reply: Reply | undefined
+    let failure: unknown
     try {
-      const reply = await next(exchange)
+      reply = await next(exchange)
       code = reply.status
       return reply
     } catch (error) {
       if (error instanceof StatusError) code = error.code
+      else if (exchange.signal.aborted) metrics.aborted(labels)
+      failure = error
       throw error
     } finally {
       const ms = clock.monotonic() - started
-      metrics.observe(labelsOf(info), code, ms / 1000, longRunning)
+      const isRead = labels.verb === 'GET' || labels.verb === 'LIST'
+      metrics.observe(labels, {
+        code,
+        seconds: ms / 1000,
+        ownSeconds: Math.max(0, ms - trace.outsideMs) / 1000,
+        isLongRunning: longRunning,
+        answerBytes: isRead && reply?.body instanceof Uint8Array ? reply.body.length : undefined,
+      })
+      const sent = Number(exchange.headers['content-length'] ?? 0)
+      if (sent > 0 && info.isResource && BODY_VERBS.has(info.verb)) metrics.bodySize(labels, sent)
+      for (const { name, ms: took } of trace.parts)
+        if (FILTERS.has(name)) metrics.filter(name, took)
+      const { span } = trace
+      if (span !== undefined) {
+        span.set({ 'http.response.status_code': code, 'enduser.id': exchange.user?.name ?? '' })
+        span.end(code >= 500 ? (failure ?? `status ${code}`) : undefined)
+      }
       if (ms >= slowMs && !longRunning)
         log.warn('slow request', {
           id: exchange.id,
@@ -103,28 +133,37 @@ export const withRequestInfo =
           user: exchange.user?.name,
           code,
           ms: Math.round(ms),
+          parts: trace.text(),
         })
     }
   }
 
-const labelsOf = (info: RequestInfo) => ({
-  verb: (info.isResource ? info.verb : exposedVerb(info.verb)).toUpperCase(),
-  group: info.group,
-  version: info.version,
-  resource: info.resource,
-  subresource: info.isResource ? info.subresource : '',
-  scope:
-    !info.isResource || info.resource === ''
-      ? ('' as const)
-      : info.name !== ''
-        ? ('resource' as const)
-        : info.namespace !== ''
-          ? ('namespace' as const)
-          : ('cluster' as const),
-})
-/** Methods that clients invent must not become series. */
-const exposedVerb = (verb: string): string =>
-  ['get', 'post', 'put', 'patch', 'delete', 'head', 'options'].includes(verb) ? verb : 'other'
+const BODY_VERBS: ReadonlySet<string> = new Set(['create', 'update', 'patch'])
+const FILTERS: ReadonlySet<string> = new Set([
+  'authentication',
+  'authorization',
+  'priorityandfairness',
+])
+
+/** It belongs to the trace of who asks, or of what led to it; else a trace begins here. */
+function beginSpan(tracing: Tracing, exchange: Exchange, info: RequestInfo): Span | undefined {
+  const { method, path, cause } = exchange
+  const revision = cause === undefined ? undefined : /@(\d+)$/.exec(cause)?.[1]
+  const parent =
+    exchange.headers['traceparent'] ??
+    (revision === undefined ? undefined : tracing.writerOf(Number(revision)))
+  const what = info.subresource === '' ? info.resource : `${info.resource}/${info.subresource}`
+  return tracing.start(info.isResource ? `${info.verb} ${what}` : `${method} ${path}`, {
+    kind: 'server',
+    parent,
+    attributes: {
+      'http.request.method': method,
+      'url.path': path,
+      'audit-id': exchange.id,
+      ...(cause === undefined ? {} : { cause }),
+    },
+  })
+}
 
 /** Ends what takes too long; watches and conversations may take as long as they like. */
 export const withDeadline =
@@ -155,21 +194,42 @@ export const withDeadline =
 const ANONYMOUS = 'system:anonymous'
 
 export const withAuthentication =
-  (authenticator: Authenticator): Filter =>
+  (
+    authenticator: Authenticator,
+    { clock }: Pick<Env, 'clock'>,
+    metrics: Pick<AccessMetrics, 'authenticated'>,
+  ): Filter =>
   (next) =>
   async (exchange) => {
     if (exchange.trustedUser !== undefined) {
       exchange.user = exchange.trustedUser
       return next(exchange)
     }
-    const found = await authenticator.authenticate(exchange)
-    if (found === undefined) throw unauthorized()
+    const started = clock.monotonic()
+    const seconds = (): number => (clock.monotonic() - started) / 1000
+    let found: Awaited<ReturnType<Authenticator['authenticate']>>
+    try {
+      found = await timed(exchange, 'authentication', () => authenticator.authenticate(exchange))
+    } catch (error) {
+      const isRefusal = error instanceof StatusError && error.code === 401
+      metrics.authenticated(isRefusal ? 'failure' : 'error', seconds())
+      throw error
+    }
     // A certificate that nobody here signed is a mistake to tell of, not an anonymous visit.
-    if (found.user.name === ANONYMOUS && exchange.untrustedCertificate === true)
+    if (
+      found === undefined ||
+      (found.user.name === ANONYMOUS && exchange.untrustedCertificate === true)
+    ) {
+      metrics.authenticated('failure', seconds())
       throw unauthorized()
+    }
+    metrics.authenticated('success', seconds(), found.user.name)
     exchange.user = found.user
     return next(exchange)
   }
+
+const timed = <T>({ trace }: Exchange, name: string, run: () => Promise<T>): Promise<T> =>
+  trace === undefined ? run() : trace.part(name, run)
 
 const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized')
 
@@ -269,11 +329,24 @@ function completed(user: RequestUser): RequestUser {
 }
 
 export const withAuthorization =
-  (authorizer: Authorizer): Filter =>
+  (
+    authorizer: Authorizer,
+    { clock }: Pick<Env, 'clock'>,
+    metrics: Pick<AccessMetrics, 'authorized'>,
+  ): Filter =>
   (next) =>
   async (exchange) => {
     const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
-    const { verdict, reason } = await authorizer.authorize(attributes)
+    const started = clock.monotonic()
+    let result: Decision['verdict'] | 'error' = 'error'
+    let decision: Decision
+    try {
+      decision = await timed(exchange, 'authorization', () => authorizer.authorize(attributes))
+      result = decision.verdict
+    } finally {
+      metrics.authorized(result, (clock.monotonic() - started) / 1000)
+    }
+    const { verdict, reason } = decision
     const { auditAnnotations: notes } = exchange
     if (notes !== undefined) {
       notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'

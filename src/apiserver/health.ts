@@ -24,7 +24,8 @@ export async function healthReply(
       ? textReply(200, 'ok')
       : textReply(500, `internal server error: ${why}`)
   }
-  const excluded = new Set(exchange.query.getAll('exclude'))
+  const excluded = new Set(exchange.query.getAll('exclude').flatMap((names) => names.split(',')))
+  const unknown = [...excluded].filter((name) => name !== '' && checks[name] === undefined)
   const lines: string[] = []
   let failed = false
   for (const [name, check] of Object.entries(checks)) {
@@ -35,6 +36,10 @@ export async function healthReply(
     const why = await failure(check)
     lines.push(why === undefined ? `[+]${name} ok` : `[-]${name} failed: ${why}`)
     failed ||= why !== undefined
+  }
+  if (unknown.length > 0) {
+    const names = unknown.map((name) => JSON.stringify(name)).join(',')
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${names}`)
   }
   if (failed) return textReply(500, `${lines.join('\n')}\n${page} check failed\n`)
   if (!exchange.query.has('verbose')) return textReply(200, 'ok')

@@ -40,7 +40,7 @@ interface Peer {
 export async function listen(
   handler: Handler,
   { host = '0.0.0.0', port, tls }: ListenOptions,
-  { clock, random, log }: Pick<Env, 'clock' | 'random' | 'log'>,
+  { clock, random, log, metrics }: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>,
 ): Promise<Listening> {
   const text = (part: string | Uint8Array): string | Buffer =>
     typeof part === 'string' ? part : Buffer.from(part)
@@ -208,9 +208,14 @@ export async function listen(
     socket.on('error', () => undefined)
   })
   // Scanners and clients without our authority: nothing to do with them.
-  server.on('tlsClientError', (error) =>
-    log.debug('TLS handshake failed', { error: error.message }),
-  )
+  const handshakeErrors = metrics.counter({
+    name: 'apiserver_tls_handshake_errors_total',
+    help: 'Connections that ended before they were secure.',
+  })
+  server.on('tlsClientError', (error) => {
+    handshakeErrors.with().add()
+    log.debug('TLS handshake failed', { error: error.message })
+  })
   server.on('sessionError', () => undefined)
   server.setTimeout(0)
   // Clients keep HTTP/1.1 connections for later, longer than Node would.

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { JsonObject } from '#machinery'
+import { StatusError, type JsonObject } from '#machinery'
+import type { AdmissionPlugin } from './admission.ts'
 import { send, testServer } from './server.testing.ts'
 
 test('discovery lists groups, versions and resources, with and without a slash at the end', async () => {
@@ -87,6 +88,9 @@ test('health is told in a word, check by check, and one check alone', async () =
   assert.match(failed.text, /\[-\]extra failed: it is not there\n.*readyz check failed/s)
   assert.equal((await send(server, 'GET /readyz?exclude=extra')).status, 200)
   assert.equal((await send(server, 'GET /readyz/extra')).status, 500)
+  const strange = await send(server, 'GET /readyz?exclude=extra&exclude=none&verbose')
+  assert.match(strange.text, /\[\+\]extra excluded: ok\n/)
+  assert.match(strange.text, /warn: some health checks cannot be excluded: no matches for "none"\n/)
   assert.equal((await send(server, 'GET /livez')).text, 'ok')
 })
 
@@ -94,7 +98,7 @@ test('metrics count requests and objects', async () => {
   const { server } = await testServer()
   await send(server, 'POST /api/v1/namespaces', { metadata: { name: 'a' } })
   const { text } = await send(server, 'GET /metrics')
-  assert.match(text, /apiserver_request_total\{verb="CREATE",[^}]*code="201"\} 1\n/)
+  assert.match(text, /apiserver_request_total\{verb="POST",[^}]*code="201"\} 1\n/)
   assert.match(text, /apiserver_storage_objects\{resource="namespaces"\} 1\n/)
   assert.match(
     text,
@@ -103,8 +107,54 @@ test('metrics count requests and objects', async () => {
   assert.match(text, /apiserver_current_inflight_requests\{request_kind="readOnly"\} \d\n/)
   assert.match(
     text,
-    /apiserver_request_duration_seconds_bucket\{le="\+Inf",[^}]*verb="CREATE"[^}]*\} 1\n/,
+    /apiserver_request_duration_seconds_bucket\{le="\+Inf",[^}]*verb="POST"[^}]*\} 1\n/,
   )
+})
+
+test('metrics say what upstream says: verbs, scopes, pages, filters, admission; and no invented paths', async () => {
+  const plugin: AdmissionPlugin = {
+    name: 'Picky',
+    handles: () => true,
+    async validate({ name }) {
+      if (name === 'bad') throw new StatusError('Forbidden', 'no')
+    },
+  }
+  const { server, api } = await testServer({ extensions: { admission: [plugin] } })
+  const maps = '/api/v1/namespaces/shop/configmaps'
+  const map = (name: string) => ({ metadata: { name } })
+  await send(server, `POST ${maps}`, map('a'))
+  await send(server, `POST ${maps}`, map('bad'))
+  await send(server, `POST ${maps}?dryRun=All`, map('b'))
+  await send(server, `GET ${maps}`)
+  await send(server, 'GET /api/v1/configmaps')
+  await send(server, 'GET /readyz/ping')
+  for (let i = 0; i < 20; i++) await send(server, `GET /apis/x${i}.dev/v1/toys${i}`)
+  await send(server, 'BREW /readyz')
+  await api.request({ method: 'GET', path: maps })
+  const { text } = await send(server, 'GET /metrics')
+  const where = 'group="",version="v1",resource="configmaps",subresource=""'
+  for (const line of [
+    `apiserver_request_total{verb="POST",dry_run="",${where},scope="resource",component="apiserver",code="201"} 1`,
+    `apiserver_request_total{verb="POST",dry_run="",${where},scope="resource",component="apiserver",code="403"} 1`,
+    `apiserver_request_total{verb="POST",dry_run="All",${where},scope="resource",component="apiserver",code="201"} 1`,
+    `apiserver_request_total{verb="LIST",dry_run="",${where},scope="namespace",component="apiserver",code="200"} 2`,
+    `apiserver_request_total{verb="LIST",dry_run="",${where},scope="cluster",component="apiserver",code="200"} 1`,
+    `apiserver_request_sli_duration_seconds_count{verb="LIST",dry_run="",${where},scope="cluster",component="apiserver"} 1`,
+    `apiserver_response_sizes_count{verb="LIST",${where},scope="cluster",component="apiserver"} 1`,
+    'apiserver_request_total{verb="GET",dry_run="",group="",version="",resource="",subresource="/readyz",scope="",component="apiserver",code="200"} 1',
+    'apiserver_request_total{verb="other",dry_run="",group="",version="",resource="other",subresource="",scope="",component="apiserver",code="404"} 20',
+    'apiserver_admission_controller_admission_duration_seconds_count{name="Picky",operation="CREATE",rejected="true",type="validate"} 1',
+    'apiserver_admission_controller_admission_duration_seconds_count{name="Picky",operation="CREATE",rejected="false",type="validate"} 2',
+    'apiserver_admission_step_admission_duration_seconds_count{operation="CREATE",rejected="false",type="admit"} 3',
+    'apiserver_resource_objects{group="",resource="configmaps"} 1',
+    'apiserver_cache_list_returned_objects_total{group="",resource="configmaps"} 3',
+    'rest_client_requests_total{code="200",method="GET",host="in-process"} 1',
+  ])
+    assert.ok(text.includes(`${line}\n`), `${line}\n${text.replaceAll(/.*_bucket.*\n/g, '')}`)
+  assert.match(text, /^authentication_attempts\{result="success"\} 28$/m)
+  assert.match(text, /^authorization_attempts_total\{result="allowed"\} \d\d$/m)
+  assert.match(text, /kubernetes_build_info\{[^}]*major="1",minor="36",/)
+  assert.ok(!text.includes('toys'))
 })
 
 test('each group version has its description at an address that names its content', async () => {

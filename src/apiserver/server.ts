@@ -101,7 +101,7 @@ export interface Extensions {
 }
 
 export interface ApiServerOptions {
-  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics' | 'tracing'>
   readonly definitions: readonly ResourceDefinition[]
   readonly types: TypeTable
   readonly storage: Storage

@@ -1,4 +1,5 @@
 /** Which Kubernetes this is, for clients that ask before they speak. */
+import type { Metrics } from '#base'
 import type { JsonObject } from '#machinery'
 
 const MAJOR = '1'
@@ -26,3 +27,28 @@ export const versionInfo = ({
   compiler: 'node',
   platform: 'linux/amd64',
 })
+
+/** The version as a number that is always one, as upstream's programs show it. */
+export function describeBuild(
+  metrics: Metrics,
+  build: Parameters<typeof versionInfo>[0] = {},
+): void {
+  const info = versionInfo(build)
+  const fields = [
+    ['build_date', 'buildDate'],
+    ['compiler', 'compiler'],
+    ['git_commit', 'gitCommit'],
+    ['git_tree_state', 'gitTreeState'],
+    ['git_version', 'gitVersion'],
+    ['go_version', 'goVersion'],
+    ['major', 'major'],
+    ['minor', 'minor'],
+    ['platform', 'platform'],
+  ] as const
+  const labels = fields.map(([label]) => label)
+  const values = fields.map(([, field]) => info[field] as string)
+  metrics.gauge(
+    { name: 'kubernetes_build_info', help: 'What this program is; always 1.', labels },
+    () => [[values, 1]],
+  )
+}

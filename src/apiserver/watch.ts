@@ -72,7 +72,8 @@ export async function watchReply(
   // A timer of the whole life serves the common case; it must not outlive the watch.
   const cancel = clock.schedule(Math.min(seconds * 1000, 2 ** 31 - 1), end)
   const { facts } = definition
-  const closed = metrics.watchOpened(`${facts.group}|${facts.version}|${facts.resource}`)
+  const scope = name !== '' ? 'resource' : namespace !== '' ? 'namespace' : 'cluster'
+  const closed = metrics.watchOpened(`${facts.group}|${facts.version}|${facts.resource}|${scope}`)
   // However it ends, even before anybody has asked for the first event.
   ending.signal.addEventListener('abort', () => {
     cancel()
@@ -82,7 +83,8 @@ export async function watchReply(
   exchange.signal.addEventListener('abort', end)
   if (exchange.signal.aborted) end()
   const sent = metrics.watchEvents(facts.group, facts.version, facts.resource)
-  const changes = follow(open, options.allowBookmarks, clock, sent, end)
+  const cut = (): void => metrics.watchCut(facts)
+  const changes = follow(open, options.allowBookmarks, clock, sent, end, cut)
   const steps =
     definition.convert?.ahead === undefined ? changes : readySteps(definition, open, changes)
   if (accepted === undefined)
@@ -116,6 +118,7 @@ async function* follow(
   clock: Env['clock'],
   sent: Counter,
   end: () => void,
+  cut: () => void,
 ): AsyncGenerator<Step> {
   let cancelTimer: () => void = () => undefined
   try {
@@ -179,6 +182,7 @@ async function* follow(
   } catch (error) {
     // A watcher that cannot keep up is cut off, and resumes from the last revision that it saw.
     if (!(error instanceof WatchOverflowError)) throw error
+    cut()
   } finally {
     cancelTimer()
     end()

@@ -19,6 +19,7 @@ import {
 } from '#machinery'
 import type { Origin, Write } from '#storage'
 import type { Authorizer } from './access.ts'
+import type { AdmissionMetrics, AdmissionStep } from './admission-metrics.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
 import { checkKind, kindOf } from './body.ts'
 import type { Codec } from './codec.ts'
@@ -38,8 +39,9 @@ import type { WriteOptions } from './options.ts'
 
 /** What all writes of a server share. */
 export interface Writer {
-  readonly env: Pick<Env, 'clock' | 'random' | 'log'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'tracing'>
   readonly codec: Codec
+  readonly admissionMetrics: AdmissionMetrics
   readonly admission: () => readonly AdmissionPlugin[]
   readonly authorizer: () => Authorizer
   /** By resource (group after a dot): things that are given out with an object, such as a Service's address. */
@@ -133,29 +135,54 @@ function admissionRequest(
     warn: (text) => void exchange.warnings.push(text),
     annotate: (key, value) => void ((exchange.auditAnnotations ??= {})[key] = value),
     signal: exchange.signal,
+    trace: exchange.trace,
     replace,
     rounds: { isSecond: false, again: false },
   }
 }
 
-async function mutate(
-  plugins: readonly AdmissionPlugin[],
-  request: AdmissionRequest,
-): Promise<boolean> {
+async function mutate(writer: Writer, request: AdmissionRequest): Promise<boolean> {
+  const plugins = writer.admission()
   let ran = false
   const round = async (): Promise<void> => {
     for (const plugin of plugins)
       if (plugin.mutate !== undefined && plugin.handles(request)) {
-        await plugin.mutate(request)
+        await counted(writer, request, 'admit', plugin.mutate(request), plugin)
         ran = true
       }
   }
-  await round()
-  if (request.rounds.again) {
+  const all = async (): Promise<void> => {
+    await round()
+    if (!request.rounds.again) return
     Object.assign(request.rounds, { isSecond: true, again: false })
     await round()
   }
+  const step = () => counted(writer, request, 'admit', all())
+  await (request.trace?.part('mutating admission', step) ?? step())
   return ran
+}
+
+/** Of one plugin, or of all of them. */
+async function counted(
+  { admissionMetrics, env: { clock } }: Writer,
+  { operation }: AdmissionRequest,
+  step: AdmissionStep,
+  done: Promise<void>,
+  plugin?: AdmissionPlugin,
+): Promise<void> {
+  const started = clock.monotonic()
+  let isRejected = true
+  try {
+    await done
+    isRejected = false
+  } finally {
+    const seconds = (clock.monotonic() - started) / 1000
+    const histogram =
+      plugin === undefined
+        ? admissionMetrics.step(step, operation, isRejected)
+        : admissionMetrics.plugin(plugin.name, step, operation, isRejected)
+    histogram.observe(seconds)
+  }
 }
 
 /** Gives an object another's fields; it and its metadata stay the same JavaScript objects, which others hold. */
@@ -186,12 +213,14 @@ const replaceTyped =
     become(object, shaped)
   }
 
-async function admit(
-  plugins: readonly AdmissionPlugin[],
-  request: AdmissionRequest,
-): Promise<void> {
-  for (const plugin of plugins)
-    if (plugin.validate !== undefined && plugin.handles(request)) await plugin.validate(request)
+async function admit(writer: Writer, request: AdmissionRequest): Promise<void> {
+  const all = async (): Promise<void> => {
+    for (const plugin of writer.admission())
+      if (plugin.validate !== undefined && plugin.handles(request))
+        await counted(writer, request, 'validate', plugin.validate(request), plugin)
+  }
+  const step = () => counted(writer, request, 'validate', all())
+  await (request.trace?.part('validating admission', step) ?? step())
 }
 
 /** Admission of what has no object of its own to change: deletes, connects, small subresources. */
@@ -203,13 +232,12 @@ export async function admitOnly(
   options: { readonly dryRun: boolean; readonly asObject: JsonObject },
   objects: { readonly object?: JsonObject; readonly old?: KubeObject },
 ): Promise<void> {
-  const plugins = writer.admission()
   const { object } = objects
   const request = admissionRequest(target, operation, name, options, objects, (next) => {
     if (object !== undefined) become(object, next)
   })
-  await mutate(plugins, request)
-  await admit(plugins, request)
+  await mutate(writer, request)
+  await admit(writer, request)
 }
 
 const metadataOf = (object: JsonObject): JsonObject => object['metadata'] as JsonObject
@@ -255,7 +283,6 @@ export async function createObject(
     })
   }
 
-  const plugins = writer.admission()
   const generateName = textOf(metadata['generateName'])
   const isGenerated = textOf(metadata['name']) === '' && generateName !== ''
   const request = admissionRequest(
@@ -266,7 +293,7 @@ export async function createObject(
     { object },
     replaceTyped(writer, target, object),
   )
-  if (await mutate(plugins, request)) {
+  if (await mutate(writer, request)) {
     // A webhook may have meant another one.
     bindNamespace(target, object)
     definition.defaults(object)
@@ -297,7 +324,7 @@ export async function createObject(
     const giveBack = allocator?.assign(object, undefined, options)
     let done = false
     try {
-      await admit(plugins, { ...request, name })
+      await admit(writer, { ...request, name })
       const outcome = await put(writer, target, object, name, options)
       done = outcome !== undefined && !options.dryRun
       if (outcome !== undefined) return outcome
@@ -336,14 +363,22 @@ async function put(
   const stored = toStored(await storedForm(definition, object))
   const { bytes } = stored
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
-  const write = await attempt(() => collection.create(key, bytes, originOf(writer, target)))
+  const origin = originOf(writer, target)
+  const write = await commit(writer, target, () => collection.create(key, bytes, origin))
   return write.ok ? storedOutcome(target, key, stored, write.revision, true, object) : undefined
 }
 
 /** The store is there for others too: what it cannot do is told as an error of the server. */
-async function attempt(write: () => Promise<Write>): Promise<Write> {
+export async function commit(
+  { env: { tracing } }: Writer,
+  { exchange: { trace } }: WriteTarget,
+  write: () => Promise<Write>,
+): Promise<Write> {
   try {
-    return await write()
+    const done = await (trace?.part('store', write) ?? write())
+    // What others do because of it belongs to the same trace.
+    if (done.ok && trace?.span !== undefined) tracing?.wrote(done.revision, trace.span)
+    return done
   } catch (error) {
     if (error instanceof StatusError) throw error
     throw internalError(
@@ -451,7 +486,6 @@ async function updateOnce(
     const manager = managerOf(exchange, options.fieldManager)
     writer.codec.trackUpdate(definition, old, object, { manager, now, subresource })
   }
-  const plugins = writer.admission()
   const request = admissionRequest(
     target,
     'UPDATE',
@@ -460,7 +494,7 @@ async function updateOnce(
     { object, old },
     replaceTyped(writer, target, object),
   )
-  if (await mutate(plugins, request)) definition.defaults(object)
+  if (await mutate(writer, request)) definition.defaults(object)
 
   keepServerMetadata(metadata, old.metadata)
   const context = { user: requireUser(exchange), now, subresource }
@@ -480,7 +514,7 @@ async function updateOnce(
   const giveBack = allocator?.assign(object, old, options)
   let done = false
   try {
-    await admit(plugins, request)
+    await admit(writer, request)
     const stored = await storedForm(definition, object)
     if (saysTheSame(stored, entry.object)) {
       done = true
@@ -509,7 +543,7 @@ export async function replace(
   const { collection } = target
   const origin = originOf(writer, target)
   if (isFinished(object)) {
-    const gone = await attempt(() => collection.delete(key, entry.modified, origin))
+    const gone = await commit(writer, target, () => collection.delete(key, entry.modified, origin))
     if (!gone.ok) return { current: currentOf(collection, gone) }
     const allocator = writer.allocators[idOf(target.definition)]
     allocator?.settle(shownAs(target.definition, entry.object), undefined)
@@ -519,7 +553,9 @@ export async function replace(
   const next = toStored(stored)
   const { bytes } = next
   collection.cache.offer(key, bytes, next.object as unknown as KubeObject)
-  const write = await attempt(() => collection.update(key, bytes, entry.modified, origin))
+  const write = await commit(writer, target, () =>
+    collection.update(key, bytes, entry.modified, origin),
+  )
   return write.ok
     ? { outcome: storedOutcome(target, key, next, write.revision, false, object) }
     : { current: currentOf(collection, write) }

@@ -4,6 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { Metrics } from './metrics.ts'
+import type { Tracing } from './tracing.ts'
 
 export interface Env {
   readonly clock: Clock
@@ -13,6 +14,8 @@ export interface Env {
   readonly process: Processes
   readonly log: Logger
   readonly metrics: Metrics
+  /** Absent when nobody collects traces. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface Clock {

@@ -17,6 +17,7 @@ export {
   type Metrics,
   type Sample,
 } from './metrics.ts'
+export type { Span, SpanAttributes, SpanOptions, Tracing } from './tracing.ts'
 export { realEnv, type RealEnvOptions } from './real-env.ts'
 export {
   duplexPair,

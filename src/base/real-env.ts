@@ -21,7 +21,7 @@ import type {
   UdpSocket,
 } from './env.ts'
 import { createLogger, formatText, type LogLevel, type LogRecord } from './log.ts'
-import { createMetrics } from './metrics.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
 
 export interface RealEnvOptions {
   readonly level?: LogLevel
@@ -38,7 +38,7 @@ export function realEnv(options: RealEnvOptions = {}): Env {
     net: realNetwork,
     fs: realFileSystem,
     process: realProcesses,
-    metrics: createMetrics(),
+    metrics: processMetrics(createMetrics()),
     log: createLogger({
       now: () => new Date(),
       level: () => level,
@@ -46,6 +46,30 @@ export function realEnv(options: RealEnvOptions = {}): Env {
       ...(options.component === undefined ? {} : { component: options.component }),
     }),
   }
+}
+
+/** Of this process, under the names that Prometheus' own client libraries use. */
+function processMetrics(metrics: Metrics): Metrics {
+  const startedAt = Date.now() / 1000 - process.uptime()
+  const all: readonly (readonly [name: string, help: string, read: () => number])[] = [
+    [
+      'process_cpu_seconds_total',
+      'User and system time, in seconds.',
+      () => {
+        const { user, system } = process.cpuUsage()
+        return (user + system) / 1e6
+      },
+    ],
+    ['process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss()],
+    ['process_start_time_seconds', 'When it began, in seconds since 1970.', () => startedAt],
+    [
+      'nodejs_heap_size_used_bytes',
+      'Memory of JavaScript objects.',
+      () => process.memoryUsage().heapUsed,
+    ],
+  ]
+  for (const [name, help, read] of all) metrics.gauge({ name, help }, () => [[[], read()]])
+  return metrics
 }
 
 /** The longest delay a timer takes; longer waits are made of several. */

@@ -14,6 +14,7 @@ export {
 export { createInformers, type ChangeHandler, type Informer, type Informers } from './informers.ts'
 export type { Lister } from './cache.ts'
 export type { Selection } from './reflector.ts'
+export { clientCounts } from './metrics.ts'
 export { discover, type Discovered, type Discovery } from './discovery.ts'
 export { lead, type Election } from './leader-election.ts'
 export { createWorkQueue, type WorkQueue } from './work-queue.ts'

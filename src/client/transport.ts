@@ -14,6 +14,8 @@ export interface ApiRequest {
   readonly body?: unknown
   /** What led to it, for the journal: `replicaset/shop/web@1234`. */
   readonly cause?: string
+  /** The trace that it belongs to (W3C Trace Context). */
+  readonly traceparent?: string
   readonly signal?: AbortSignal
 }
 

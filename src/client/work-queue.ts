@@ -37,10 +37,17 @@ export function createWorkQueue(
   { clock }: { readonly clock: Clock },
   counted?: Counted,
 ): WorkQueue {
-  const counts = counted && countsOf(counted, () => waiting.size)
+  const counts =
+    counted &&
+    countsOf(
+      counted,
+      () => waiting.size,
+      () => Array.from(working.values(), (at) => (clock.monotonic() - at) / 1000),
+    )
   const since = new Map<string, number>()
   const waiting = new Set<string>()
-  const working = new Set<string>()
+  /** Since when. */
+  const working = new Map<string, number>()
   const again = new Set<string>()
   const failed = new Map<string, number>()
   const delayed = new Map<string, { readonly at: number; readonly cancel: () => void }>()
@@ -116,7 +123,7 @@ export function createWorkQueue(
           const next = waiting.values().next()
           if (next.done === true) return
           waiting.delete(next.value)
-          working.add(next.value)
+          working.set(next.value, clock.monotonic())
           void one(next.value)
         }
       }
@@ -135,11 +142,32 @@ export function createWorkQueue(
 
 const TIMES = exponential(1e-8, 10, 10)
 
-function countsOf({ name, metrics }: Counted, depth: () => number) {
+function countsOf(
+  { name, metrics }: Counted,
+  depth: () => number,
+  /** Seconds that each key is being worked on. */
+  unfinished: () => readonly number[],
+) {
   const labels = ['name']
   metrics.gauge({ name: 'workqueue_depth', help: 'Keys that wait.', labels }, () => [
     [[name], depth()],
   ])
+  metrics.gauge(
+    {
+      name: 'workqueue_unfinished_work_seconds',
+      help: 'Time of all work that is under way.',
+      labels,
+    },
+    () => [[[name], unfinished().reduce((sum, seconds) => sum + seconds, 0)]],
+  )
+  metrics.gauge(
+    {
+      name: 'workqueue_longest_running_processor_seconds',
+      help: 'Time of the longest work that is under way.',
+      labels,
+    },
+    () => [[[name], Math.max(0, ...unfinished())]],
+  )
   const histogram = (metric: string, help: string) =>
     metrics.histogram({ name: metric, help, labels, buckets: TIMES }).with(name)
   const counter = (metric: string, help: string) =>

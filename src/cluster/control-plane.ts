@@ -1,6 +1,14 @@
 /** The control plane: API server, controllers and scheduler over a store. */
 import { X509Certificate } from 'node:crypto'
-import { definitions as stableDefinitions, namespaces, typeTable } from '#api'
+import {
+  clusterRoleBindings,
+  clusterRoles,
+  definitions as stableDefinitions,
+  flowSchemas,
+  namespaces,
+  priorityClasses,
+  typeTable,
+} from '#api'
 import {
   accessControl,
   builtInAdmission,
@@ -27,6 +35,7 @@ import {
   type OpenedAccess,
   type Authorities,
   type Pki,
+  type Reader,
 } from '#apiserver'
 import type { Env } from '#base'
 import {
@@ -38,7 +47,7 @@ import {
   type NodeApi,
 } from '#client'
 import { startControllers } from '#controllers'
-import type { RequestUser, ResourceDefinition } from '#machinery'
+import type { RequestUser, ResourceDefinition, ResourceRef } from '#machinery'
 import { startScheduler } from '#scheduler'
 import type { Storage } from '#storage'
 import { nthAddress } from './addresses.ts'
@@ -97,7 +106,7 @@ export function makeServer(
   nodeApi: NodeApis,
 ): ApiServer {
   const env: Env = { ...outer, log: outer.log.for('apiserver') }
-  return createApiServer({
+  const server: ApiServer = createApiServer({
     env,
     definitions,
     types: typeTable,
@@ -105,7 +114,7 @@ export function makeServer(
     serviceRange: serviceCidr,
     descriptions: createDescriptions({ types: typeTable, readText: env.fs.readText }),
     ...(freeze === undefined ? {} : { freeze }),
-    ...(readyChecks === undefined ? {} : { readyChecks }),
+    readyChecks: { ...readyChecks, ...bootstrapChecks(() => server.inside.read) },
     ...(audit === undefined ? {} : { audit }),
     build: BUILD,
     extend(inside) {
@@ -139,6 +148,31 @@ export function makeServer(
       }
     },
   })
+  return server
+}
+
+/** Ready is what every client may rely on: the roles, the priorities and the flows that a cluster begins with. */
+function bootstrapChecks(read: () => Reader): Readonly<Record<string, () => void>> {
+  const there =
+    (...wanted: readonly (readonly [ref: ResourceRef, name: string])[]) =>
+    (): void => {
+      for (const [ref, name] of wanted)
+        if (read().get(ref, '', name) === undefined) throw new Error('not finished')
+    }
+  return {
+    'poststarthook/rbac/bootstrap-roles': there(
+      [clusterRoles, 'cluster-admin'],
+      [clusterRoleBindings, 'cluster-admin'],
+    ),
+    'poststarthook/scheduling/bootstrap-system-priority-classes': there(
+      [priorityClasses, 'system-cluster-critical'],
+      [priorityClasses, 'system-node-critical'],
+    ),
+    'poststarthook/priority-and-fairness-config-producer': there(
+      [flowSchemas, 'exempt'],
+      [flowSchemas, 'catch-all'],
+    ),
+  }
 }
 
 /** The common name under which the server shows itself to kubelets. */

@@ -18,7 +18,7 @@ export interface AuditOptions {
 
 /** Reads policy and webhook files. Throws an Error that names the file and what is wrong with it. */
 export async function openAudit(
-  env: Pick<Env, 'fs' | 'clock' | 'log' | 'net' | 'random'>,
+  env: Pick<Env, 'fs' | 'clock' | 'log' | 'net' | 'random' | 'metrics'>,
   { policyFile, log, webhookFile }: AuditOptions,
 ): Promise<Audit & { close(): Promise<void> }> {
   const text = await env.fs.readText(policyFile)
@@ -36,9 +36,21 @@ export async function openAudit(
   if (log !== undefined) sinks.push(auditLog(env, log))
   if (webhookFile !== undefined)
     sinks.push(auditWebhook(env, webhooks.call, await readWebhookFile(env, webhookFile)))
+  const { metrics } = env
+  const total = metrics.counter({
+    name: 'apiserver_audit_event_total',
+    help: 'Audit events that were written down.',
+  })
+  const levels = metrics.counter({
+    name: 'apiserver_audit_level_total',
+    help: 'Audit events by level.',
+    labels: ['level'],
+  })
   return {
     policy,
     write(event) {
+      total.with().add()
+      levels.with(event.level).add()
       for (const sink of sinks) sink.write(event)
     },
     async close() {

@@ -15,6 +15,8 @@ const MOST_WAITING = 10_000
 const MOST_IN_BATCH = 400
 
 interface BatchOptions {
+  readonly plugin: 'log' | 'webhook'
+  readonly metrics: Env['metrics']
   readonly send: (events: readonly AuditEvent[]) => Promise<void>
   readonly log: Env['log']
   /** How long events are collected before they are sent. */
@@ -22,7 +24,14 @@ interface BatchOptions {
 }
 
 /** One batch at a time, in order. What cannot be sent is lost and told of: requests do not wait for it. */
-function batched({ send, log, delay }: BatchOptions): Sink {
+function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
+  const errors = metrics
+    .counter({
+      name: 'apiserver_audit_error_total',
+      help: 'Audit events that were lost.',
+      labels: ['plugin'],
+    })
+    .with(plugin)
   let waiting: AuditEvent[] = []
   let lost = 0
   let sending: Promise<void> | undefined
@@ -35,6 +44,7 @@ function batched({ send, log, delay }: BatchOptions): Sink {
         await send(batch)
       } catch (error) {
         lost += batch.length
+        errors.add(batch.length)
         log.error('audit events are lost', { events: batch.length, lost, error })
       }
     }
@@ -47,6 +57,7 @@ function batched({ send, log, delay }: BatchOptions): Sink {
   return {
     write(event) {
       if (waiting.length >= MOST_WAITING) {
+        errors.add()
         if (lost++ % MOST_WAITING === 0)
           log.error('audit events are lost: they come faster than they are written', { lost })
         return
@@ -75,7 +86,7 @@ const MEGABYTE = 1024 * 1024
 
 /** One event a line (audit.k8s.io/v1, JSON). The file is readable by its owner alone. */
 export function auditLog(
-  { fs, clock, log }: Pick<Env, 'fs' | 'clock' | 'log'>,
+  { fs, clock, log, metrics }: Pick<Env, 'fs' | 'clock' | 'log' | 'metrics'>,
   { path, maxSizeMb = 100, maxBackups = 10 }: AuditLogOptions,
 ): Sink {
   let size: number | undefined
@@ -88,6 +99,8 @@ export function auditLog(
     size = 0
   }
   return batched({
+    plugin: 'log',
+    metrics,
     log,
     delay: (run) => void clock.schedule(0, run),
     async send(events) {
@@ -108,11 +121,13 @@ const RETRY_MS = 2000
 
 /** Batches as `EventList`, as upstream's batch mode sends them. */
 export function auditWebhook(
-  { clock, log }: Pick<Env, 'clock' | 'log'>,
+  { clock, log, metrics }: Pick<Env, 'clock' | 'log' | 'metrics'>,
   call: CallWebhook,
   { config, credentials }: ConfiguredWebhook,
 ): Sink {
   return batched({
+    plugin: 'webhook',
+    metrics,
     log,
     delay: (run) => void clock.schedule(COLLECT_MS, run),
     async send(events) {

@@ -26,7 +26,7 @@ export function widthOf(
 export const withPriorityAndFairness =
   (
     control: FlowControl,
-    { inFlight }: RequestMetrics,
+    { inFlight, inQueue }: Pick<RequestMetrics, 'inFlight' | 'inQueue'>,
     countOf: (info: RequestInfo) => number,
   ): Filter =>
   (next) =>
@@ -40,7 +40,16 @@ export const withPriorityAndFairness =
     let release = (): void => undefined
     if (exchange.trustedUser === undefined) {
       const width = widthOf(info, exchange.query, () => countOf(info))
-      const turn = await control.enter(requireUser(exchange), info, width, exchange.signal)
+      const { trace, signal } = exchange
+      const enter = () => control.enter(requireUser(exchange), info, width, signal)
+      inQueue[kind]++
+      let turn: Awaited<ReturnType<typeof enter>>
+      try {
+        const outside = { outside: true }
+        turn = await (trace?.part('priorityandfairness', enter, outside) ?? enter())
+      } finally {
+        inQueue[kind]--
+      }
       exchange.flow = turn.flow
       release = () => turn.release()
     }

@@ -15,6 +15,8 @@ export interface WebhookCall {
   readonly signal?: AbortSignal
   /** Who the API server is to the webhook, for those that ask. */
   readonly credentials?: WebhookCredentials
+  /** The trace that it belongs to (W3C Trace Context). */
+  readonly traceparent?: string
   /** The code of the answer is all that counts: its body may be anything. */
   readonly withoutAnswer?: boolean
 }
@@ -56,6 +58,7 @@ interface Target extends SecureTarget {
   /** As messages show it. */
   readonly shown: string
   readonly credentials: WebhookCredentials
+  readonly traceparent: string | undefined
 }
 
 export function createWebhookClient({ env, read }: WebhookClientOptions): WebhookClient {
@@ -84,8 +87,9 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
   }
 
   return {
-    async call(config, body, { timeoutMs, signal, credentials = {}, withoutAnswer = false }) {
-      const target = { ...targetOf(read, env, config, timeoutMs), credentials }
+    async call(config, body, options) {
+      const { timeoutMs, signal, credentials = {}, withoutAnswer = false, traceparent } = options
+      const target = { ...targetOf(read, env, config, timeoutMs), credentials, traceparent }
       const ended = new AbortController()
       const cancel = env.clock.schedule(timeoutMs, () => ended.abort(new DeadlineError()))
       const all = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])
@@ -122,7 +126,7 @@ function targetOf(
   { random }: Pick<Env, 'random'>,
   { url, service, caBundle }: WebhookClientConfig,
   timeoutMs: number,
-): Omit<Target, 'credentials'> {
+): Omit<Target, 'credentials' | 'traceparent'> {
   const authority =
     caBundle === undefined || caBundle === ''
       ? undefined
@@ -178,7 +182,7 @@ async function post(
 
 function attempt(
   agent: Agent,
-  { url, credentials: { token } }: Target,
+  { url, credentials: { token }, traceparent }: Target,
   body: Buffer,
   signal: AbortSignal,
 ): Promise<Received | 'stale'> {
@@ -200,6 +204,7 @@ function attempt(
         'content-length': body.length,
         'user-agent': 'kube-apiserver-admission',
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(traceparent === undefined ? {} : { traceparent }),
       },
     })
     if (signal.aborted) {

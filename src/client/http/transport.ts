@@ -69,6 +69,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
           accept: 'application/json',
           'user-agent': options.userAgent ?? 'navarch',
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
           ...(body === undefined
             ? {}
             : { 'content-type': request.contentType ?? 'application/json' }),

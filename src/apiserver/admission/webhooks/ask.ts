@@ -23,6 +23,7 @@ export async function ask(
   webhook: Webhook,
   request: AdmissionRequest,
   view: View,
+  traceparent?: string,
 ): Promise<Verdict> {
   const { name, sideEffects, timeoutSeconds = TIMEOUT_SECONDS } = webhook
   if (request.dryRun && sideEffects !== 'None' && sideEffects !== 'NoneOnDryRun')
@@ -39,6 +40,7 @@ export async function ask(
     review = await call(webhook.clientConfig, reviewOf(request, view, version, uid), {
       timeoutMs: timeoutSeconds * 1000,
       signal: request.signal,
+      ...(traceparent === undefined ? {} : { traceparent }),
     })
   } catch (error) {
     if (!(error instanceof WebhookCallError)) throw error

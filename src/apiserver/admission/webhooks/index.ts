@@ -147,8 +147,8 @@ async function mutateBy(
   const place = `round_${request.rounds.isSecond ? 1 : 0}_index_${index}`
   let mutated = false
   try {
-    const { patch } = await options.metrics.measure(webhook, request, () =>
-      ask(options, webhook, request, view),
+    const { patch } = await options.metrics.measure(webhook, request, (traceparent) =>
+      ask(options, webhook, request, view, traceparent),
     )
     if (patch !== undefined && !isEmpty(patch)) {
       if (view.object === undefined) throw cannotModify(webhook.name)
@@ -209,7 +209,9 @@ export function validatingWebhooks(options: WebhookAdmission): AdmissionPlugin {
       const answers = await Promise.allSettled(
         asked.map(async ({ webhook, index, view }) => {
           try {
-            await metrics.measure(webhook, request, () => ask(options, webhook, request, view))
+            await metrics.measure(webhook, request, (traceparent) =>
+              ask(options, webhook, request, view, traceparent),
+            )
           } catch (error) {
             const annotation = `failed-open.validating.webhook.admission.k8s.io/round_0_index_${index}`
             passOver(options, request, webhook, error, annotation)

@@ -9,7 +9,7 @@ export interface WebhookMetrics {
   measure<T>(
     webhook: { readonly name: string; readonly failurePolicy?: string },
     request: AdmissionRequest,
-    call: () => Promise<T>,
+    call: (traceparent: string | undefined) => Promise<T>,
   ): Promise<T>
 }
 
@@ -31,7 +31,9 @@ export function webhookMetrics(
         requests.with(name, type, operation, String(code), String(rejected)).add()
       }
       try {
-        const result = await call()
+        const outside = { outside: true, parallel: true }
+        const { trace } = request
+        const result = await (trace?.part(`webhook ${name}`, call, outside) ?? call(undefined))
         told(200, false)
         return result
       } catch (error) {

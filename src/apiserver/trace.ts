@@ -1,0 +1,58 @@
+/** What the time of a request goes into: for the log of slow ones, and for traces where they are collected. */
+import type { Clock, Span } from '#base'
+
+export interface Part {
+  readonly name: string
+  readonly ms: number
+}
+
+/** A request does few things; whoever does many (a webhook for each of a hundred) is cut short. */
+const MOST_PARTS = 64
+
+export class RequestTrace {
+  readonly parts: Part[] = []
+  /** Of the time, what was spent on others: in queues, and with webhooks. */
+  outsideMs = 0
+  readonly span: Span | undefined
+  readonly #clock: Pick<Clock, 'monotonic'>
+  #current: Span | undefined
+
+  constructor(clock: Pick<Clock, 'monotonic'>, span?: Span) {
+    this.#clock = clock
+    this.span = span
+    this.#current = span
+  }
+
+  /** Times a part. Parts that run side by side are of the part around them, and nothing is within them. */
+  async part<T>(
+    name: string,
+    run: (traceparent: string | undefined) => Promise<T>,
+    { outside = false, parallel = false }: { outside?: boolean; parallel?: boolean } = {},
+  ): Promise<T> {
+    const started = this.#clock.monotonic()
+    const around = this.#current
+    const span = around?.child(name)
+    if (!parallel) this.#current = span
+    let failure: unknown
+    try {
+      return await run(span?.traceparent)
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      if (!parallel) this.#current = around
+      const ms = this.#clock.monotonic() - started
+      if (outside) this.outsideMs += ms
+      if (this.parts.length < MOST_PARTS) this.parts.push({ name, ms })
+      span?.end(failure)
+    }
+  }
+
+  /** `authentication 1 ms, mutating admission 620 ms`: what took at least a millisecond. */
+  text(): string {
+    return this.parts
+      .filter(({ ms }) => ms >= 1)
+      .map(({ name, ms }) => `${name} ${Math.round(ms)} ms`)
+      .join(', ')
+  }
+}

@@ -1,0 +1,30 @@
+/** Traces for those who collect them (OpenTelemetry). Without a collector there is no `Tracing`, and nothing is done. */
+
+export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
+
+export interface Span {
+  /** As others are told of it (W3C Trace Context). */
+  readonly traceparent: string
+  /** A part of it, which begins now. */
+  child(name: string, attributes?: SpanAttributes): Span
+  set(attributes: SpanAttributes): void
+  /** Once. An error marks it as failed. */
+  end(error?: unknown): void
+}
+
+export interface SpanOptions {
+  /** `server` for what answers somebody, `internal` for work of its own. */
+  readonly kind: 'server' | 'internal'
+  /** Traceparent of what led to it; absent or unreadable for the beginning of a trace. */
+  readonly parent?: string | undefined
+  readonly attributes?: SpanAttributes
+}
+
+export interface Tracing {
+  /** Undefined when this trace is not among those that are collected. */
+  start(name: string, options: SpanOptions): Span | undefined
+  /** Remembers who wrote a revision of the store, for a while. */
+  wrote(revision: number, span: Span): void
+  /** Traceparent of who wrote it, so that what comes of it belongs to the same trace. */
+  writerOf(revision: number): string | undefined
+}
