@@ -19,7 +19,8 @@ import {
 } from '#machinery'
 import type { Origin, Write } from '#storage'
 import type { Authorizer } from './access.ts'
-import type { AdmissionMetrics, AdmissionStep } from './admission-metrics.ts'
+import type { AdmissionMetrics } from './admission-metrics.ts'
+import { admit, mutate } from './admission-run.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
 import { checkKind, kindOf } from './body.ts'
 import type { Codec } from './codec.ts'
@@ -141,50 +142,6 @@ function admissionRequest(
   }
 }
 
-async function mutate(writer: Writer, request: AdmissionRequest): Promise<boolean> {
-  const plugins = writer.admission()
-  let ran = false
-  const round = async (): Promise<void> => {
-    for (const plugin of plugins)
-      if (plugin.mutate !== undefined && plugin.handles(request)) {
-        await counted(writer, request, 'admit', plugin.mutate(request), plugin)
-        ran = true
-      }
-  }
-  const all = async (): Promise<void> => {
-    await round()
-    if (!request.rounds.again) return
-    Object.assign(request.rounds, { isSecond: true, again: false })
-    await round()
-  }
-  const step = () => counted(writer, request, 'admit', all())
-  await (request.trace?.part('mutating admission', step) ?? step())
-  return ran
-}
-
-/** Of one plugin, or of all of them. */
-async function counted(
-  { admissionMetrics, env: { clock } }: Writer,
-  { operation }: AdmissionRequest,
-  step: AdmissionStep,
-  done: Promise<void>,
-  plugin?: AdmissionPlugin,
-): Promise<void> {
-  const started = clock.monotonic()
-  let isRejected = true
-  try {
-    await done
-    isRejected = false
-  } finally {
-    const seconds = (clock.monotonic() - started) / 1000
-    const histogram =
-      plugin === undefined
-        ? admissionMetrics.step(step, operation, isRejected)
-        : admissionMetrics.plugin(plugin.name, step, operation, isRejected)
-    histogram.observe(seconds)
-  }
-}
-
 /** Gives an object another's fields; it and its metadata stay the same JavaScript objects, which others hold. */
 function become(object: JsonObject, next: JsonObject): void {
   const { metadata } = object
@@ -212,16 +169,6 @@ const replaceTyped =
     definition.defaults(shaped)
     become(object, shaped)
   }
-
-async function admit(writer: Writer, request: AdmissionRequest): Promise<void> {
-  const all = async (): Promise<void> => {
-    for (const plugin of writer.admission())
-      if (plugin.validate !== undefined && plugin.handles(request))
-        await counted(writer, request, 'validate', plugin.validate(request), plugin)
-  }
-  const step = () => counted(writer, request, 'validate', all())
-  await (request.trace?.part('validating admission', step) ?? step())
-}
 
 /** Admission of what has no object of its own to change: deletes, connects, small subresources. */
 export async function admitOnly(
