@@ -2,7 +2,13 @@
 import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
 import { containerImages, containerNames, labelsText, NONE, selectorText } from './columns.ts'
 import { defaultClaimSpec, defaultPodTemplate } from './core/pod/defaults.ts'
-import { podTemplateWarnings } from './core/pod/warnings.ts'
+import {
+  IN_POD_NAMES,
+  claimWarnings,
+  hostnameWarnings,
+  isNewSpec,
+  podTemplateWarnings,
+} from './core/pod/warnings.ts'
 import { defineResource } from './define.ts'
 import { equal } from './equal.ts'
 import type { Mutable } from './mutable.ts'
@@ -108,7 +114,13 @@ const deployments = defineResource(deploymentsRef, {
   defaults: defaultDeployment,
   validate: validateDeployment,
   validateUpdate: (now, old) => immutable(now.spec.selector, old.spec.selector, selectorPath),
-  warnings: ({ spec }) => podTemplateWarnings(spec.template),
+  warnings: (now, old) =>
+    isNewSpec(now, old)
+      ? [
+          ...hostnameWarnings(old === undefined ? now.metadata.name : undefined, IN_POD_NAMES),
+          ...podTemplateWarnings(now.spec.template),
+        ]
+      : [],
   prepareForUpdate(now, old, { subresource }) {
     // The status endpoint leaves labels alone.
     if (subresource !== 'status') return
@@ -139,7 +151,13 @@ const replicaSets = defineResource(replicaSetsRef, {
     }),
   ],
   validateUpdate: (now, old) => immutable(now.spec.selector, old.spec.selector, selectorPath),
-  warnings: ({ spec }) => podTemplateWarnings(spec.template),
+  warnings: (now, old) =>
+    isNewSpec(now, old)
+      ? [
+          ...hostnameWarnings(old === undefined ? now.metadata.name : undefined, IN_POD_NAMES),
+          ...podTemplateWarnings(now.spec.template),
+        ]
+      : [],
   scale,
   cells: {
     Desired: ({ spec }) => spec.replicas ?? 0,
@@ -217,7 +235,7 @@ const daemonSets = defineResource(daemonSetsRef, {
     ...nonNegative(spec.revisionHistoryLimit, path.child('revisionHistoryLimit')),
   ],
   validateUpdate: (now, old) => immutable(now.spec.selector, old.spec.selector, selectorPath),
-  warnings: ({ spec }) => podTemplateWarnings(spec.template),
+  warnings: (now, old) => (isNewSpec(now, old) ? podTemplateWarnings(now.spec.template) : []),
   prepareForCreate(daemonSet) {
     setTemplateGeneration(daemonSet, Math.max(1, templateGeneration(daemonSet as DaemonSet)))
   },
@@ -326,7 +344,15 @@ const statefulSets = defineResource(statefulSetsRef, {
   validate: validateStatefulSet,
   validateUpdate: (now, old, { subresource }) =>
     subresource === '' ? validateStatefulSetUpdate(now, old) : [],
-  warnings: ({ spec }) => podTemplateWarnings(spec.template),
+  warnings: (now, old) =>
+    isNewSpec(now, old)
+      ? [
+          ...podTemplateWarnings(now.spec.template),
+          ...(now.spec.volumeClaimTemplates ?? []).flatMap(({ spec }, i) =>
+            claimWarnings(spec, `spec.volumeClaimTemplates[${i}].spec`),
+          ),
+        ]
+      : [],
   scale,
   cells: {
     Ready: ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,

@@ -9,6 +9,7 @@ import {
 } from '#machinery'
 import { isIP } from './addresses.ts'
 import { firstOf, UNSET } from './columns.ts'
+import { nodeSelectorWarnings } from './core/node-labels.ts'
 import { notSpecial } from './core/service.ts'
 import { validateTolerations } from './core/pod/validate-scheduling.ts'
 import { checkQuantity, checkResourceName } from './core/pod/resources.ts'
@@ -218,6 +219,8 @@ const runtimeClasses = defineResource(runtimeClassesRef, {
       FieldPath.of('scheduling', 'tolerations'),
     ),
   ],
+  warnings: ({ scheduling }) =>
+    nodeSelectorWarnings(scheduling?.nodeSelector, 'scheduling.nodeSelector'),
   validateUpdate: (now, old) => immutable(now.handler, old.handler, FieldPath.of('handler')),
   cells: { Handler: ({ handler }) => handler },
 })

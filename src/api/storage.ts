@@ -9,6 +9,7 @@ import {
   type FieldError,
 } from '#machinery'
 import { UNSET } from './columns.ts'
+import { nodeLabelWarnings } from './core/node-labels.ts'
 import { defineResource } from './define.ts'
 import { equal } from './equal.ts'
 import {
@@ -90,6 +91,12 @@ const storageClasses = defineResource(storageClassesRef, {
     ...updatesForbidden(now.reclaimPolicy, old.reclaimPolicy, 'reclaimPolicy'),
     ...immutable(now.volumeBindingMode, old.volumeBindingMode, FieldPath.of('volumeBindingMode')),
   ],
+  warnings: ({ allowedTopologies = [] }) =>
+    allowedTopologies.flatMap(({ matchLabelExpressions = [] }, i) =>
+      matchLabelExpressions.flatMap(({ key }, j) =>
+        nodeLabelWarnings(key, `allowedTopologies[${i}].matchLabelExpressions[${j}].key`),
+      ),
+    ),
   cells: {
     Name: ({ metadata }) =>
       DEFAULT_CLASS.some((key) => metadata.annotations?.[key] === 'true')

@@ -455,7 +455,9 @@ async function updateOnce(
     ...definition.validateUpdate(object, old, context),
   ]
   if (problems.length > 0) throw invalid(facts, name, problems)
-  for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
+  // Those who write a status did not write the rest.
+  if (subresource !== 'status')
+    for (const text of definition.warnings(object, old)) exchange.warnings.push(text)
   // Other endpoints put back the old spec, which is shared.
   const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
   const giveBack = allocator?.assign(object, old, options)

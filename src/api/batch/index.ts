@@ -2,7 +2,12 @@
 import { ageOf, FieldPath, invalidValue, required, type FieldError } from '#machinery'
 import { containerImages, containerNames, NONE, selectorText, UNSET } from '../columns.ts'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
-import { podTemplateWarnings } from '../core/pod/warnings.ts'
+import {
+  IN_POD_NAMES,
+  hostnameWarnings,
+  isNewSpec,
+  podTemplateWarnings,
+} from '../core/pod/warnings.ts'
 import { defineResource } from '../define.ts'
 import { cronJobs as cronJobsRef } from '../resources.gen.ts'
 import { nonNegative } from '../rules.ts'
@@ -86,14 +91,16 @@ const cronJobs = defineResource(cronJobsRef, {
     defaultPodTemplate(spec.jobTemplate.spec?.template)
   },
   validate: validateCronJob,
-  warnings: ({ spec, metadata }) => [
-    ...(metadata.name !== undefined && metadata.name.includes('.')
+  warnings: (now, old) =>
+    isNewSpec(now, old)
       ? [
-          'metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]',
+          ...hostnameWarnings(old === undefined ? now.metadata.name : undefined, IN_POD_NAMES),
+          ...podTemplateWarnings(
+            now.spec.jobTemplate.spec?.template,
+            'spec.jobTemplate.spec.template',
+          ),
         ]
-      : []),
-    ...podTemplateWarnings(spec.jobTemplate.spec?.template, 'spec.jobTemplate.spec.template'),
-  ],
+      : [],
   cells: {
     Schedule: ({ spec }) => spec.schedule,
     Timezone: ({ spec }) => spec.timeZone ?? NONE,

@@ -10,7 +10,12 @@ import {
 import { containerImages, containerNames, selectorText } from '../columns.ts'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
 import { validatePodTemplate } from '../core/pod/validate.ts'
-import { podTemplateWarnings } from '../core/pod/warnings.ts'
+import {
+  IN_POD_NAMES,
+  hostnameWarnings,
+  isNewSpec,
+  podTemplateWarnings,
+} from '../core/pod/warnings.ts'
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
@@ -394,27 +399,25 @@ function durationText({ status }: Job, now: Date): string {
   return humanDuration(end - Date.parse(status.startTime))
 }
 
+const jobWarnings = ({ spec, metadata }: Job, old: Job | undefined): readonly string[] => [
+  ...hostnameWarnings(old === undefined ? metadata.name : undefined, IN_POD_NAMES),
+  ...podTemplateWarnings(spec.template),
+  ...(spec.completionMode === 'Indexed' &&
+  (spec.completions ?? 0) > 100_000 &&
+  (spec.parallelism ?? 0) > 10_000
+    ? [
+        'spec.completions: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail',
+      ]
+    : []),
+]
+
 export const jobs = defineResource(jobsRef, {
   defaults: defaultJob,
   validate: ({ spec }) => validateJobSpec(spec, path),
   validateUpdate: (now, old, { subresource }: StrategyContext) =>
     subresource === '' ? validateUpdate(now, old) : [],
   prepareForCreate: generateSelector,
-  warnings: ({ spec, metadata }) => [
-    ...(metadata.name !== undefined && metadata.name.length > 63
-      ? [
-          `metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must be no more than 63 characters]`,
-        ]
-      : []),
-    ...podTemplateWarnings(spec.template),
-    ...(spec.completionMode === 'Indexed' &&
-    (spec.completions ?? 0) > 100_000 &&
-    (spec.parallelism ?? 0) > 10_000
-      ? [
-          'spec.completions: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail',
-        ]
-      : []),
-  ],
+  warnings: (now, old) => (isNewSpec(now, old) ? jobWarnings(now, old) : []),
   defaultPropagation: 'Orphan',
   fields: ({ status }) => ({ 'status.successful': String(status?.succeeded ?? 0) }),
   cells: {

@@ -14,7 +14,7 @@ import { nonNegative, selects } from '../rules.ts'
 import type { PodTemplateSpec, ReplicationController } from '../types.gen.ts'
 import { defaultPodTemplate } from './pod/defaults.ts'
 import { validatePodTemplate } from './pod/validate.ts'
-import { podTemplateWarnings } from './pod/warnings.ts'
+import { IN_POD_NAMES, hostnameWarnings, isNewSpec, podTemplateWarnings } from './pod/warnings.ts'
 
 const path = FieldPath.of('spec')
 
@@ -77,7 +77,13 @@ export const replicationControllers = defineResource(controllersRef, {
     defaultPodTemplate(spec?.template)
   },
   validate,
-  warnings: ({ spec }) => podTemplateWarnings(spec?.template),
+  warnings: (now, old) =>
+    isNewSpec(now, old)
+      ? [
+          ...hostnameWarnings(old === undefined ? now.metadata.name : undefined, IN_POD_NAMES),
+          ...podTemplateWarnings(now.spec?.template),
+        ]
+      : [],
   defaultPropagation: 'Orphan',
   scale: {
     specReplicas: '.spec.replicas',

@@ -70,11 +70,6 @@ function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] 
     ...nonNegative(spec.terminationGracePeriodSeconds, path.child('terminationGracePeriodSeconds')),
   )
   errors.push(...validatePodSecurity(spec, path))
-  for (const [i, secret] of (spec.imagePullSecrets ?? []).entries()) {
-    if ((secret.name ?? '') === '') {
-      errors.push(required(path.child('imagePullSecrets').index(i).child('name')))
-    }
-  }
   errors.push(...validateScheduling(spec, path))
   errors.push(...validateNames(spec, path))
   errors.push(...validateDns(spec, path))

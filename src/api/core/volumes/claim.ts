@@ -9,6 +9,7 @@ import {
   type FieldError,
 } from '#machinery'
 import { UNSET } from '../../columns.ts'
+import { claimWarnings } from '../pod/warnings.ts'
 import { defineResource } from '../../define.ts'
 import { differences, equal } from '../../equal.ts'
 import type { Mutable } from '../../mutable.ts'
@@ -165,6 +166,7 @@ export const persistentVolumeClaims = defineResource(claimsRef, {
   prepareForUpdate(claim, _old, { subresource }) {
     if (subresource === '') mirrorSources(claim.spec)
   },
+  warnings: ({ spec }) => claimWarnings(spec, 'spec'),
   cells: {
     Status: ({ metadata, status }) =>
       metadata.deletionTimestamp === undefined ? (status?.phase ?? '') : 'Terminating',

@@ -8,6 +8,8 @@ import { persistentVolumes as volumesRef } from '../../resources.gen.ts'
 import { check, dnsSubdomain } from '../../rules.ts'
 import type { PersistentVolume, PersistentVolumeSpec } from '../../types.gen.ts'
 import { validateNodeSelector } from '../pod/validate-scheduling.ts'
+import { nodeTermWarnings } from '../node-labels.ts'
+import { oldVolumeWarnings } from '../pod/warnings.ts'
 import { accessModesText } from './claim.ts'
 
 const path = FieldPath.of('spec')
@@ -25,6 +27,32 @@ const NOT_SOURCES = new Set([
 
 const sourcesOf = (spec: PersistentVolumeSpec): readonly string[] =>
   Object.keys(spec).filter((key) => !NOT_SOURCES.has(key))
+
+const OLD_ANNOTATIONS: Readonly<Record<string, string>> = {
+  'volume.beta.kubernetes.io/storage-class':
+    'deprecated since v1.8; use "storageClassName" attribute instead',
+  'volume.beta.kubernetes.io/mount-options':
+    'deprecated since v1.31; use "mountOptions" attribute instead',
+}
+
+function volumeWarnings({ spec, metadata }: PersistentVolume): readonly string[] {
+  const terms = spec.nodeAffinity?.required?.nodeSelectorTerms ?? []
+  const recycles = spec.persistentVolumeReclaimPolicy === 'Recycle'
+  return [
+    ...terms.flatMap((term, i) =>
+      nodeTermWarnings(term, `spec.nodeAffinity.required.nodeSelectorTerms[${i}]`),
+    ),
+    ...Object.entries(OLD_ANNOTATIONS).flatMap(([key, what]) =>
+      metadata.annotations?.[key] === undefined ? [] : [`metadata.annotations[${key}]: ${what}`],
+    ),
+    ...(recycles
+      ? [
+          'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
+        ]
+      : []),
+    ...oldVolumeWarnings(spec, 'spec'),
+  ]
+}
 
 function validate({ spec }: PersistentVolume): readonly FieldError[] {
   const errors: FieldError[] = []
@@ -142,12 +170,7 @@ export const persistentVolumes = defineResource(volumesRef, {
       volume.status.lastPhaseTransitionTime = seconds(now)
     }
   },
-  warnings: ({ spec }) =>
-    spec.persistentVolumeReclaimPolicy === 'Recycle'
-      ? [
-          'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
-        ]
-      : [],
+  warnings: volumeWarnings,
   cells: {
     Capacity: ({ spec }) => spec?.capacity?.['storage'] ?? '',
     'Access Modes': ({ spec }) => accessModesText(spec?.accessModes),
