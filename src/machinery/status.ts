@@ -131,14 +131,16 @@ export const tooManyRequests = (message: string, retryAfterSeconds: number): Sta
 export function invalid(
   kind: { group: string; kind: string },
   name: string,
-  errors: readonly FieldError[],
+  found: readonly FieldError[],
 ): StatusError {
-  const causes: StatusCause[] = errors.map((e) => ({
+  // What two rules say in the same words is said once.
+  const errors = [...new Map(found.map((e) => [`${e.field}: ${e.detail}`, e])).entries()]
+  const causes: StatusCause[] = errors.map(([, e]) => ({
     reason: e.type,
     message: e.detail,
     field: e.field,
   }))
-  const texts = errors.map((e) => `${e.field}: ${e.detail}`)
+  const texts = errors.map(([text]) => text)
   const shown = texts.length === 1 ? texts[0] : `[${texts.join(', ')}]`
   return new StatusError(
     'Invalid',

@@ -558,3 +558,91 @@ test('a variable that hides another one is warned of', () => {
     'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
   ])
 })
+
+for (const { what, spec, problems } of [
+  {
+    what: 'a Windows pod with what only Linux has',
+    spec: {
+      os: { name: 'windows' },
+      hostPID: true,
+      securityContext: { runAsUser: 1 },
+      containers: [container({ securityContext: { capabilities: { drop: ['ALL'] } } })],
+    },
+    problems: [
+      'spec.securityContext.runAsUser: Forbidden: cannot be set for a windows pod',
+      'spec.hostPID: Forbidden: cannot be set for a windows pod',
+      'spec.containers[0].securityContext.capabilities: Forbidden: cannot be set for a windows pod',
+    ],
+  },
+  {
+    what: 'a Linux pod with what only Windows has',
+    spec: {
+      os: { name: 'linux' },
+      securityContext: { windowsOptions: {} },
+      containers: [container()],
+    },
+    problems: [
+      'spec.securityContext.windowsOptions: Forbidden: windows options cannot be set for a linux pod',
+    ],
+  },
+  {
+    what: 'a stop signal for no known system',
+    spec: { containers: [container({ lifecycle: { stopSignal: 'SIGUSR1' } })] },
+    problems: [
+      'spec.containers[0].lifecycle.stopSignal: Forbidden: may not be set for containers with empty `spec.os.name`',
+    ],
+  },
+  {
+    what: 'old kinds of volumes without what they need',
+    spec: {
+      containers: [container()],
+      volumes: [
+        { name: 'f', flocker: {} },
+        { name: 'c', fc: { targetWWNs: ['a'] } },
+        { name: 'i', iscsi: { targetPortal: 'p', iqn: 'none', lun: 256 } },
+        { name: 's', storageos: {} },
+      ],
+    },
+    problems: [
+      'spec.volumes[0].flocker: Required value: one of datasetName and datasetUUID is required',
+      'spec.volumes[1].fc.lun: Required value: lun is required if targetWWNs is specified',
+      'spec.volumes[2].iscsi.iqn: Invalid value: "none": must be valid format',
+      'spec.volumes[2].iscsi.lun: Invalid value: 256: must be between 0 and 255, inclusive',
+      'spec.volumes[3].storageos.volumeName: Required value',
+    ],
+  },
+])
+  test(`refused: ${what}`, () => {
+    assert.deepEqual(wrong(spec), problems)
+  })
+
+test('search domains may have underscores, pull secrets no name, and hosts the same address twice', () => {
+  const lenient = pod({
+    containers: [container()],
+    dnsConfig: { searches: ['_sip.a_b.example.com.', '.'] },
+    imagePullSecrets: [{}],
+    hostAliases: [{ ip: '10.0.0.1' }, { ip: '10.0.0.1' }],
+  })
+  assert.deepEqual(pods.errors(lenient), [])
+})
+
+test('a label that a node must have can be one', () => {
+  const spec = {
+    containers: [container()],
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [
+            { matchExpressions: [{ key: 'a', operator: 'In', values: ['ok', '-bad'] }] },
+          ],
+        },
+      },
+    },
+  }
+  const [problem = '', more] = wrong(spec)
+  assert.match(
+    problem,
+    /nodeSelectorTerms\[0\]\.matchExpressions\[0\]\.values\[1\]: Invalid value: "-bad": a valid label must be/,
+  )
+  assert.equal(more, undefined)
+})

@@ -23,6 +23,7 @@ import type {
 import { check, dnsLabel, httpHeaderName, nonNegative, portName, portNumber } from '../../rules.ts'
 import { validateEnv, validateEnvFrom } from './validate-env.ts'
 import { claimNames, validateResizePolicy, validateResources } from './resources.ts'
+import { validateStopSignal } from './validate-os.ts'
 import { validateContainerSecurity } from './validate-security.ts'
 
 type AnyContainer = Container | EphemeralContainer
@@ -352,12 +353,15 @@ function validateDevices(
 
 function validateLifecycle(
   { lifecycle }: Container,
-  { terminationGracePeriodSeconds = 30 }: PodSpec,
+  spec: PodSpec,
   path: FieldPath,
 ): readonly FieldError[] {
   if (lifecycle === undefined) return []
+  const { terminationGracePeriodSeconds = 30 } = spec
   const at = path.child('lifecycle')
-  const errors: FieldError[] = []
+  const errors: FieldError[] = [
+    ...validateStopSignal(lifecycle.stopSignal, spec, at.child('stopSignal')),
+  ]
   for (const name of ['postStart', 'preStop'] as const) {
     const handler = lifecycle[name]
     if (handler) {

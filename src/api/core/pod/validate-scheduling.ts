@@ -71,6 +71,7 @@ function validateAffinity(affinity: Affinity, path: FieldPath): readonly FieldEr
     if (must) {
       errors.push(
         ...validateNodeSelector(must, at.child('requiredDuringSchedulingIgnoredDuringExecution')),
+        ...labelValuesOf(must, at.child('requiredDuringSchedulingIgnoredDuringExecution')),
       )
     }
     const preferred = nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution ?? []
@@ -110,6 +111,15 @@ export function validateNodeSelector(
   if (terms.length === 0) return [required(at, 'must have at least one node selector term')]
   return terms.flatMap((term, i) => validateNodeSelectorTerm(term, at.index(i)))
 }
+
+/** Values that no label can have would make a pod wait for ever. */
+const labelValuesOf = (selector: NodeSelector, path: FieldPath): readonly FieldError[] =>
+  (selector.nodeSelectorTerms ?? []).flatMap(({ matchExpressions = [] }, i) =>
+    matchExpressions.flatMap(({ values = [] }, j) => {
+      const at = path.child('nodeSelectorTerms').index(i).child('matchExpressions').index(j)
+      return values.flatMap((value, k) => check(at.child('values').index(k), value, labelValue))
+    }),
+  )
 
 function validateNodeSelectorTerm(term: NodeSelectorTerm, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []

@@ -10,6 +10,7 @@ import {
 import { pathsOf, validateBundleSource, validatePodCertificate } from '../../trust.ts'
 import type {
   DownwardAPIVolumeFile,
+  FCVolumeSource,
   KeyToPath,
   ProjectedVolumeSource,
   ServiceAccountTokenProjection,
@@ -108,6 +109,37 @@ function validateSource(volume: Volume, kind: string, path: FieldPath): readonly
         ? [required(path.child('volumeClaimTemplate'))]
         : validateClaimSpec(template.spec, path.child('volumeClaimTemplate', 'spec'))
     }
+    case 'iscsi': {
+      const { iqn = '', lun = 0 } = volume.iscsi ?? {}
+      return [
+        ...(iqn === '' || IQN.test(iqn)
+          ? []
+          : [invalidValue(path.child('iqn'), iqn, 'must be valid format')]),
+        ...(lun < 0 || lun > 255
+          ? [invalidValue(path.child('lun'), lun, 'must be between 0 and 255, inclusive')]
+          : []),
+      ]
+    }
+    case 'fc':
+      return validateFibreChannel(volume.fc ?? {}, path)
+    case 'flocker': {
+      const { datasetName = '', datasetUUID = '' } = volume.flocker ?? {}
+      if (datasetName === '' && datasetUUID === '')
+        return [required(path, 'one of datasetName and datasetUUID is required')]
+      if (datasetName !== '' && datasetUUID !== '')
+        return [
+          invalidValue(
+            path,
+            'resource',
+            'datasetName and datasetUUID can not be specified simultaneously',
+          ),
+        ]
+      return datasetName.includes('/')
+        ? [invalidValue(path.child('datasetName'), datasetName, "must not contain '/'")]
+        : []
+    }
+    case 'storageos':
+      return (volume.storageos?.volumeName ?? '') === '' ? [required(path.child('volumeName'))] : []
     case 'csi': {
       const driver = volume.csi?.driver ?? ''
       return driver === '' ? [] : check(path.child('driver'), driver.toLowerCase(), dnsSubdomain)
@@ -115,6 +147,32 @@ function validateSource(volume: Volume, kind: string, path: FieldPath): readonly
     default:
       return []
   }
+}
+
+const IQN =
+  /^(iqn\.\d{4}-\d{2}\.([a-zA-Z0-9-]+(\.[a-zA-Z0-9-]+)*)(:\S+)?|eui\.[0-9a-fA-F]{16}|naa\.[0-9a-fA-F]{32})$/
+
+function validateFibreChannel(
+  { targetWWNs = [], wwids = [], lun }: FCVolumeSource,
+  path: FieldPath,
+): readonly FieldError[] {
+  const EITHER = 'must specify either targetWWNs or wwids'
+  if (targetWWNs.length === 0 && wwids.length === 0)
+    return [required(path.child('targetWWNs'), `${EITHER}, but not both`)]
+  if (targetWWNs.length > 0 && wwids.length > 0)
+    return [
+      invalidValue(
+        path.child('targetWWNs'),
+        targetWWNs,
+        'targetWWNs and wwids can not be specified simultaneously',
+      ),
+    ]
+  if (targetWWNs.length === 0) return []
+  if (lun === undefined)
+    return [required(path.child('lun'), 'lun is required if targetWWNs is specified')]
+  return lun < 0 || lun > 255
+    ? [invalidValue(path.child('lun'), lun, 'must be between 0 and 255, inclusive')]
+    : []
 }
 
 function noBacksteps(value: string, path: FieldPath): readonly FieldError[] {

@@ -1,10 +1,9 @@
 /** Rules about a pod, and about the template of one. */
 import {
   FieldPath,
-  duplicate,
+  dnsSubdomainWithUnderscore,
   forbiddenField,
   invalidValue,
-  notSupported,
   required,
   type FieldError,
 } from '#machinery'
@@ -20,6 +19,7 @@ import {
 } from '../../rules.ts'
 import { checkQuantity, checkResourceName, validateResources } from './resources.ts'
 import { validateAllContainers } from './validate-containers.ts'
+import { validateOs } from './validate-os.ts'
 import { validatePodSecurity } from './validate-security.ts'
 import { validateResourceClaims, validateScheduling } from './validate-scheduling.ts'
 import { validateVolumes } from './validate-volumes.ts'
@@ -97,9 +97,7 @@ function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] 
     const at = path.child('overhead').key(name)
     errors.push(...checkResourceName(name, at), ...checkQuantity(name, quantity, at))
   }
-  if (spec.os !== undefined && !['linux', 'windows'].includes(spec.os.name)) {
-    errors.push(notSupported(path.child('os', 'name'), spec.os.name, ['linux', 'windows']))
-  }
+  errors.push(...validateOs(spec, path))
   return errors
 }
 
@@ -177,8 +175,8 @@ function validateDns({ dnsPolicy, dnsConfig }: PodSpec, path: FieldPath): readon
   }
   for (const [i, search] of searches.entries()) {
     if (search === '.') continue
-    const domain = search.replace(/\.$/, '').replaceAll('_', '-')
-    errors.push(...check(at.child('searches').index(i), domain, dnsSubdomain))
+    const domain = search.replace(/\.$/, '')
+    errors.push(...check(at.child('searches').index(i), domain, dnsSubdomainWithUnderscore))
   }
   for (const [i, option] of (dnsConfig?.options ?? []).entries()) {
     if ((option.name ?? '') === '') {
@@ -190,16 +188,12 @@ function validateDns({ dnsPolicy, dnsConfig }: PodSpec, path: FieldPath): readon
 
 function validateAliases({ hostAliases = [] }: PodSpec, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
-  const seen = new Set<string>()
   for (const [i, { ip, hostnames = [] }] of hostAliases.entries()) {
     const at = path.index(i)
     errors.push(...check(at.child('ip'), ip, ipAddress))
     for (const [j, name] of hostnames.entries()) {
       errors.push(...check(at.child('hostnames').index(j), name, dnsSubdomain))
     }
-    const key = JSON.stringify([ip, hostnames])
-    if (seen.has(key)) errors.push(duplicate(at, ip))
-    seen.add(key)
   }
   return errors
 }

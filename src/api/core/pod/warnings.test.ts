@@ -145,20 +145,21 @@ for (const { what, spec, metadata, warnings } of [
   })
 
 test('a name with dots is no good host name', () => {
-  const [warning = ''] = warned({}, { name: 'a.b' })
-  assert.match(
-    warning,
-    /^metadata\.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: \[a lowercase RFC 1123 label must consist/,
-  )
+  assert.deepEqual(warned({}, { name: 'a.b' }), [
+    "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
+  ])
 })
 
 test('an AppArmor annotation is told of in templates', () => {
   const annotations = { 'container.apparmor.security.beta.kubernetes.io/c': 'unconfined' }
   const { spec } = pod({})
   assert.deepEqual(warned({}, { annotations }), [])
-  assert.deepEqual(podTemplateWarnings({ metadata: { annotations } as never, spec: spec as PodSpec }), [
-    'spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
-  ])
+  assert.deepEqual(
+    podTemplateWarnings({ metadata: { annotations } as never, spec: spec as PodSpec }),
+    [
+      'spec.template.metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
+    ],
+  )
 })
 
 test('pods that change are not commented, and workloads only when their spec is new', () => {
