@@ -13,13 +13,23 @@ export interface Ran {
   readonly stderr: string
 }
 
+interface RunOptions {
+  readonly input?: string
+  readonly mayFail?: boolean
+  readonly timeoutMs?: number
+  readonly env?: Readonly<Record<string, string>>
+}
+
 export interface TestCluster {
   readonly dataDir: string
   readonly kubeconfig: string
   /** Runs kubectl and gives what it printed; throws with its error unless told that it may fail. */
   kubectl(
     words: string | readonly string[],
-    options?: { input?: string; mayFail?: boolean; timeoutMs?: number },
+    options?: RunOptions & {
+      /** Another kubectl than the current one. */
+      program?: string
+    },
   ): Ran
   /** kubectl in the background; the caller ends it. */
   kubectlSpawn(words: readonly string[]): ChildProcessWithoutNullStreams
@@ -49,13 +59,9 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
     NODE_EXTRA_CA_CERTS: '',
   }
   const main = join(root, 'src', 'cli', 'main.ts')
-  const execute = (
-    command: string,
-    words: readonly string[],
-    options: { input?: string; mayFail?: boolean; timeoutMs?: number } = {},
-  ): Ran => {
+  const execute = (command: string, words: readonly string[], options: RunOptions = {}): Ran => {
     const result = spawnSync(command, words, {
-      env,
+      env: { ...env, ...options.env },
       encoding: 'utf8',
       timeout: options.timeoutMs ?? 120_000,
       maxBuffer: 2 ** 28,
@@ -79,7 +85,11 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
     dataDir,
     kubeconfig: env.KUBECONFIG,
     kubectl: (words, options) =>
-      execute(kubectlPath(), typeof words === 'string' ? words.split(' ') : words, options),
+      execute(
+        options?.program ?? kubectlPath(),
+        typeof words === 'string' ? words.split(' ') : words,
+        options,
+      ),
     kubectlSpawn: (words) => spawn(kubectlPath(), words, { env }),
     navarch,
     up: () => void navarch(['up', `--port=${port}`, '--node-name=node-1', ...flags]),
