@@ -98,6 +98,9 @@ test('the older autoscaler is the newer one with less to say', () => {
   })
   const row = old.row(object)
   assert.deepEqual([row['Reference'], row['Targets']], ['Deployment/web', 'cpu: <unknown>/70%'])
+  // What says nothing aims at what the newer one aims at, and what has other measures at those.
+  const plain = old.defaulted({ spec: { scaleTargetRef, maxReplicas: 5 } }) as { spec: Part }
+  assert.equal(plain.spec['targetCPUUtilizationPercentage'], 80)
   const now = trying('autoscaling', 'v2', 'horizontalpodautoscalers')
   assert.deepEqual(now.errors({ spec: { scaleTargetRef, maxReplicas: 0, minReplicas: 2 } }), [
     'spec.maxReplicas: Invalid value: 0: must be greater than 0',
@@ -129,6 +132,8 @@ test('metrics that v1 has no field for travel with it', () => {
       '[{"type":"Pods","pods":{"metricName":"hits","targetAverageValue":"5"}}]',
   })
   assert.deepEqual(old.definition.convert?.toStorage(shown as never), stored)
+  const again = old.defaulted(structuredClone(shown)) as { spec: Part }
+  assert.equal(again.spec['targetCPUUtilizationPercentage'], undefined)
 })
 
 test('a lease, a budget and a priority keep their bounds', () => {

@@ -280,9 +280,8 @@ export function difference(a: FieldSet, b: FieldSet): FieldSet {
       continue
     }
     if (key === SELF) continue
-    const below = { ...(difference(left, right) as Mutable) }
-    delete below[SELF]
-    if (hasSelf(left) && !hasSelf(right)) below[SELF] = {}
+    const { [SELF]: _self, ...rest } = difference(left, right) as Mutable
+    const below = hasSelf(left) && !hasSelf(right) ? { [SELF]: {}, ...rest } : rest
     if (!isEmptySet(below)) result[key] = normalize(below)
   }
   return result

@@ -103,6 +103,12 @@ test('an update takes the fields it changes from their owner', () => {
   assert.equal('f:replicas' in left['f:spec'], false)
 })
 
+test('what remains of an owner begins with the thing itself', () => {
+  const fields: FieldSet = { 'k:{"name":"main"}': { '.': {}, 'f:image': {}, 'f:name': {} } }
+  const left = difference(fields, { 'k:{"name":"main"}': { 'f:image': {} } })
+  assert.equal(JSON.stringify(left), '{"k:{\\"name\\":\\"main\\"}":{".":{},"f:name":{}}}')
+})
+
 test('applying what another owns is a conflict, with force it is taken over', () => {
   const live = accepted({}, web(), 'one')
   const refused = apply(live, web({ replicas: 7 }), 'two')

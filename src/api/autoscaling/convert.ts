@@ -13,7 +13,8 @@ import type {
   MetricTarget,
 } from '../types.gen.ts'
 
-const METRICS = 'autoscaling.alpha.kubernetes.io/metrics'
+/** Where v1 keeps the measures that it has no fields for. */
+export const METRICS = 'autoscaling.alpha.kubernetes.io/metrics'
 const CURRENT = 'autoscaling.alpha.kubernetes.io/current-metrics'
 const CONDITIONS = 'autoscaling.alpha.kubernetes.io/conditions'
 const BEHAVIOR = 'autoscaling.alpha.kubernetes.io/behavior'

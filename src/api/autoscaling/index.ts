@@ -15,12 +15,14 @@ import type {
   MetricStatus,
   MetricTarget,
 } from '../types.gen.ts'
-import { conversion, toV2 } from './convert.ts'
+import { METRICS, conversion, toV2 } from './convert.ts'
 
 type Rules = Mutable<HPAScalingRules>
 
 const path = FieldPath.of('spec')
 const MAX_WINDOW_SECONDS = 3600
+/** What is aimed at when nothing is said. */
+const CPU_PERCENT = 80
 const MAX_PERIOD_SECONDS = 1800
 
 /** What is said of scaling wins; what is not said is filled in one by one. */
@@ -277,7 +279,10 @@ const horizontalPodAutoscalers = defineResource(v2Ref, {
       spec.metrics = [
         {
           type: 'Resource',
-          resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } },
+          resource: {
+            name: 'cpu',
+            target: { type: 'Utilization', averageUtilization: CPU_PERCENT },
+          },
         },
       ]
     }
@@ -289,8 +294,10 @@ const horizontalPodAutoscalers = defineResource(v2Ref, {
 
 const oldHorizontalPodAutoscalers = defineResource(v1Ref, {
   convert: conversion,
-  defaults({ spec }) {
+  defaults({ metadata, spec }) {
     spec.minReplicas ??= 1
+    if (metadata?.annotations?.[METRICS] === undefined)
+      spec.targetCPUUtilizationPercentage ??= CPU_PERCENT
   },
   validate: (object) => validate(toV2(object)),
   cells: Object.fromEntries(
