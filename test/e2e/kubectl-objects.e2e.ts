@@ -201,7 +201,11 @@ describe('kubectl and single objects', () => {
     assert.match(k.fails`wait pod/no --for=condition=Ready --timeout=1s`, /pods "no" not found/)
     assert.equal(k`wait pod/no --for=delete --timeout=1s`, '')
     const waiting = cluster.kubectlSpawn([
-      ...['wait', 'cm/later', '--for=create', '--namespace=shop', '--timeout=20s'],
+      'wait',
+      'cm/later',
+      '--for=create',
+      '--namespace=shop',
+      '--timeout=20s',
     ])
     k`create cm later`
     return new Promise<void>((resolve, reject) => {

@@ -29,8 +29,8 @@ function wordsOf(parts: TemplateStringsArray, values: readonly string[]): readon
   const words: string[] = []
   let open = ''
   for (const [i, part] of parts.entries()) {
-    const pieces = part.split(/\s+/)
-    words.push(...[open + pieces[0], ...pieces.slice(1)])
+    const [first = '', ...more] = part.split(/\s+/)
+    words.push(open + first, ...more)
     open = (words.pop() ?? '') + (values[i] ?? '')
   }
   return [...words, open].filter((word) => word !== '')
