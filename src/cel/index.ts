@@ -11,6 +11,6 @@ export {
   type CelOutcome,
   type CelProgram,
 } from './program.ts'
-export { escapeProperty } from './schema.ts'
+export { escapeProperty, objectOf } from './schema.ts'
 export type { CelType } from './types.ts'
 export { CelStruct } from './values.ts'

@@ -61,6 +61,15 @@ export interface SchemaOptions {
   readonly isResource?: boolean
 }
 
+const plain = new WeakSet<JsonObject>()
+
+/** An object of Kubernetes' own making, whose fields are called as they are: `request.namespace`. */
+export function objectOf(properties: JsonObject): JsonObject {
+  const schema = { type: 'object', properties }
+  plain.add(schema)
+  return schema
+}
+
 /** Undefined for what no expression can read: unknown fields are kept but not typed. */
 export function typeOfSchema(
   schema: JsonObject,
@@ -207,7 +216,7 @@ function objectType(schema: JsonObject, name: string): CelType | undefined {
   for (const [key, property] of Object.entries(properties)) {
     if (!isObject(property)) continue
     const type = childType(property, `${name}.${key}`)
-    const escaped = escapeProperty(key)
+    const escaped = plain.has(schema) ? key : escapeProperty(key)
     if (type === undefined) continue
     if (escaped !== undefined) fields.set(escaped, { key, type })
     if (required.has(key) && property['default'] === undefined)

@@ -1,12 +1,12 @@
 /** What expressions see besides the objects: the request and the namespace, and what their fields are. */
 import type { Namespace } from '#api'
+import { objectOf as fields } from '#cel'
 import type { JsonObject, RequestUser } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
 import { kindOf, namespaceOf, resourceOf, type View } from './view.ts'
 
 const text = { type: 'string' }
 const texts = { type: 'array', items: text }
-const fields = (properties: JsonObject): JsonObject => ({ type: 'object', properties })
 const KIND = fields({ group: text, version: text, kind: text })
 const RESOURCE = fields({ group: text, version: text, resource: text })
 

@@ -271,6 +271,8 @@ test('expressions know the old object, the namespace, the request, and what its 
         message: 'kept',
       },
       { expression: "namespaceObject.metadata.labels.team == 'a'", message: 'team' },
+      // A reserved word, and the name of a field all the same.
+      { expression: "request.namespace == 'shop'", message: 'elsewhere' },
       {
         expression:
           "request.operation != 'CREATE' || authorizer.requestResource.check('bypass').allowed()",
