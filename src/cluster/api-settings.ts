@@ -62,6 +62,7 @@ export async function openSettings(
     rewrite: () => encryption.rewrite(),
     async close() {
       encryption.close()
+      access.close()
       await audit?.close()
     },
   }

@@ -8,7 +8,8 @@ import {
   frontProxyAuthenticator,
   unionAuthenticator,
 } from './authenticators.ts'
-import { mastersAuthorizer, unionAuthorizer } from './authorizers.ts'
+import { chainAuthorizer } from './authorization/chain.ts'
+import type { AuthorizationChain, Link } from './authorization/index.ts'
 import { discoveryPages } from './discovery.ts'
 import { nodeAuthorizer } from './node-authorizer.ts'
 import { rbacAuthorizer } from './rbac/authorizer.ts'
@@ -31,7 +32,7 @@ import {
 } from './tokens.ts'
 
 export interface AccessControlOptions {
-  readonly env: Pick<Env, 'clock' | 'random'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'metrics'>
   /** PEM private keys of service account tokens: the first signs, all verify. */
   readonly serviceAccountKeys: readonly string[]
   /** PEM public or private keys: their tokens are good, and none is signed with them. */
@@ -54,8 +55,8 @@ export interface AccessControlOptions {
   readonly anonymousPaths?: readonly string[]
   /** Other issuers and webhooks, asked after our own kinds. */
   readonly moreTokens?: readonly TokenAuthenticator[]
-  /** Asked after the roles. */
-  readonly moreAuthorizers?: readonly Authorizer[]
+  /** Who decides, in which order. Default: Node, then RBAC. */
+  readonly authorization?: Pick<AuthorizationChain, 'links'>
 }
 
 export interface AccessControl {
@@ -70,6 +71,11 @@ export interface AccessControl {
   /** Keeps people from giving away more than they have: goes last among the validating plugins. */
   readonly escalationCheck: AdmissionPlugin
 }
+
+const DEFAULT_LINKS: readonly Link[] = [
+  { type: 'Node', name: '' },
+  { type: 'RBAC', name: '' },
+]
 
 export function accessControl(
   { read }: Pick<ServerInside, 'read'>,
@@ -118,12 +124,11 @@ export function accessControl(
 
   const source = rbacSource(read)
   const rbac = rbacAuthorizer(source)
-  const authorizer = unionAuthorizer([
-    mastersAuthorizer,
-    nodeAuthorizer(read),
-    rbac,
-    ...(options.moreAuthorizers ?? []),
-  ])
+  const authorizer = chainAuthorizer(
+    options.authorization?.links ?? (() => DEFAULT_LINKS),
+    { Node: nodeAuthorizer(read), RBAC: rbac },
+    env.metrics,
+  )
   return {
     authenticator,
     authorizer,

@@ -9,8 +9,9 @@ import {
   type JwtIssuer,
 } from './oidc/config.ts'
 import { oidcTokens } from './oidc/index.ts'
+import { openAuthorization, type AuthorizationOptions } from './authorization/index.ts'
 import { DEFAULT_ISSUER } from './service-account-tokens.ts'
-import { webhookAuthorizer, webhookTokens } from './webhooks.ts'
+import { webhookTokens } from './webhooks.ts'
 
 export interface OidcOptions {
   readonly issuerUrl: string
@@ -36,12 +37,8 @@ export interface AccessOptions {
   /** A kubeconfig: whom to ask about tokens. */
   readonly tokenWebhook?: { readonly file: string; readonly ttlMs: number }
   readonly allowAnonymous?: boolean
-  /** A kubeconfig: whom to ask for permissions, after the roles. */
-  readonly authorizationWebhook?: {
-    readonly file: string
-    readonly allowedMs: number
-    readonly deniedMs: number
-  }
+  /** Who decides about requests. Default: Node, RBAC, and a webhook when it has one. */
+  readonly authorization?: AuthorizationOptions
   /** Written into tokens; the first is, all are accepted. */
   readonly issuers?: readonly string[]
   readonly audiences?: readonly string[]
@@ -54,19 +51,22 @@ export type OpenedAccess = Pick<
   | 'allowAnonymous'
   | 'anonymousPaths'
   | 'audiences'
+  | 'authorization'
   | 'issuers'
-  | 'moreAuthorizers'
   | 'moreTokens'
   | 'staticTokens'
   | 'verifyingKeys'
->
+> & {
+  /** Follows files no longer. */
+  close(): void
+}
 
 /** Throws an Error that names the file, or the flag, and what is wrong. */
 export async function openAccess(
-  env: Pick<Env, 'fs' | 'clock' | 'net' | 'log' | 'random'>,
+  env: Pick<Env, 'fs' | 'clock' | 'net' | 'log' | 'random' | 'metrics'>,
   options: AccessOptions,
 ): Promise<OpenedAccess> {
-  const { authenticationFile, oidc, tokenFile, tokenWebhook, authorizationWebhook } = options
+  const { authenticationFile, oidc, tokenFile, tokenWebhook } = options
   if (authenticationFile !== undefined && oidc !== undefined)
     throw new Error('--authentication-config and --oidc-* cannot be given together')
   const read = (file: string): Promise<string> => env.fs.readText(file)
@@ -97,9 +97,12 @@ export async function openAccess(
   const anonymous: AnonymousConfig | undefined =
     config?.parsed.anonymous ??
     (options.allowAnonymous === undefined ? undefined : { enabled: options.allowAnonymous })
+  const authorization = await openAuthorization(env, call, options.authorization ?? {})
   return {
     issuers,
     audiences,
+    authorization,
+    close: () => authorization.close(),
     moreTokens: [
       ...(config?.tokens ?? []),
       ...(oidc === undefined ? [] : [oidcTokens(env, await issuerOf(oidc, read))]),
@@ -112,15 +115,6 @@ export async function openAccess(
             ),
           ]),
     ],
-    moreAuthorizers:
-      authorizationWebhook === undefined
-        ? []
-        : [
-            webhookAuthorizer(
-              { env, call, webhook: await readWebhookFile(env, authorizationWebhook.file) },
-              { ...authorizationWebhook, onFailure: 'noOpinion' },
-            ),
-          ],
     ...(tokenFile === undefined ? {} : { staticTokens: await read(tokenFile) }),
     ...(anonymous === undefined ? {} : { allowAnonymous: anonymous.enabled }),
     ...(anonymous?.paths === undefined ? {} : { anonymousPaths: anonymous.paths }),

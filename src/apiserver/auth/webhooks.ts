@@ -1,7 +1,12 @@
 /** Authentication and authorization by others: webhooks that answer TokenReviews and SubjectAccessReviews. */
 import { createHash } from 'node:crypto'
 import type { Env } from '#base'
-import type { JsonObject, RequestUser } from '#machinery'
+import {
+  parseFieldSelector,
+  parseLabelSelector,
+  type JsonObject,
+  type RequestUser,
+} from '#machinery'
 import type { Attributes, Authorizer, Decision } from '../access.ts'
 import { isObject } from '../json.ts'
 import type { CallWebhook } from '../webhook-client/index.ts'
@@ -180,8 +185,40 @@ function about(attributes: Attributes, verb: string): JsonObject {
   return {
     resourceAttributes: {
       ...Object.fromEntries(given.filter(([, value]) => value !== '')),
-      ...(fieldSelector ? { fieldSelector: { rawSelector: fieldSelector } } : {}),
-      ...(labelSelector ? { labelSelector: { rawSelector: labelSelector } } : {}),
+      ...selection('fieldSelector', fieldSelector, fieldRequirements),
+      ...selection('labelSelector', labelSelector, parseLabelSelector),
     },
   }
 }
+
+/** As upstream sends selectors: parsed (KEP-4601). One that cannot be parsed restricts nothing. */
+function selection(
+  name: 'fieldSelector' | 'labelSelector',
+  text: string | undefined,
+  parse: (text: string) => readonly Requirement[],
+): JsonObject {
+  if (text === undefined || text === '') return {}
+  try {
+    const requirements = parse(text).map(({ key, operator, values = [] }) => ({
+      key,
+      operator,
+      ...(values.length === 0 ? {} : { values: [...values] }),
+    }))
+    return requirements.length === 0 ? {} : { [name]: { requirements } }
+  } catch {
+    return {}
+  }
+}
+
+interface Requirement {
+  readonly key: string
+  readonly operator: string
+  readonly values?: readonly string[]
+}
+
+const fieldRequirements = (text: string): readonly Requirement[] =>
+  parseFieldSelector(text).map(({ field, operator, value }) => ({
+    key: field,
+    operator: operator === '=' ? 'In' : 'NotIn',
+    values: [value],
+  }))

@@ -13,7 +13,13 @@ test('without a flag nothing is said, and each flag says one thing', () => {
     allowAnonymous: false,
   })
   assert.deepEqual(settings('--authorization-webhook-config-file=/w'), {
-    authorizationWebhook: { file: '/w', allowedMs: 300_000, deniedMs: 30_000 },
+    authorization: { webhook: { file: '/w', allowedMs: 300_000, deniedMs: 30_000 } },
+  })
+  assert.deepEqual(settings('--authorization-mode=Node,RBAC', '--authorization-mode=AlwaysDeny'), {
+    authorization: { modes: ['Node', 'RBAC', 'AlwaysDeny'] },
+  })
+  assert.deepEqual(settings('--authorization-config=/a.yaml'), {
+    authorization: { file: '/a.yaml' },
   })
   assert.deepEqual(
     settings(
@@ -47,6 +53,10 @@ test('what cannot be is said', () => {
   assert.throws(() => settings('--oidc-issuer-url=https://id'), /go together/)
   assert.throws(() => settings('--oidc-issuer-url=http://id', '--oidc-client-id=x'), /https/)
   assert.throws(() => settings('--anonymous-auth=maybe'), /true or false/)
+  assert.throws(
+    () => settings('--authorization-config=/a', '--authorization-mode=RBAC'),
+    /cannot be given with/,
+  )
   assert.throws(
     () =>
       settings(

@@ -35,6 +35,18 @@ export const accessOptions: readonly OptionSpec[] = [
     value: 'BOOL',
     summary: 'Whether requests without credentials are anonymous (default true)',
   },
+  file(
+    'authorization-config',
+    'Who decides about requests, in order (AuthorizationConfiguration); read again when it changes',
+  ),
+  {
+    name: 'authorization-mode',
+    value: 'LIST',
+    repeat: true,
+    summary:
+      'Who decides, in order: Node,RBAC,Webhook,ABAC,AlwaysAllow,AlwaysDeny (default Node,RBAC)',
+  },
+  file('authorization-policy-file', 'Rules of the mode ABAC, one a line'),
   file('authorization-webhook-config-file', 'A kubeconfig: whom to ask for permissions'),
   {
     name: 'authorization-webhook-cache-authorized-ttl',
@@ -68,7 +80,6 @@ export function accessSettings(parsed: ParsedArguments): AccessOptions | undefin
   const many = (name: string): readonly string[] => parsed.values.get(name) ?? []
   const ms = (name: string, usual: string): number => durationMs(name, one(name) ?? usual)
   const tokenWebhook = one('authentication-token-webhook-config-file')
-  const authorizationWebhook = one('authorization-webhook-config-file')
   const anonymous = one('anonymous-auth')
   if (anonymous !== undefined && anonymous !== 'true' && anonymous !== 'false')
     throw new UsageError(`--anonymous-auth must be true or false, not ${JSON.stringify(anonymous)}`)
@@ -82,14 +93,41 @@ export function accessSettings(parsed: ParsedArguments): AccessOptions | undefin
       ttlMs: ms('authentication-token-webhook-cache-ttl', '2m'),
     },
     allowAnonymous: anonymous === undefined ? undefined : anonymous === 'true',
-    authorizationWebhook: authorizationWebhook && {
-      file: authorizationWebhook,
-      allowedMs: ms('authorization-webhook-cache-authorized-ttl', '5m'),
-      deniedMs: ms('authorization-webhook-cache-unauthorized-ttl', '30s'),
-    },
+    authorization: authorizationOf(one, many('authorization-mode'), ms),
     issuers: some(many('service-account-issuer')),
     audiences: some(audiences),
     verifyingKeyFiles: some(many('service-account-key-file')),
+  })
+  return Object.keys(options).length === 0 ? undefined : options
+}
+
+/** Undefined when nothing was said. */
+function authorizationOf(
+  one: (name: string) => string | undefined,
+  modes: readonly string[],
+  ms: (name: string, usual: string) => number,
+): AccessOptions['authorization'] {
+  const config = one('authorization-config')
+  const webhook = one('authorization-webhook-config-file')
+  const policyFile = one('authorization-policy-file')
+  if (config !== undefined) {
+    if (modes.length > 0 || webhook !== undefined || policyFile !== undefined)
+      throw new UsageError(
+        '--authorization-config cannot be given with --authorization-mode, --authorization-policy-file or --authorization-webhook-*',
+      )
+    return { file: config }
+  }
+  const options = given<NonNullable<AccessOptions['authorization']>>({
+    modes: some(modes.flatMap((text) => listOf(text))),
+    policyFile,
+    webhook:
+      webhook === undefined || webhook === ''
+        ? undefined
+        : {
+            file: webhook,
+            allowedMs: ms('authorization-webhook-cache-authorized-ttl', '5m'),
+            deniedMs: ms('authorization-webhook-cache-unauthorized-ttl', '30s'),
+          },
   })
   return Object.keys(options).length === 0 ? undefined : options
 }
@@ -131,7 +169,7 @@ const given = <T>(all: { readonly [K in keyof T]?: T[K] | '' | undefined }): T =
 
 const some = (list: readonly string[]): readonly string[] | undefined =>
   list.length === 0 ? undefined : list
-const listOf = (text = ''): readonly string[] =>
+const listOf = (text: string | undefined = ''): readonly string[] =>
   text
     .split(',')
     .map((each) => each.trim())

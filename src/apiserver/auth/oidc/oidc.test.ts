@@ -220,7 +220,7 @@ test('webhooks are asked about tokens and permissions, and their answers remembe
       verb: 'list',
       version: 'v1',
       resource: 'pods',
-      labelSelector: { rawSelector: 'a=b' },
+      labelSelector: { requirements: [{ key: 'a', operator: 'In', values: ['b'] }] },
     },
     user: 'jo',
     groups: ['g'],
