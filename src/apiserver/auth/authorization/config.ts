@@ -82,7 +82,7 @@ export function parseAuthorizationConfiguration(text: string): readonly Authoriz
 }
 
 function authorizerOf(found: JsonObject, path: FieldPath, errors: FieldError[]): AuthorizerConfig {
-  noStrangers(found, `${path}.`, new Set(['type', 'name', 'webhook']))
+  noStrangers(found, `${path.text}.`, new Set(['type', 'name', 'webhook']))
   const type = textOf(found, 'type')
   const name = textOf(found, 'name')
   if (name === '') errors.push(required(path.child('name')))
@@ -113,7 +113,7 @@ function webhookOf(
   path: FieldPath,
   errors: FieldError[],
 ): WebhookConfig {
-  noStrangers(found, `${path}.`, WEBHOOK_FIELDS)
+  noStrangers(found, `${path.text}.`, WEBHOOK_FIELDS)
   const timeoutMs = duration(found, 'timeout', path, errors)
   if (timeoutMs !== undefined && (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS))
     errors.push(
@@ -130,7 +130,7 @@ function webhookOf(
     oneOf(found, 'matchConditionSubjectAccessReviewVersion', ['v1'], path, errors)
   const connection = isObject(found['connectionInfo']) ? found['connectionInfo'] : {}
   const at = path.child('connectionInfo')
-  noStrangers(connection, `${at}.`, new Set(['type', 'kubeConfigFile']))
+  noStrangers(connection, `${at.text}.`, new Set(['type', 'kubeConfigFile']))
   const file = textOf(connection, 'kubeConfigFile')
   if (textOf(connection, 'type') === 'InClusterConfig')
     errors.push(
@@ -161,7 +161,7 @@ function webhookOf(
 function conditionsOf(found: JsonObject, path: FieldPath, errors: FieldError[]): readonly string[] {
   const list: unknown = found['matchConditions'] ?? []
   if (!Array.isArray(list) || !list.every(isObject))
-    throw new Error(`${path}.matchConditions: must be a list of objects`)
+    throw new Error(`${path.text}.matchConditions: must be a list of objects`)
   return (list as readonly JsonObject[]).map((each, i) => {
     const at = path.child('matchConditions').index(i).child('expression')
     const source = textOf(each, 'expression').trim()
