@@ -19,7 +19,7 @@ import {
   replicaSets as replicaSetsRef,
   statefulSets as statefulSetsRef,
 } from './resources.gen.ts'
-import { immutable, nonNegative } from './rules.ts'
+import { check, dnsSubdomain, immutable, nonNegative } from './rules.ts'
 import type {
   DaemonSet,
   Deployment,
@@ -296,6 +296,9 @@ function validateStatefulSet({ spec }: StatefulSet): readonly FieldError[] {
   const rolling = path.child('updateStrategy', 'rollingUpdate')
   const retention = spec.persistentVolumeClaimRetentionPolicy ?? {}
   const errors: FieldError[] = []
+  const { serviceName = '' } = spec
+  if (serviceName !== '')
+    errors.push(...check(path.child('serviceName'), serviceName, dnsSubdomain))
   if (type === 'OnDelete' && rollingUpdate !== undefined) {
     errors.push(
       invalidValue(rolling, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'"),

@@ -28,6 +28,8 @@ const NAME_RULES: Readonly<Record<string, NameRule>> = {
   // `v1.` is that of the core group.
   'apiservices.apiregistration.k8s.io': pathSegment,
   namespaces: dnsLabel,
+  // Their pods carry the name as their host's.
+  'statefulsets.apps': dnsLabel,
   services: dns1035Label,
   'roles.rbac.authorization.k8s.io': pathSegment,
   'clusterroles.rbac.authorization.k8s.io': pathSegment,

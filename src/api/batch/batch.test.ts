@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '#machinery'
 import { trying } from '../definitions.testing.ts'
+import { readIndexes } from './indexes.ts'
 import { isTimeZone, scheduleError } from './schedule.ts'
 
 type Part = Record<string, unknown>
@@ -180,4 +181,51 @@ test('a cron job of the past is told by its table', () => {
     [row['Schedule'], row['Timezone'], row['Suspend'], row['Active'], row['Last Schedule']],
     ['*/5 * * * *', '<none>', 'True', 1, '60s'],
   )
+})
+
+test('indexes of a success policy grow, and are those of pods', () => {
+  const cases: Readonly<Record<string, object>> = {
+    '': { count: 0 },
+    '0,2-4': { count: 4 },
+    '5': { problem: 'too large index: "5"' },
+    '1,x': { problem: 'cannot convert string to integer for index: "x"' },
+    '1-2-3': {
+      problem:
+        'the fragment "1-2-3" violates the requirement that an index interval can have at most two parts separated by \'-\'',
+    },
+    '2,1': { problem: 'non-increasing order, previous: 2, current: 1' },
+    '3-3': { problem: 'non-increasing order, previous: 3, current: 3' },
+  }
+  for (const [text, answer] of Object.entries(cases))
+    assert.deepEqual(readIndexes(text, 5), answer, text)
+})
+
+test('a policy of success asks for no more than there is, and one of failure waits for the end', () => {
+  const { template } = job()['spec'] as { template: object }
+  assert.deepEqual(
+    jobs.errors({
+      spec: {
+        manualSelector: true,
+        selector: { matchLabels: { app: 'x' } },
+        template: { ...template, metadata: { labels: { app: 'x' } } },
+        completionMode: 'Indexed',
+        completions: 3,
+        successPolicy: { rules: [{ succeededIndexes: '0-1', succeededCount: 3 }] },
+        podFailurePolicy: {
+          rules: [{ action: 'Ignore', onExitCodes: { operator: 'In', values: [1] } }],
+        },
+        podReplacementPolicy: 'TerminatingOrFailed',
+      },
+    }),
+    [
+      'spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"',
+      'spec.successPolicy.rules[0].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of indexes in the specified succeededIndexes field)',
+    ],
+  )
+})
+
+test('a job that is created from the export of another one keeps what cannot be', () => {
+  const selector = { matchLabels: { other: 'x' } }
+  const [problem = ''] = errorsOf(job({ selector }))
+  assert.match(problem, /^spec\.selector: Invalid value: .*: `selector` not auto-generated$/)
 })

@@ -3,6 +3,7 @@ import {
   FieldPath,
   humanDuration,
   invalidValue,
+  notSupported,
   required,
   type FieldError,
   type StrategyContext,
@@ -20,8 +21,15 @@ import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
 import { jobs as jobsRef } from '../resources.gen.ts'
-import { immutable, nonNegative, validateLabelSelector } from '../rules.ts'
-import type { Job, JobSpec, PodFailurePolicy, PodTemplateSpec } from '../types.gen.ts'
+import { immutable, nonNegative, selects, validateLabelSelector } from '../rules.ts'
+import type {
+  Job,
+  JobSpec,
+  PodFailurePolicy,
+  PodTemplateSpec,
+  SuccessPolicyRule,
+} from '../types.gen.ts'
+import { readIndexes } from './indexes.ts'
 import { validateMatch } from '../workload.ts'
 
 const UID_LABEL = 'batch.kubernetes.io/controller-uid'
@@ -84,6 +92,21 @@ function labelTemplate(job: Mutable<Job>): void {
   template.metadata = { ...template.metadata, labels } as NonNullable<typeof template.metadata>
 }
 
+/** Labels of another job, such as those of one that was exported and is created again, find nothing. */
+function validateGenerated({ spec, metadata }: Job): readonly FieldError[] {
+  const { selector, manualSelector } = spec
+  if (manualSelector === true || selector === undefined) return []
+  const known = {
+    [OLD_UID_LABEL]: metadata.uid,
+    [UID_LABEL]: metadata.uid,
+    [OLD_NAME_LABEL]: metadata.name,
+    [NAME_LABEL]: metadata.name,
+  }
+  return selects(selector, known)
+    ? []
+    : [invalidValue(path.child('selector'), selector, '`selector` not auto-generated')]
+}
+
 export function validateJobSpec(
   spec: JobSpec,
   at: FieldPath,
@@ -113,7 +136,11 @@ export function validateJobSpec(
       ),
     )
   }
-  if (spec.podFailurePolicy) errors.push(...validateFailurePolicy(spec, at))
+  if (spec.podFailurePolicy) {
+    errors.push(...validateFailurePolicy(spec, at))
+    if (spec.podReplacementPolicy === 'TerminatingOrFailed')
+      errors.push(notSupported(at.child('podReplacementPolicy'), 'TerminatingOrFailed', ['Failed']))
+  }
   errors.push(...validateSuccessPolicy(spec, at))
   if (!inCronJob) {
     if (spec.selector === undefined) errors.push(required(at.child('selector')))
@@ -297,29 +324,40 @@ function validateSuccessPolicy(spec: JobSpec, at: FieldPath): readonly FieldErro
         ),
       )
     }
-    const count = rule.succeededCount
-    if (count !== undefined && spec.completions !== undefined && count > spec.completions) {
-      errors.push(
-        invalidValue(
-          list.index(i).child('succeededCount'),
-          count,
-          `must be less than or equal to ${spec.completions} (the number of specified completions)`,
-        ),
-      )
-    }
-    if (
-      rule.succeededIndexes !== undefined &&
-      !/^\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*$/.test(rule.succeededIndexes)
-    ) {
-      errors.push(
-        invalidValue(
-          list.index(i).child('succeededIndexes'),
-          rule.succeededIndexes,
-          `error parsing succeededIndexes: cannot convert string to integer for index: ${JSON.stringify(rule.succeededIndexes)}`,
-        ),
-      )
-    }
+    errors.push(...validateSuccessRule(rule, spec.completions ?? 0, list.index(i)))
   }
+  return errors
+}
+
+function validateSuccessRule(
+  { succeededCount: count, succeededIndexes }: SuccessPolicyRule,
+  completions: number,
+  at: FieldPath,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  const indexes =
+    succeededIndexes === undefined ? undefined : readIndexes(succeededIndexes, completions)
+  if (indexes !== undefined && 'problem' in indexes)
+    errors.push(
+      invalidValue(
+        at.child('succeededIndexes'),
+        succeededIndexes,
+        `error parsing succeededIndexes: ${indexes.problem}`,
+      ),
+    )
+  if (count === undefined) return errors
+  errors.push(...nonNegative(count, at.child('succeededCount')))
+  const tooMany = (limit: number, of: string): void =>
+    void errors.push(
+      invalidValue(
+        at.child('succeededCount'),
+        count,
+        `must be less than or equal to ${limit} (the number of ${of})`,
+      ),
+    )
+  if (count > completions) tooMany(completions, 'specified completions')
+  if (indexes !== undefined && 'count' in indexes && count > indexes.count)
+    tooMany(indexes.count, 'indexes in the specified succeededIndexes field')
   return errors
 }
 
@@ -413,7 +451,7 @@ const jobWarnings = ({ spec, metadata }: Job, old: Job | undefined): readonly st
 
 export const jobs = defineResource(jobsRef, {
   defaults: defaultJob,
-  validate: ({ spec }) => validateJobSpec(spec, path),
+  validate: (job) => [...validateGenerated(job), ...validateJobSpec(job.spec, path)],
   validateUpdate: (now, old, { subresource }: StrategyContext) =>
     subresource === '' ? validateUpdate(now, old) : [],
   prepareForCreate: generateSelector,
