@@ -6,6 +6,7 @@ import dgram from 'node:dgram'
 import dns from 'node:dns/promises'
 import fs from 'node:fs'
 import http from 'node:http'
+import http2 from 'node:http2'
 import https from 'node:https'
 import net from 'node:net'
 import os from 'node:os'
@@ -344,6 +345,34 @@ function liveness() {
     .listen(number('port', 8080))
 }
 
+/** The standard health service of gRPC, in clear text; HTTP switches what it says. */
+function grpcHealthChecking() {
+  const began = Date.now()
+  const delay = number('delay-unhealthy-sec', -1)
+  let serving = true
+  const frame = (...bytes) => Buffer.from([0, 0, 0, 0, bytes.length, ...bytes])
+  const server = http2.createServer()
+  server.on('stream', (stream, headers) => {
+    if (headers[':path'] !== '/grpc.health.v1.Health/Check') {
+      stream.respond({ 'content-type': 'application/grpc', 'grpc-status': 12 }, { endStream: true })
+      return
+    }
+    const good = serving && (delay < 0 || Date.now() - began < delay * 1000)
+    stream.respond({ 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': 0 }))
+    stream.end(frame(0x08, good ? 1 : 2))
+  })
+  server.listen(number('port', 5000), () => say(`Serving gRPC on port ${number('port', 5000)}`))
+  http
+    .createServer((request, response) => {
+      if (request.url === '/make-serving') serving = true
+      else if (request.url === '/make-not-serving') serving = false
+      else response.statusCode = 404
+      response.end('ok')
+    })
+    .listen(number('http-port', 8080))
+}
+
 function porter() {
   const answering = (body) => async (request, response) => {
     const path = new URL(request.url, 'http://host').pathname
@@ -506,7 +535,6 @@ async function guestbook() {
     .createServer(async (request, response) => {
       const url = new URL(request.url, 'http://host')
       const q = url.searchParams
-      const isBackend = request.socket.localPort === backend
       const [cmd, key, value] = ['cmd', 'key', 'value'].map((name) => q.get(name) ?? '')
       try {
         if (url.pathname === '/register') {
@@ -536,9 +564,8 @@ async function guestbook() {
         response.writeHead(500)
         response.end(error.message)
       }
-      void isBackend
     })
-    .listen(flags.has('backend-port') || replicaOf !== '' ? backend : port)
+    .listen(port)
   while (replicaOf !== '') {
     const own = Object.values(os.networkInterfaces())
       .flat()
@@ -588,6 +615,7 @@ const commands = {
   'test-webserver': testWebserver,
   'serve-hostname': serveHostname,
   liveness,
+  'grpc-health-checking': grpcHealthChecking,
   'entrypoint-tester': () => say(`[/agnhost ${process.argv.slice(2).join(' ')}]`),
   porter,
   'logs-generator': logsGenerator,
