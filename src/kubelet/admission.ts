@@ -174,6 +174,40 @@ function resourceProblem(
   return undefined
 }
 
+export interface NoRoom {
+  readonly reason: 'Infeasible' | 'Deferred'
+  readonly message: string
+}
+
+/** Whether a pod of this node can have what it asks for now. */
+export function roomFor(
+  pod: Pod,
+  { others, node }: Pick<AdmissionFacts, 'others' | 'node'>,
+): NoRoom | undefined {
+  const requests = podRequests(pod)
+  const allocatable = node?.status?.allocatable ?? {}
+  for (const [name, unit] of [
+    ['memory', 1],
+    ['cpu', 1000],
+  ] as const) {
+    const [requested, capacity] = [requests[name] ?? 0, amountOf(allocatable[name])].map((amount) =>
+      Math.round(amount * unit),
+    ) as [number, number]
+    if (allocatable[name] === undefined || requested <= capacity) continue
+    return {
+      reason: 'Infeasible',
+      message: `Node didn't have enough capacity: ${name}, requested: ${requested}, capacity: ${capacity}`,
+    }
+  }
+  const problem = resourceProblem(
+    pod,
+    others.filter((other) => !isTerminal(other)),
+    node,
+  )
+  if (problem === undefined) return undefined
+  return { reason: 'Deferred', message: problem.message.replace(/^Pod was rejected: /, '') }
+}
+
 const shortOf = (name: string, requested: number, used: number, capacity: number): Rejection =>
   rejected(
     `OutOf${name}`,

@@ -37,6 +37,8 @@ export interface StartedPod {
   imageRequest(container: AnyContainer, attempt: number): ImageRequest
   setContainer(container: PodContainer): void
   dropContainer(id: string): void
+  /** What a container of this id was made with. */
+  made(id: string, container: AnyContainer): void
   /** Does not start the container again before so long, unless something changes that it needs. */
   hold(name: string, ms: number): void
   isHeld(name: string): boolean
@@ -135,6 +137,7 @@ async function create(
   } catch (error) {
     return refuse('CreateContainerError', error)
   }
+  agent.made(id, container)
   agent.event('Normal', 'Created', 'Container created', container.name)
   const status = await runtime.containerStatus(id)
   if (status === undefined) return refuse('CreateContainerError', `container ${id} is gone`)

@@ -2,7 +2,7 @@
 import type { Env } from '#base'
 import type { Node, Pod, Service } from '#api'
 import type { Client, EventRecorder } from '#client'
-import type { Rejection } from './admission.ts'
+import type { NoRoom, Rejection } from './admission.ts'
 import type { Images } from './images.ts'
 import type { Machine } from './node/machine.ts'
 import type { Thresholds } from './node/status.ts'
@@ -67,6 +67,8 @@ export interface KubeletContext {
   allocatable(): Readonly<Record<string, string>>
   downward(pod: Pod): DownwardFacts
   admit(pod: Pod): Promise<Rejection | undefined>
+  /** Why the pod cannot have what it asks for now: never on this node, or not yet. */
+  room(pod: Pod): Promise<NoRoom | undefined>
   /** The handler that the pod's runtime class names; throws when there is none such. */
   runtimeHandler(pod: Pod): Promise<string>
   /** Events of this container or sandbox are the agent's. */

@@ -11,7 +11,7 @@ import {
   createInformers,
 } from '#client'
 import { isStatus, keyOf } from '#machinery'
-import { admit } from './admission.ts'
+import { admit, roomFor } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { Images, pullForVolume } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
@@ -332,10 +332,7 @@ export class KubeletCore {
       admit: async (pod) => {
         const ask = (node: Node | undefined) =>
           admit(pod, {
-            others: [...this.agents.values()]
-              .filter(({ uid, phase }) => uid !== uidOf(pod) && phase !== 'terminated')
-              .map((agent) => agent.pod)
-              .filter((other) => !isTerminal(other)),
+            others: this.#others(pod),
             node,
             allowedSysctls: config.allowedSysctls,
             userNamespaces: runtime.simulated,
@@ -348,6 +345,7 @@ export class KubeletCore {
           .catch(() => undefined)
         return node === undefined ? rejection : ask(node)
       },
+      room: async (pod) => roomFor(pod, { others: this.#others(pod), node: this.nodeAgent?.node }),
       runtimeHandler: async (pod) => {
         const name = pod.spec.runtimeClassName
         if (name === undefined || name === '') return ''
@@ -365,6 +363,14 @@ export class KubeletCore {
         await released
       },
     }
+  }
+
+  /** The pods beside it that run here or are to run. */
+  #others(pod: Pod): readonly Pod[] {
+    return [...this.agents.values()]
+      .filter(({ uid, phase }) => uid !== uidOf(pod) && phase !== 'terminated')
+      .map((agent) => agent.pod)
+      .filter((other) => !isTerminal(other))
   }
 
   #allocatable(): Readonly<Record<string, string>> {

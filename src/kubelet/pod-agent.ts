@@ -13,7 +13,7 @@ import { terminationMessage } from './termination-message.ts'
 import { type Kill, computeActions, isIdle } from './pod/actions.ts'
 import { podCgroup } from './pod/cgroups.ts'
 import { logDirectoryOf, sandboxConfig } from './pod/configs.ts'
-import { allContainers, isDeleted, isTerminal, uidOf } from './pod/containers.ts'
+import { type AnyContainer, allContainers, isDeleted, isTerminal, uidOf } from './pod/containers.ts'
 import { type CrashState, afterRestart } from './pod/crash.ts'
 import { dnsConfigOf, hostnameOf } from './pod/network-files.ts'
 import {
@@ -40,7 +40,7 @@ import { probeTitle } from './probes/decide.ts'
 import { runProbe } from './probes/run.ts'
 import type { PodSandboxConfig } from './runtime.ts'
 import { type MountedVolume, PodVolumes, downwardVolumes } from './volumes/pod-volumes.ts'
-import { resizeContainers } from './resize.ts'
+import { Resizer } from './resize.ts'
 
 const DEFAULT_GRACE_SECONDS = 30
 const MAX_DRAIN_MS = 10_000
@@ -64,6 +64,9 @@ export class PodAgent implements StartedPod {
   /** Ends everything, when the kubelet itself stops: containers stay as they are. */
   readonly #signal: AbortSignal
   readonly #messages = new Map<string, string>()
+  readonly #resizer: Resizer
+  /** Containers that were ended to be made anew. */
+  readonly #again = new Set<string>()
   #worker: PodWorker
   #dirty = false
   #running: Promise<void> | undefined
@@ -90,6 +93,7 @@ export class PodAgent implements StartedPod {
     this.runtime = runtime ?? emptyPodRuntime
     // What runs already was admitted by an earlier kubelet.
     this.#admitted = this.runtime.sandboxes.length > 0
+    this.#resizer = new Resizer(pod, runtime)
     this.#worker = newWorker(pod)
     this.#signal = stop
     this.volumes = new PodVolumes(pod, context.volumeOptions)
@@ -117,9 +121,9 @@ export class PodAgent implements StartedPod {
     })
   }
 
-  /** With its status as far as this node knows it. */
+  /** With its status as far as this node knows it, and with what it has been given of what it asks for. */
   get pod(): Pod {
-    return this.context.statuses.current(this.#worker.pod)
+    return this.#resizer.given(this.context.statuses.current(this.#worker.pod))
   }
 
   get phase(): PodWorker['phase'] {
@@ -264,7 +268,24 @@ export class PodAgent implements StartedPod {
   dropContainer(id: string): void {
     const containers = this.runtime.containers.filter((container) => container.id !== id)
     this.context.disown(id)
+    this.#resizer.forget(id)
+    this.#again.delete(id)
     this.runtime = { ...this.runtime, containers }
+  }
+
+  made(id: string, container: AnyContainer): void {
+    this.#resizer.made(id, container)
+  }
+
+  async restart(container: PodContainer, message: string): Promise<void> {
+    this.event('Normal', 'Killing', message, container.name)
+    this.#again.add(container.id)
+    await stopOne(this, container, {
+      graceSeconds: graceOf(this.pod),
+      announce: false,
+      signal: this.signal,
+    })
+    this.kick()
   }
 
   hold(name: string, ms: number): void {
@@ -329,6 +350,8 @@ export class PodAgent implements StartedPod {
         finished: this.#finished,
         failed: this.#finished || !this.#admitted ? this.#failed : undefined,
         rejected: !this.#admitted && this.#failed !== undefined,
+        actual: (id) => this.#resizer.actual(id),
+        resize: this.#resizer.conditions(),
         nodeIps: config.nodeIps,
         runtimeName: runtimeVersion.name,
         now: env.clock.now(),
@@ -390,6 +413,7 @@ export class PodAgent implements StartedPod {
 
   async #sync(): Promise<void> {
     if (!isTerminal(this.pod) && (!(await this.#admit()) || this.#isOverdue())) return
+    await this.#resizer.allocate(this, this.#worker.pod)
     for (;;) {
       this.publish()
       const { pod } = this
@@ -397,7 +421,13 @@ export class PodAgent implements StartedPod {
         this.#requestStop(this.#worker.pod, graceOf(pod), { type: 'completed' })
         return
       }
-      const actions = computeActions(pod, this.runtime, this.prober, publishedRestarts(pod))
+      const actions = computeActions(
+        pod,
+        this.runtime,
+        this.prober,
+        publishedRestarts(pod),
+        this.#again,
+      )
       if (isIdle(actions)) break
       const before = this.runtime
       await Promise.all(actions.kill.map((kill) => this.#killOne(kill)))
@@ -422,7 +452,7 @@ export class PodAgent implements StartedPod {
     if (this.mounted === undefined && readySandbox(this.runtime) !== undefined) {
       await this.#makeReady(undefined)
     }
-    await resizeContainers(this)
+    await this.#resizer.actuate(this)
     this.publish()
   }
 
@@ -598,6 +628,7 @@ export class PodAgent implements StartedPod {
 
   async #killOne({ container, reason, message }: Kill): Promise<void> {
     this.event('Normal', 'Killing', message, container.name)
+    if (reason === 'changed') this.#again.add(container.id)
     const { pod } = this
     const spec = allContainersByName(pod).get(container.name)
     const probe =

@@ -22,6 +22,8 @@ const OWNED_CONDITIONS = new Set([
   'Ready',
   'ContainersReady',
   'PodScheduled',
+  'PodResizePending',
+  'PodResizeInProgress',
 ])
 
 export class StatusWriter {
@@ -147,6 +149,10 @@ function conditionPatches(
         .map((key) => [key, null]),
     )
     changed.push({ ...gone, ...condition })
+  }
+  for (const { type } of from) {
+    if (!OWNED_CONDITIONS.has(type) || to.some((condition) => condition.type === type)) continue
+    changed.push({ $patch: 'delete', type })
   }
   return changed
 }

@@ -20,7 +20,7 @@ export async function messagesOf(
   const tls: { headers?: Record<string, string> } = {}
   await config.applyToHTTPSOptions(tls as never)
   return new Promise((resolve, reject) => {
-    const asked = request(`${api.server}${path}?${query}`, {
+    const asked = request(`${api.server}${path}?${query.toString()}`, {
       ...(tls as object),
       headers: {
         ...tls.headers,

@@ -58,12 +58,14 @@ export function computeActions(
   runtime: PodRuntime,
   probes: ProbeResults,
   restartCounts: ReadonlyMap<string, number>,
+  /** Ended to be made anew: they start again whatever the policy is. */
+  again: ReadonlySet<string> = new Set(),
 ): PodActions {
   if (isDeleted(pod)) return nothing
   const sandbox = currentSandbox(pod, runtime)
   if (sandbox === undefined) return replaceSandbox(pod, runtime)
 
-  const plan = new Plan(pod, runtime, probes, restartCounts)
+  const plan = new Plan(pod, runtime, probes, restartCounts, again)
   plan.ephemeral(pod.spec.ephemeralContainers ?? [])
   const init = plan.init(pod.spec.initContainers ?? [], sandbox)
   if (init === 'done') plan.regular(pod.spec.containers)
@@ -124,17 +126,20 @@ class Plan {
   readonly #runtime: PodRuntime
   readonly #probes: ProbeResults
   readonly #restartCounts: ReadonlyMap<string, number>
+  readonly #again: ReadonlySet<string>
 
   constructor(
     pod: Pod,
     runtime: PodRuntime,
     probes: ProbeResults,
     restartCounts: ReadonlyMap<string, number>,
+    again: ReadonlySet<string>,
   ) {
     this.#pod = pod
     this.#runtime = runtime
     this.#probes = probes
     this.#restartCounts = restartCounts
+    this.#again = again
   }
 
   ephemeral(containers: readonly EphemeralContainer[]): void {
@@ -187,7 +192,10 @@ class Plan {
     for (const container of containers) {
       const status = newestContainer(this.#runtime, container.name)
       if (status?.state === 'running') this.#killWhenUnfit(container, status)
-      else if (wantsStart(this.#pod, container, 'regular', status))
+      else if (
+        (status !== undefined && this.#again.has(status.id)) ||
+        wantsStart(this.#pod, container, 'regular', status)
+      )
         this.#start(container, 'regular')
     }
   }

@@ -2,7 +2,7 @@
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api'
 import { isSidecar } from './containers.ts'
 
-type Condition = Pick<PodCondition, 'type' | 'status' | 'reason' | 'message'>
+export type Condition = Pick<PodCondition, 'type' | 'status' | 'reason' | 'message'>
 
 export interface ConditionInput {
   readonly pod: Pod
@@ -94,6 +94,9 @@ function readyCondition(pod: Pod, containersReady: Condition): Condition {
   return no('Ready', 'ReadinessGatesNotReady', troubles.join(', '))
 }
 
+/** They go when there is nothing to say. */
+const RESIZE_CONDITIONS = ['PodResizePending', 'PodResizeInProgress'] as const
+
 /** Ours replace those of the same type; a time changes with the status only; others' stay. */
 export function mergeConditions(
   old: readonly PodCondition[],
@@ -101,7 +104,7 @@ export function mergeConditions(
   observedGeneration: number | undefined,
   now: Date,
 ): readonly PodCondition[] {
-  const owned = new Set(ours.map(({ type }) => type))
+  const owned = new Set([...RESIZE_CONDITIONS, ...ours.map(({ type }) => type)])
   const nowText = `${now.toISOString().slice(0, 19)}Z`
   return [
     ...ours.map((condition) => {

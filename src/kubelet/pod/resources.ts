@@ -3,7 +3,6 @@ import type { ContainerStatus, Pod, ResourceRequirements } from '#api'
 import { amountOf, bytesOf, milliOf } from '../amounts.ts'
 import type { LinuxResources } from '../runtime.ts'
 import { type AnyContainer, isSidecar } from './containers.ts'
-import type { PodContainer } from './pod-runtime.ts'
 import { oomScoreAdjustment } from './qos.ts'
 
 const PERIOD_MICROSECONDS = 100_000
@@ -107,15 +106,16 @@ function larger(a: Totals, b: Totals): Record<string, number> {
   return result
 }
 
-/** `allocatedResources` and `resources` of a container's status. */
+/** `allocatedResources` and `resources` of a container's status: what it has been given, and what it runs with. */
 export function resourcesInUse(
   { resources }: AnyContainer,
-  _found: PodContainer,
+  actual: ResourceRequirements | undefined,
 ): Pick<ContainerStatus, 'allocatedResources' | 'resources'> {
   if (resources === undefined) return {}
-  const { requests, limits } = resources
+  const { requests: allocated } = resources
+  const { requests, limits } = actual ?? resources
   return {
-    ...(requests === undefined ? {} : { allocatedResources: requests }),
+    ...(allocated === undefined ? {} : { allocatedResources: allocated }),
     resources: {
       ...(limits === undefined ? {} : { limits }),
       ...(requests === undefined ? {} : { requests }),

@@ -15,6 +15,8 @@ const status = (target: Pod, runtime: PodRuntime, more: Partial<StatusInput> = {
     startup: () => 'success',
     messages: new Map(),
     finished: false,
+    actual: () => undefined,
+    resize: [],
     nodeIps: ['192.168.0.1'],
     runtimeName: 'containerd',
     now: after(60),

@@ -1,5 +1,5 @@
 /** A pod's status, made from its spec, what the runtime holds, and what the kubelet knows besides. */
-import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api'
+import type { ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements } from '#api'
 import {
   type AnyContainer,
   type ContainerKind,
@@ -7,7 +7,7 @@ import {
   isSidecar,
   restartsAfter,
 } from './containers.ts'
-import { conditionsOf, mergeConditions } from './conditions.ts'
+import { type Condition, conditionsOf, mergeConditions } from './conditions.ts'
 import { type PodContainer, type PodRuntime, readySandbox } from './pod-runtime.ts'
 import type { ProbeResult } from './actions.ts'
 import { qosClassOf } from './qos.ts'
@@ -34,6 +34,9 @@ export interface StatusInput {
   readonly failed?: { readonly reason: string; readonly message: string } | undefined
   /** It never began here: there is nothing to say about its containers. */
   readonly rejected?: boolean
+  /** What a running container has, while it is to have something else. */
+  readonly actual: (containerId: string) => ResourceRequirements | undefined
+  readonly resize: readonly Condition[]
   readonly nodeIps: readonly string[]
   /** `containerd` */
   readonly runtimeName: string
@@ -72,7 +75,12 @@ export function statusOf(input: StatusInput): PodStatus {
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     phase,
-    conditions: mergeConditions(old.conditions ?? [], conditions, generation, now),
+    conditions: mergeConditions(
+      old.conditions ?? [],
+      [...input.resize, ...conditions],
+      generation,
+      now,
+    ),
     ...(message === undefined ? {} : { message }),
     ...(reason === undefined ? {} : { reason }),
     ...(old.nominatedNodeName === undefined ? {} : { nominatedNodeName: old.nominatedNodeName }),
@@ -265,7 +273,7 @@ function fromRuntime(
     imageID: found.imageRef,
     containerID: containerId(input, found.id),
     ...(kind === 'ephemeral' ? {} : { started }),
-    ...(kind === 'ephemeral' ? {} : resourcesInUse(container, found)),
+    ...(kind === 'ephemeral' ? {} : resourcesInUse(container, input.actual(found.id))),
     ...(mounts.length === 0 ? {} : { volumeMounts: mounts }),
     ...(found.user === undefined || !running
       ? {}
