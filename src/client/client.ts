@@ -17,6 +17,8 @@ export interface CallOptions {
   readonly cause?: string
   readonly dryRun?: boolean
   readonly fieldManager?: string
+  /** The trace that it belongs to (W3C Trace Context). */
+  readonly traceparent?: string
 }
 
 export interface ListOptions extends CallOptions {
@@ -125,7 +127,7 @@ export interface Client {
 
 export function createClient(
   transport: Transport,
-  defaults: Pick<CallOptions, 'cause' | 'fieldManager'> = {},
+  defaults: Pick<CallOptions, 'cause' | 'fieldManager' | 'traceparent'> = {},
 ): Client {
   const send = (
     method: ApiRequest['method'],
@@ -135,6 +137,7 @@ export function createClient(
   ): Promise<unknown> => {
     const cause = options.cause ?? defaults.cause
     const fieldManager = options.fieldManager ?? defaults.fieldManager
+    const traceparent = options.traceparent ?? defaults.traceparent
     const query: Record<string, string> = { ...more.query }
     if (options.dryRun === true) query['dryRun'] = 'All'
     if (fieldManager !== undefined && method !== 'GET' && method !== 'DELETE')
@@ -146,6 +149,7 @@ export function createClient(
       ...(more.body === undefined ? {} : { body: more.body }),
       ...(more.contentType === undefined ? {} : { contentType: more.contentType }),
       ...(cause === undefined ? {} : { cause }),
+      ...(traceparent === undefined ? {} : { traceparent }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     })
   }

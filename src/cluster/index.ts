@@ -12,5 +12,6 @@ export {
   type Report,
 } from './report.ts'
 export type { BuildRequest, ClusterImages } from './images.ts'
+export { checkEndpoint } from './tracing/index.ts'
 export { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 export { authorityHash, joinNode, type JoinOptions } from './join.ts'

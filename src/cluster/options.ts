@@ -2,6 +2,7 @@
 import type { Enabled } from '#api'
 import type { AccessOptions, AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
+import type { TracingOptions } from './tracing/index.ts'
 
 export type RuntimeKind = 'containerd' | 'simulated'
 
@@ -44,6 +45,8 @@ export interface ApiSettings {
   readonly serves?: Enabled
   /** Who else is known and allowed. Default: certificates, service accounts, bootstrap tokens; roles. */
   readonly access?: AccessOptions
+  /** Default: nobody collects traces. */
+  readonly tracing?: TracingOptions | { readonly file: string }
 }
 
 /** How this program is started as the agent of another node on this machine. */

@@ -18,6 +18,13 @@ import { register } from './register.ts'
 import { ensureJoining, publishNodeDns, remoteNode } from './remote-nodes.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { clusterStatus } from './status.ts'
+import {
+  openTracing,
+  parseTracingConfiguration,
+  type OpenedTracing,
+  type TracingOptions,
+} from './tracing/index.ts'
+import { NAVARCH_VERSION } from './version.ts'
 
 export interface RunningCluster {
   readonly server: string
@@ -36,12 +43,14 @@ export interface RunningCluster {
 /** Resolves when the API answers; `ready` when the node does too. Whatever it began is ended when it fails. */
 export async function serve(
   options: ServeOptions,
-  env: Env,
+  given: Env,
   progress: (p: Progress) => void = () => undefined,
 ): Promise<RunningCluster> {
   const { dataDir, runDir, nodeName } = options
+  const traced = await openTraces(given, options)
+  const env: Env = traced === undefined ? given : { ...given, tracing: traced.tracing }
   const startedAt = env.clock.now().toISOString()
-  const undo: (() => Promise<unknown>)[] = []
+  const undo: (() => Promise<unknown>)[] = traced === undefined ? [] : [() => traced.close()]
   if (overlap(options.podCidr, options.serviceCidr)) {
     throw new ClusterError(
       `The addresses of pods ${options.podCidr} and of Services ${options.serviceCidr} overlap`,
@@ -298,6 +307,27 @@ export async function serve(
     for (const step of undo.toReversed()) await step().catch(() => undefined)
     throw error
   }
+}
+
+/** Undefined when nobody collects them. */
+async function openTraces(
+  env: Env,
+  { api: { tracing } = {}, nodeName }: ServeOptions,
+): Promise<OpenedTracing | undefined> {
+  if (tracing === undefined) return undefined
+  const fail = (what: string, error: unknown): never => {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new ClusterError(`${what}: ${why}`, 'Check --tracing-config-file')
+  }
+  const read = async (file: string): Promise<TracingOptions> => {
+    try {
+      return parseTracingConfiguration(await env.fs.readText(file))
+    } catch (error) {
+      return fail(file, error)
+    }
+  }
+  const options = 'file' in tracing ? await read(tracing.file) : tracing
+  return openTracing(env, options, { version: NAVARCH_VERSION, host: nodeName })
 }
 
 /** Every pod's sandbox, then the runtime: the next start finds nothing running and starts the pods anew. */

@@ -2,7 +2,7 @@
  * The shell around one pod's worker: looks at the runtime, asks the pure parts what to do, does it,
  * and tells the API. One round at a time; whatever happens meanwhile asks for another round.
  */
-import { aborted } from '#base'
+import { aborted, type Span } from '#base'
 import type { Pod } from '#api'
 import type { KubeletContext } from './context.ts'
 import { CRASH_BACKOFF } from './backoff.ts'
@@ -79,6 +79,8 @@ export class PodAgent implements StartedPod {
   #sandboxRetryMs = RETRY_FIRST_MS
   #cgroup: string | undefined
   readonly #listeners = new Set<() => void>()
+  /** Of the present round, once it does something. */
+  #round: Span | undefined
   readonly #heldUntilMs = new Map<string, number>()
   readonly #runtimeUpdates = new Map<string, Promise<void>>()
 
@@ -400,12 +402,17 @@ export class PodAgent implements StartedPod {
   async #loop(): Promise<void> {
     while (this.#dirty && !this.#signal.aborted && this.#worker.phase === 'syncing') {
       this.#dirty = false
+      let failure: unknown
       try {
         await this.#sync()
       } catch (error) {
+        failure = error
         if (this.#signal.aborted || this.signal.aborted) return
         this.#log('Cannot bring a pod to its wanted state; trying again', error)
         this.wakeIn(RETRY_FIRST_MS * 2)
+      } finally {
+        this.#round?.end(failure)
+        this.#round = undefined
       }
     }
     this.#dirty = false
@@ -429,6 +436,7 @@ export class PodAgent implements StartedPod {
         this.#again,
       )
       if (isIdle(actions)) break
+      this.#beginRound()
       const before = this.runtime
       await Promise.all(actions.kill.map((kill) => this.#killOne(kill)))
       for (const id of actions.stopSandboxes) await this.#stopSandbox(id)
@@ -439,7 +447,9 @@ export class PodAgent implements StartedPod {
       } else if (actions.start.length > 0) {
         if (this.mounted === undefined && !(await this.#makeReady(undefined))) return
         for (const start of actions.start) {
-          const outcome = await startContainer(this, start)
+          const outcome = await this.#timed(`start container ${start.container.name}`, () =>
+            startContainer(this, start),
+          )
           this.signal.throwIfAborted()
           this.publish()
           if (outcome === 'wait') break
@@ -454,6 +464,34 @@ export class PodAgent implements StartedPod {
     }
     await this.#resizer.actuate(this)
     this.publish()
+  }
+
+  /** It belongs to the trace of who wrote the pod as it is. */
+  #beginRound(): void {
+    const { tracing } = this.context.env
+    const { metadata, spec } = this.#worker.pod
+    this.#round ??= tracing?.start('sync pod', {
+      kind: 'internal',
+      parent: tracing.writerOf(Number(metadata.resourceVersion)),
+      attributes: {
+        pod: `${metadata.namespace ?? ''}/${metadata.name}`,
+        uid: this.uid,
+        node: spec.nodeName ?? '',
+      },
+    })
+  }
+
+  async #timed<T>(name: string, run: () => Promise<T>): Promise<T> {
+    const span = this.#round?.child(name)
+    let failure: unknown
+    try {
+      return await run()
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      span?.end(failure)
+    }
   }
 
   async #admit(): Promise<boolean> {
@@ -499,8 +537,10 @@ export class PodAgent implements StartedPod {
     if (attempt === undefined) await this.#findCgroup(pod)
     else this.#prefetch(pod)
     const [mounted, sandbox] = await Promise.allSettled([
-      make(),
-      attempt === undefined ? undefined : this.#createSandbox(pod, attempt),
+      this.#timed('mount volumes', make),
+      attempt === undefined
+        ? undefined
+        : this.#timed('create sandbox', () => this.#createSandbox(pod, attempt)),
     ])
     if (mounted.status === 'rejected') {
       this.#volumeTrouble(mounted.reason)

@@ -84,7 +84,11 @@ export class StatusWriter {
           { namespace: namespaceOf(pod), name: pod.metadata.name },
           'strategic',
           { metadata: { uid }, status: patch },
-          { subresource: 'status', signal: this.#signal },
+          {
+            subresource: 'status',
+            signal: this.#signal,
+            cause: causeOf(pod),
+          },
         )
         entry.published = wanted
         wait = RETRY_MS
@@ -102,6 +106,9 @@ export class StatusWriter {
     }
   }
 }
+
+const causeOf = (pod: Pod): string =>
+  `kubelet/${namespaceOf(pod)}/${pod.metadata.name}@${pod.metadata.resourceVersion ?? ''}`
 
 /** Neither a last phase nor a container's count of restarts is ever taken back. */
 function forward(old: PodStatus, next: PodStatus): PodStatus {

@@ -29,7 +29,7 @@ export interface SchedulerOptions {
   readonly client: Client
   readonly informers: Informers
   readonly events: EventRecorder
-  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics' | 'tracing'>
   /** Schedules pods whose `spec.schedulerName` is this. */
   readonly schedulerName?: string
   /** Added to the default plugins. */
@@ -133,7 +133,15 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   function scheduleOne(queued: QueuedPod): void {
     const { info } = queued
     const started = clock.monotonic()
+    const { tracing } = env
+    const span = tracing?.start('schedule pod', {
+      kind: 'internal',
+      parent: tracing.writerOf(Number(info.pod.metadata.resourceVersion)),
+      attributes: { pod: info.key, attempt: queued.attempts },
+    })
     const decision = scheduler.schedule(info)
+    span?.set({ node: decision.node?.name ?? '' })
+    span?.end()
     if (decision.node === undefined) {
       counts.attempted('unschedulable', (clock.monotonic() - started) / 1000)
       onUnschedulable(queued, decision.diagnosis)

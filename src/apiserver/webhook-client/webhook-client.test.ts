@@ -44,6 +44,7 @@ before(async () => {
             url: request.url,
             host: request.headers.host,
             agent: request.headers['user-agent'],
+            traceparent: request.headers['traceparent'],
             given: JSON.parse(Buffer.concat(chunks).toString()) as unknown,
           }),
         )
@@ -90,6 +91,12 @@ test('a webhook is asked by its URL, and its connection is kept for the next cal
   assert.deepEqual(await call(at('/review'), { a: 'ü' }, OPTIONS), expected)
   assert.deepEqual(await call(at('/review'), { a: 'ü' }, OPTIONS), expected)
   assert.equal(sockets - before, 1)
+})
+
+test('a webhook is told the trace that it is asked in', async () => {
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const answer = await client().call(at('/review'), {}, { ...OPTIONS, traceparent })
+  assert.equal(answer['traceparent'], traceparent)
 })
 
 test('a webhook is asked through its Service, and must show that it is that Service', async () => {

@@ -1,6 +1,6 @@
 /** Flags of the API server, under the names that kube-apiserver gives them. */
 import { parseRuntimeConfig, type Enabled } from '#api'
-import type { ServeOptions } from '#cluster'
+import { checkEndpoint, type ServeOptions } from '#cluster'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { accessOptions, accessSettings } from './access-flags.ts'
 import { first } from './common.ts'
@@ -40,6 +40,16 @@ export const apiOptions: readonly OptionSpec[] = [
     summary:
       'How values lie in the store (EncryptionConfiguration; default: Secrets with AES-GCM, by DATA-DIR/encryption.yaml)',
   },
+  {
+    name: 'tracing-config-file',
+    value: 'FILE',
+    summary: 'Where traces go and how many (TracingConfiguration, OpenTelemetry)',
+  },
+  {
+    name: 'tracing-endpoint',
+    value: 'ADDRESS',
+    summary: 'All traces go there: host:port for OTLP over gRPC, or a URL for OTLP over HTTP',
+  },
   ...accessOptions,
 ]
 
@@ -60,8 +70,10 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
   const maxSizeMb = number('audit-log-maxsize', 100, 1)
   const maxBackups = number('audit-log-maxbackup', 10, 0)
   const access = accessSettings(parsed)
+  const tracing = tracingOf(parsed)
   return {
     ...(access === undefined ? {} : { access }),
+    ...(tracing === undefined ? {} : { tracing }),
     ...(versions.length === 0 ? {} : { serves: runtimeConfig(versions) }),
     ...(encryptionFile === undefined ? {} : { encryptionFile }),
     ...(policyFile === undefined
@@ -74,6 +86,22 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
           },
         }),
   }
+}
+
+function tracingOf(parsed: ParsedArguments): NonNullable<ServeOptions['api']>['tracing'] {
+  const file = first(parsed, 'tracing-config-file')
+  const endpoint = first(parsed, 'tracing-endpoint')
+  if (endpoint === undefined) return file === undefined ? undefined : { file }
+  if (file !== undefined)
+    throw new UsageError('--tracing-endpoint and --tracing-config-file cannot be given together')
+  try {
+    checkEndpoint(endpoint)
+  } catch (error) {
+    throw new UsageError(
+      `--tracing-endpoint: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
+  return { endpoint, samplesPerMillion: 1_000_000 }
 }
 
 function runtimeConfig(texts: readonly string[]): Enabled {

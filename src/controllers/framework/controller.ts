@@ -70,7 +70,7 @@ export interface Controller {
 export interface ControllerContext {
   readonly client: Client
   readonly informers: Informers
-  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics' | 'tracing'>
   readonly signal: AbortSignal
 }
 
@@ -183,16 +183,23 @@ function start<O>(
     if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs)
     if (actions.length === 0) return
     const revision = main.get(key)?.metadata.resourceVersion ?? ''
+    const span = env.tracing?.start(`reconcile ${definition.for.resource}`, {
+      kind: 'internal',
+      parent: env.tracing.writerOf(Number(revision)),
+      attributes: { controller: definition.name, key },
+    })
     const mine = createClient(client.transport, {
       cause: `${definition.name}/${key}@${revision}`,
       fieldManager: FIELD_MANAGER,
+      ...(span === undefined ? {} : { traceparent: span.traceparent }),
     })
     const expect = expectations.for(key)
     const failures = await perform(mine, recorder, actions, expect)
+    const [first] = failures
+    span?.end(first?.error)
     if (failures.length > 0) {
       const more = definition.failed?.(observed, failures, now) ?? []
       await perform(mine, recorder, more, expect)
-      const [first] = failures
       if (first !== undefined && !failures.every(({ error }) => isStatus(error, 'NotFound')))
         throw first.error
     }
