@@ -133,7 +133,8 @@ function wrap(
     set: (attributes) => void span.setAttributes({ ...attributes }),
     end(error) {
       if (error !== undefined) {
-        const message = error instanceof Error ? error.message : String(error)
+        const isError = error instanceof Error
+        const message = isError ? error.message : typeof error === 'string' ? error : 'failed'
         span.setStatus({ code: errorCode, message })
       }
       span.end()
