@@ -242,3 +242,41 @@ test('an older claim of devices is the newer one written flat', () => {
   const { name: _, ...exactly } = requests[0] ?? {}
   assert.deepEqual(stored.spec, { devices: { requests: [{ name: 'gpu', exactly }] } })
 })
+
+test('an ingress names secrets and objects that can be there', () => {
+  const problems = trying('networking.k8s.io', 'v1', 'ingresses').errors({
+    spec: {
+      defaultBackend: { resource: { kind: 'a/b', name: '' } },
+      tls: [{ secretName: 'no name' }],
+    },
+  })
+
+  assert.match(problems.join(), /spec\.defaultBackend\.resource\.name: Required value/)
+  assert.match(
+    problems.join(),
+    /spec\.tls\[0\]\.secretName: Invalid value: "no name": a lowercase RFC 1123/,
+  )
+})
+
+test('a metric has one target, and names that fit into a path', () => {
+  const problems = trying('autoscaling', 'v2', 'horizontalpodautoscalers').errors({
+    spec: {
+      maxReplicas: 2,
+      scaleTargetRef: { kind: 'Deployment', name: 'a/b' },
+      metrics: [
+        {
+          type: 'External',
+          external: {
+            metric: { name: 'c/d' },
+            target: { type: 'Value', value: '1', averageValue: '1' },
+          },
+        },
+      ],
+    },
+  })
+  assert.deepEqual(problems, [
+    'spec.scaleTargetRef.name: Invalid value: "a/b": may not contain \'/\'',
+    'spec.metrics[0].external.metric.name: Invalid value: "c/d": may not contain \'/\'',
+    'spec.metrics[0].external.target.value: Forbidden: may not set both a target value for metric and a per-pod target',
+  ])
+})

@@ -8,6 +8,7 @@ import {
   required,
   type FieldError,
 } from '#machinery'
+import { cidrWarnings } from './address-warnings.ts'
 import { inRange, isIP, isRange } from './addresses.ts'
 import { NONE, selectorText } from './columns.ts'
 import { defineResource } from './define.ts'
@@ -25,6 +26,7 @@ import {
   dnsLabel,
   dnsSubdomain,
   immutable,
+  pathSegment,
   portName,
   portNumber,
   validateLabelSelector,
@@ -69,10 +71,12 @@ function validateIngress({ spec }: Ingress): readonly FieldError[] {
     if (http.paths.length === 0) continue
     for (const [j, each] of http.paths.entries()) errors.push(...validatePath(each, paths.index(j)))
   }
-  for (const [i, { hosts = [] }] of tls.entries()) {
+  for (const [i, { hosts = [], secretName = '' }] of tls.entries()) {
+    const at = path.child('tls').index(i)
     for (const [j, host] of hosts.entries()) {
-      errors.push(...validateHost(host, path.child('tls').index(i).child('hosts').index(j)))
+      errors.push(...validateHost(host, at.child('hosts').index(j)))
     }
+    if (secretName !== '') errors.push(...check(at.child('secretName'), secretName, dnsSubdomain))
   }
   if (ingressClassName !== undefined) {
     errors.push(...check(path.child('ingressClassName'), ingressClassName, dnsSubdomain))
@@ -108,6 +112,23 @@ function validatePath(
   return [...errors, ...validateBackend(backend, at.child('backend'))]
 }
 
+/** An object of any kind, by its group, kind and name. */
+function validateReference(
+  {
+    apiGroup,
+    kind,
+    name,
+  }: { readonly apiGroup?: string; readonly kind: string; readonly name: string },
+  at: FieldPath,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  if (apiGroup !== undefined) errors.push(...check(at.child('apiGroup'), apiGroup, dnsSubdomain))
+  for (const [field, value] of Object.entries({ kind, name }))
+    if (value === '') errors.push(required(at.child(field), `${field} is required`))
+    else errors.push(...check(at.child(field), value, pathSegment))
+  return errors
+}
+
 function validateBackend(
   { service, resource }: IngressBackend,
   at: FieldPath,
@@ -115,7 +136,7 @@ function validateBackend(
   if (service && resource) {
     return [invalidValue(at, '', 'cannot set both resource and service backends')]
   }
-  if (resource) return []
+  if (resource) return validateReference(resource, at.child('resource'))
   if (service === undefined)
     return [invalidValue(at, '', 'resource or service backend is required')]
   const errors: FieldError[] = []
@@ -313,6 +334,24 @@ const bitsOf = (range: string): number => Number(range.slice(range.indexOf('/') 
 const isStrictlyInside = (inner: string, outer: string): boolean =>
   inRange(inner.slice(0, inner.indexOf('/')), outer) && bitsOf(inner) > bitsOf(outer)
 
+function policyWarnings({ spec }: NetworkPolicy): readonly string[] {
+  const of = (peers: readonly NetworkPolicyPeer[] | undefined, at: string): readonly string[] =>
+    (peers ?? []).flatMap(({ ipBlock }, i) =>
+      ipBlock === undefined
+        ? []
+        : [
+            ...cidrWarnings(`${at}[${i}].ipBlock.cidr`, ipBlock.cidr),
+            ...(ipBlock.except ?? []).flatMap((range, j) =>
+              cidrWarnings(`${at}[${i}].ipBlock.except[${j}]`, range),
+            ),
+          ],
+    )
+  return [
+    ...(spec.ingress ?? []).flatMap(({ from }, i) => of(from, `spec.ingress[${i}].from`)),
+    ...(spec.egress ?? []).flatMap(({ to }, i) => of(to, `spec.egress[${i}].to`)),
+  ]
+}
+
 const networkPolicies = defineResource(networkPoliciesRef, {
   defaults({ spec }) {
     for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
@@ -323,6 +362,7 @@ const networkPolicies = defineResource(networkPoliciesRef, {
     }
   },
   validate: validatePolicy,
+  warnings: policyWarnings,
   cells: { 'Pod-Selector': ({ spec }) => selectorText(spec.podSelector) },
 })
 

@@ -34,6 +34,7 @@ export {
   httpHeaderName,
   labelValue,
   looseIPAddress as ipAddress,
+  pathSegment,
   percentage,
   portName,
   portNumber,

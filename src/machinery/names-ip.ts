@@ -171,3 +171,27 @@ export function rangeContains(range: string, address: string): boolean {
   const [a, b] = [firstOf(base.bytes, prefix), firstOf(bytes, prefix)]
   return a.every((byte, i) => byte === b[i])
 }
+
+/** How a range should be written, and whether it is; undefined for what is none. */
+export function canonicalCIDR(text: string):
+  | {
+      /** `10.0.0.0/8` */
+      readonly form: string
+      /** The one address that may have been meant, when bits are set beyond the prefix: `10.0.0.1/32`. */
+      readonly single: string | undefined
+      /** No zeros that others take for octal, no IPv4 within IPv6. */
+      readonly isStandard: boolean
+    }
+  | undefined {
+  const range = parseRange(text)
+  if (range === undefined) return undefined
+  const { bytes, isMapped } = range.address
+  const prefix = isMapped && range.prefix > 32 ? range.prefix - 96 : range.prefix
+  const first = firstOf(bytes, prefix)
+  const isFirst = bytes.every((byte, i) => byte === first[i])
+  return {
+    form: `${formatAddress(first)}/${prefix}`,
+    single: isFirst ? undefined : `${formatAddress(bytes)}/${bytes.length * 8}`,
+    isStandard: !range.hasLeadingZeros && !isMapped,
+  }
+}

@@ -1,5 +1,12 @@
 /** The group autoscaling: more pods when there is more to do. */
-import { FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
+import {
+  FieldPath,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+  type FieldError,
+} from '#machinery'
 import { NONE, UNSET } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import type { Mutable } from '../mutable.ts'
@@ -8,6 +15,7 @@ import {
   autoscalingV1HorizontalPodAutoscalers as v1Ref,
   horizontalPodAutoscalers as v2Ref,
 } from '../resources.gen.ts'
+import { check, pathSegment } from '../rules.ts'
 import type {
   HorizontalPodAutoscaler,
   HPAScalingRules,
@@ -49,6 +57,10 @@ function validate({ spec }: HorizontalPodAutoscaler): readonly FieldError[] {
     errors.push(
       invalidValue(path.child('minReplicas'), minReplicas, 'must be greater than or equal to 1'),
     )
+  }
+  for (const field of ['kind', 'name'] as const) {
+    const at = path.child('scaleTargetRef', field)
+    errors.push(...check(at, spec.scaleTargetRef[field], pathSegment))
   }
   if (maxReplicas < 1) {
     errors.push(invalidValue(path.child('maxReplicas'), maxReplicas, 'must be greater than 0'))
@@ -101,8 +113,10 @@ function validateMetric(metric: MetricSpec, at: FieldPath): readonly FieldError[
       })
     }
   }
-  if ('metric' in given && given.metric.name === '') {
-    errors.push(required(at.child(source, 'metric', 'name'), 'must specify a metric name'))
+  if ('metric' in given) {
+    const name = at.child(source, 'metric', 'name')
+    if (given.metric.name === '') errors.push(required(name, 'must specify a metric name'))
+    else errors.push(...check(name, given.metric.name, pathSegment))
   }
   return [...errors, ...validateTarget(given.target, at.child(source, 'target'), type)]
 }
@@ -151,6 +165,18 @@ function validateTarget(
   }
   if (source === 'Pods' && averageValue === undefined) {
     errors.push(required(at.child('averageValue'), 'must specify a positive target averageValue'))
+  }
+  if (
+    (source === 'Object' || source === 'External') &&
+    value !== undefined &&
+    averageValue !== undefined
+  ) {
+    errors.push(
+      forbiddenField(
+        at.child('value'),
+        'may not set both a target value for metric and a per-pod target',
+      ),
+    )
   }
   if (
     (source === 'Object' || source === 'External') &&

@@ -337,3 +337,82 @@ test('a quota tells what is used of what', () => {
   })
   assert.deepEqual([row['Request'], row['Limit']], ['pods: 3/10', 'limits.cpu: 1/4'])
 })
+
+test('addresses that others might read otherwise are told of', () => {
+  const services = trying('', 'v1', 'services')
+  const { warnings } = services.definition
+  const object = services.defaulted({
+    spec: {
+      type: 'LoadBalancer',
+      externalIPs: ['2001:DB8::1', '10.0.0.1'],
+      loadBalancerSourceRanges: ['10.0.0.1/8', '2001:DB8::/32', '010.0.0.0/8'],
+    },
+  })
+  assert.deepEqual(warnings(object, undefined), [
+    'spec.externalIPs[0]: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format ("2001:db8::1")',
+    'spec.loadBalancerSourceRanges[0]: CIDR value "10.0.0.1/8" is ambiguous in this context (should be "10.0.0.0/8" or "10.0.0.1/32"?)',
+    'spec.loadBalancerSourceRanges[1]: IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format ("2001:db8::/32")',
+    'spec.loadBalancerSourceRanges[2]: non-standard CIDR value "010.0.0.0/8" will be considered invalid in a future Kubernetes release: use "10.0.0.0/8"',
+  ])
+})
+
+for (const { resource, spec, problems } of [
+  {
+    resource: 'services',
+    spec: {
+      type: 'LoadBalancer',
+      ports: [{ port: 80 }],
+      loadBalancerClass: 'mine',
+      trafficDistribution: 'Near',
+    },
+    problems: [
+      'spec.trafficDistribution: Unsupported value: "Near": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"',
+    ],
+  },
+  {
+    resource: 'persistentvolumeclaims',
+    spec: {
+      accessModes: ['ReadWriteOnce'],
+      resources: { requests: { storage: '1Gi' } },
+      dataSource: { kind: 'PersistentVolumeClaim', name: 'a' },
+      dataSourceRef: { kind: 'PersistentVolumeClaim', name: 'b' },
+    },
+    problems: ['spec: Invalid value: {}: must match dataSourceRef'],
+  },
+  {
+    resource: 'limitranges',
+    spec: {
+      limits: [
+        { type: 'Crate', max: { cpu: '1' } },
+        {
+          type: 'Container',
+          min: { cpu: '1' },
+          max: { cpu: '2' },
+          maxLimitRequestRatio: { cpu: '3' },
+        },
+      ],
+    },
+    problems: [
+      'spec.limits[0].type: Invalid value: "Crate": must be a standard limit type or fully qualified',
+      'spec.limits[1].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000',
+    ],
+  },
+  {
+    resource: 'limitranges',
+    spec: {
+      limits: [
+        {
+          type: 'Container',
+          default: { 'example.com/gpu': '2' },
+          defaultRequest: { 'example.com/gpu': '1' },
+        },
+      ],
+    },
+    problems: [
+      'spec.limits[0].defaultRequest[example.com/gpu]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in example.com/gpu',
+    ],
+  },
+])
+  test(`refused of ${resource}: ${problems[0] ?? ''}`, () => {
+    assert.deepEqual(trying('', 'v1', resource).errors({ spec }), problems)
+  })

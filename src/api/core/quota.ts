@@ -12,9 +12,10 @@ import {
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
-import { isNegative, isWhole } from '../quantities.ts'
+import { amountOf, isNegative, isWhole, isZeroQuantity } from '../quantities.ts'
 import { limitRanges as limitRangesRef, resourceQuotas as quotasRef } from '../resources.gen.ts'
 import { check, qualifiedName } from '../rules.ts'
+import { mayOvercommit } from './pod/resources.ts'
 import type { LimitRange, LimitRangeItem, ResourceQuota } from '../types.gen.ts'
 
 type Quantities = Readonly<Record<string, string>>
@@ -79,6 +80,16 @@ function validateItem(item: LimitRangeItem, path: FieldPath): readonly FieldErro
         )
       }
     }
+    if (limit !== undefined && request !== undefined && !mayOvercommit(name)) {
+      if (compareQuantities(limit, request) !== 0)
+        errors.push(
+          invalidValue(
+            path.child('defaultRequest').key(name),
+            request,
+            `default value ${limit} must equal to defaultRequest value ${request} in ${name}`,
+          ),
+        )
+    }
     for (const [value, words] of [
       [request, 'default request'],
       [limit, 'default'],
@@ -100,16 +111,38 @@ function validateItem(item: LimitRangeItem, path: FieldPath): readonly FieldErro
         invalidValue(path.child('maxLimitRequestRatio').key(name), ratio, 'ratio is less than 1'),
       )
     }
+    const [low, high] = [min[name], max[name]]
+    if (low === undefined || high === undefined || isZeroQuantity(low)) continue
+    const widest = amountOf(high) / amountOf(low)
+    if (amountOf(ratio) > widest) {
+      errors.push(
+        invalidValue(
+          path.child('maxLimitRequestRatio').key(name),
+          ratio,
+          `ratio ${ratio} is greater than max/min = ${widest.toFixed(6)}`,
+        ),
+      )
+    }
   }
   return errors
 }
+
+const LIMITED: ReadonlySet<string> = new Set(['Container', 'PersistentVolumeClaim', 'Pod'])
 
 function validateLimits({ spec }: LimitRange): readonly FieldError[] {
   const errors: FieldError[] = []
   const types = new Set<string>()
   for (const [i, item] of (spec?.limits ?? []).entries()) {
     const at = limitsPath.index(i)
-    if (item.type === '') errors.push(required(at.child('type')))
+    const type: string = item.type
+    if (type === '') errors.push(required(at.child('type')))
+    else {
+      errors.push(...check(at.child('type'), type, qualifiedName))
+      if (!type.includes('/') && !LIMITED.has(type))
+        errors.push(
+          invalidValue(at.child('type'), type, 'must be a standard limit type or fully qualified'),
+        )
+    }
     if (types.has(item.type)) errors.push(duplicate(at.child('type'), item.type))
     types.add(item.type)
     errors.push(...validateItem(item, at))

@@ -8,6 +8,7 @@ import {
   required,
   type FieldError,
 } from '#machinery'
+import { cidrWarnings, ipWarnings } from '../address-warnings.ts'
 import { isIP, isRange } from '../addresses.ts'
 import { labelsText, NONE } from '../columns.ts'
 import { defineResource } from '../define.ts'
@@ -28,6 +29,7 @@ import type { Service, ServicePort, ServiceSpec } from '../types.gen.ts'
 type Spec = Mutable<ServiceSpec>
 
 const HEADLESS = 'None'
+const DISTRIBUTIONS = ['PreferClose', 'PreferSameNode', 'PreferSameZone']
 const KUBELET_PORT = 10_250
 const MAX_AFFINITY_SECONDS = 86_400
 const path = FieldPath.of('spec')
@@ -355,6 +357,13 @@ function validateTraffic(spec: ServiceSpec): readonly FieldError[] {
       ),
     )
   }
+  const distribution = spec.trafficDistribution
+  if (distribution !== undefined && !DISTRIBUTIONS.includes(distribution)) {
+    errors.push(notSupported(path.child('trafficDistribution'), distribution, DISTRIBUTIONS))
+  }
+  if (spec.type === 'LoadBalancer' && spec.loadBalancerClass !== undefined) {
+    errors.push(...check(path.child('loadBalancerClass'), spec.loadBalancerClass, qualifiedName))
+  }
   if (spec.type !== 'LoadBalancer') {
     for (const field of ['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const) {
       if (spec[field] !== undefined) {
@@ -434,6 +443,19 @@ export const services = defineResource(servicesRef, {
     if (isHeadless(spec) && spec.sessionAffinity === 'ClientIP') {
       warnings.push('spec.SessionAffinity is ignored for headless services')
     }
+    const addresses = (field: string, values: readonly string[] = []): void => {
+      for (const [i, value] of values.entries())
+        warnings.push(...ipWarnings(`spec.${field}[${i}]`, value))
+    }
+    addresses(
+      'clusterIPs',
+      spec.clusterIPs?.filter((ip) => ip !== 'None'),
+    )
+    addresses('externalIPs', spec.externalIPs)
+    if ((spec.loadBalancerIP ?? '') !== '')
+      warnings.push(...ipWarnings('spec.loadBalancerIP', spec.loadBalancerIP ?? ''))
+    for (const [i, range] of (spec.loadBalancerSourceRanges ?? []).entries())
+      warnings.push(...cidrWarnings(`spec.loadBalancerSourceRanges[${i}]`, range.trim()))
     return warnings
   },
   cells: {

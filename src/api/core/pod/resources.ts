@@ -19,7 +19,8 @@ const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage'])
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
 const isNative = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
 /** Devices and huge pages are counted, and cannot be promised twice. */
-const mayOvercommit = (name: string): boolean => isNative(name) && !isHugePages(name)
+/** Others are there in whole, and what is asked for is the limit. */
+export const mayOvercommit = (name: string): boolean => isNative(name) && !isHugePages(name)
 
 export function checkResourceName(name: string, path: FieldPath): readonly FieldError[] {
   const errors = [...check(path, name, qualifiedName)]

@@ -67,6 +67,17 @@ export function validateClaimSpec(
   if (storageClassName !== '') {
     errors.push(...check(path.child('storageClassName'), storageClassName, dnsSubdomain))
   }
+  const attributes = spec.volumeAttributesClassName ?? ''
+  if (attributes !== '') {
+    errors.push(...check(path.child('volumeAttributesClassName'), attributes, dnsSubdomain))
+  }
+  const { dataSource, dataSourceRef } = spec
+  if (dataSource && dataSourceRef && dataSourceRef.namespace === undefined) {
+    const same = (['apiGroup', 'kind', 'name'] as const).every(
+      (field) => (dataSource[field] ?? '') === (dataSourceRef[field] ?? ''),
+    )
+    if (!same) errors.push(invalidValue(path, {}, 'must match dataSourceRef'))
+  }
   if (volumeMode !== undefined && !['Block', 'Filesystem'].includes(volumeMode)) {
     errors.push(notSupported(path.child('volumeMode'), volumeMode, ['Block', 'Filesystem']))
   }

@@ -1,5 +1,12 @@
 /** Persistent volumes: pieces of storage that claims bind to. */
-import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
+import {
+  FieldPath,
+  forbiddenField,
+  invalidValue,
+  required,
+  tooLong,
+  type FieldError,
+} from '#machinery'
 import { UNSET } from '../../columns.ts'
 import { defineResource } from '../../define.ts'
 import { equal } from '../../equal.ts'
@@ -97,6 +104,15 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
         "may not be 'recycle' for a hostPath mount of '/'",
       ),
     )
+  }
+  if (spec.local?.path.split('/').includes('..') === true) {
+    errors.push(invalidValue(path.child('local', 'path'), spec.local.path, "must not contain '..'"))
+  }
+  const driver = spec.csi?.driver ?? ''
+  if (driver !== '') {
+    const at = path.child('csi', 'driver')
+    if (driver.length > 63) errors.push(tooLong(at, 63))
+    errors.push(...check(at, driver.toLowerCase(), dnsSubdomain))
   }
   if (spec.local && nodeAffinity?.required === undefined) {
     errors.push(required(path.child('nodeAffinity'), 'Local volume requires node affinity'))
