@@ -40,6 +40,7 @@ async function creates(
   latencies.length = 0
   next = 0
   const cpu = cpuSeconds(served.pid)
+  const main = cpuSeconds(served.pid, { mainThread: true })
   const own = process.cpuUsage()
   const started = performance.now()
   await all(`web-${clients}`, count)
@@ -56,6 +57,11 @@ async function creates(
   report({
     name: `${name}: CPU of the server each`,
     value: ((cpuSeconds(served.pid) - cpu) * 1e6) / count,
+    unit: 'µs',
+  })
+  report({
+    name: `${name}: CPU of the server's main thread each`,
+    value: ((cpuSeconds(served.pid, { mainThread: true }) - main) * 1e6) / count,
     unit: 'µs',
   })
   report({ name: `${name}: CPU of the client each`, value: (user + system) / count, unit: 'µs' })

@@ -184,8 +184,8 @@ export const freePort = (): Promise<number> =>
 const TICKS_A_SECOND = 100
 
 /** Seconds of CPU a process has used. */
-export function cpuSeconds(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+export function cpuSeconds(pid: number, { mainThread = false } = {}): number {
+  const text = readFileSync(`/proc/${pid}/${mainThread ? `task/${pid}/` : ''}stat`, 'utf8')
   // The name in parentheses may hold spaces; utime and stime are the 14th and 15th fields.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND

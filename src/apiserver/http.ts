@@ -159,7 +159,8 @@ export async function listen(
     response.on('error', () => undefined)
     const end = () => {
       running.delete(controller)
-      controller.abort(GONE)
+      // Whoever waits for it has nobody to answer any more; who has answered waits for nothing.
+      if (!response.writableFinished) controller.abort(GONE)
     }
     response.on('close', end)
     if (upgrade !== undefined) request.socket.on('close', end)

@@ -2,8 +2,14 @@
  * Stored JSON on its way out without being parsed. Objects are stored without their resourceVersion and
  * always begin `{"kind":…,"apiVersion":…,"metadata":{`: the revision is put in right there.
  */
-import type { ResourceFact } from '#machinery'
-import { apiVersionOf, type JsonObject, type KubeObject } from '#machinery'
+import {
+  apiVersionOf,
+  textOfShared,
+  type JsonObject,
+  type KubeObject,
+  type ManagedFieldsEntry,
+  type ResourceFact,
+} from '#machinery'
 
 const encoder = new TextEncoder()
 
@@ -37,9 +43,32 @@ export interface Stored {
 
 /** What is stored of an object: the order of the first fields is what `splice` relies on. */
 export function toStored({ kind, apiVersion, metadata, ...rest }: JsonObject): Stored {
-  const { resourceVersion: _, ...kept } = metadata as JsonObject
-  const object = { kind, apiVersion, metadata: kept, ...rest }
-  return { object, bytes: Buffer.from(JSON.stringify(object)) }
+  const { resourceVersion: _, managedFields, ...kept } = metadata as JsonObject
+  const object = {
+    kind,
+    apiVersion,
+    metadata: managedFields === undefined ? kept : { ...kept, managedFields },
+    ...rest,
+  }
+  const owners = textOfOwners(managedFields)
+  if (owners === undefined) return { object, bytes: Buffer.from(JSON.stringify(object)) }
+  const start = JSON.stringify({ kind, apiVersion, metadata: kept }).slice(0, -2)
+  const end = JSON.stringify(rest).slice(1)
+  const comma = start.endsWith('{') ? '' : ','
+  const text = `${start}${comma}"managedFields":${owners}}${end === '}' ? '' : ','}${end}`
+  return { object, bytes: Buffer.from(text) }
+}
+
+/** The JSON of managedFields when all their sets are shared ones, whose text is at hand: it is half of a new object. */
+function textOfOwners(managedFields: unknown): string | undefined {
+  if (!Array.isArray(managedFields) || managedFields.length === 0) return undefined
+  const parts: string[] = []
+  for (const { fieldsV1, ...entry } of managedFields as ManagedFieldsEntry[]) {
+    const text = fieldsV1 && textOfShared(fieldsV1)
+    if (text === undefined) return undefined
+    parts.push(`${JSON.stringify(entry).slice(0, -1)},"fieldsV1":${text}}`)
+  }
+  return `[${parts.join(',')}]`
 }
 
 export function hasHead(bytes: Uint8Array, { head }: StoredForm): boolean {

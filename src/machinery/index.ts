@@ -5,6 +5,7 @@ export * from './field.ts'
 export * from './json.ts'
 export {
   applyConfiguration,
+  textOfShared,
   trackUpdate,
   type Applied,
   type OwnershipContext,

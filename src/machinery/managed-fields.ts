@@ -154,6 +154,12 @@ const MOST_SIGNATURES = 512
 const NO_FIELDS: readonly (readonly string[])[] = []
 const knownFields = new WeakMap<Shape, WeakMap<object, Map<string, FieldSet>>>()
 
+const sharedTexts = new WeakMap<FieldSet, string>()
+
+/** The JSON of a set that many objects share; undefined of any other. */
+export const textOfShared = (fields: object): string | undefined =>
+  sharedTexts.get(fields as FieldSet)
+
 /** What a first owner owns. Objects with the same fields share one set: most are made from few templates. */
 function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): FieldSet {
   const { shape, resetFields = NO_FIELDS } = context
@@ -167,8 +173,9 @@ function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): 
   let fields = known.get(signature)
   if (fields === undefined) {
     if (known.size >= MOST_SIGNATURES) known.clear()
-    // As read from JSON, so that it is quick to write.
-    fields = JSON.parse(JSON.stringify(newFields(before, after, context))) as FieldSet
+    const text = JSON.stringify(newFields(before, after, context))
+    fields = JSON.parse(text) as FieldSet
+    sharedTexts.set(fields, text)
     known.set(signature, fields)
   }
   return fields

@@ -24,6 +24,8 @@ export interface DecodeResult {
 
 interface Trail {
   readonly unknown: string[] | undefined
+  /** Paths are made only when there is something to tell: they cost as much as the rest. */
+  readonly hasPaths: boolean
 }
 
 type Reader = (value: unknown, path: string, trail: Trail) => unknown
@@ -42,6 +44,8 @@ interface StructPlan {
   readonly known: ReadonlySet<string>
 }
 
+const NO_TRAIL: Trail = { unknown: undefined, hasPaths: false }
+
 const plans = new WeakMap<TypeTable, Map<string, Reader>>()
 const structs = new WeakMap<TypeTable, Map<string, StructPlan>>()
 
@@ -52,11 +56,21 @@ export function decodeTyped(
   value: unknown,
   options: { readonly unknown?: 'ignore' | 'collect' } = {},
 ): DecodeResult {
-  const unknown: string[] = []
-  const trail: Trail = { unknown: options.unknown === 'ignore' ? undefined : unknown }
+  const reader = readerOf(types, definition)
+  const read = (hasPaths: boolean): DecodeResult => {
+    const unknown: string[] = []
+    const trail = { unknown: options.unknown === 'ignore' ? undefined : unknown, hasPaths }
+    const object = (reader(value, '', trail) ?? {}) as JsonObject
+    return { object, unknownFields: unknown.toSorted() }
+  }
   try {
-    const object = readerOf(types, definition)(value, '', trail)
-    return { object: (object ?? {}) as JsonObject, unknownFields: unknown.toSorted() }
+    const result = read(false)
+    if (result.unknownFields.length === 0) return result
+  } catch (error) {
+    if (!(error instanceof Mismatch)) throw error
+  }
+  try {
+    return read(true)
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error
     throw new TypeMismatchError(
@@ -123,7 +137,7 @@ function readStruct(
       continue
     }
     used++
-    const read = field.read(given, path === '' ? field.name : `${path}.${field.name}`, trail)
+    const read = field.read(given, trail.hasPaths ? memberPath(path, field.name) : '', trail)
     if (read !== undefined && !field.dropEmpty(read)) object[field.name] = read
   }
   if (trail.unknown !== undefined) {
@@ -142,8 +156,11 @@ function noteUnknown(
 ): void {
   for (const key of Object.keys(value))
     if (!known.has(key) && value[key] !== undefined)
-      unknown.push(path === '' ? key : `${path}.${key}`)
+      unknown.push(memberPath(path, key))
 }
+
+const memberPath = (path: string, name: string): string =>
+  path === '' ? name : `${path}.${name}`
 
 const never = (): boolean => false
 const isNull = (value: unknown): boolean => value === null
@@ -203,7 +220,7 @@ function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
   let zero: Reader | undefined
   return {
     ...plain,
-    absent: () => (zero ??= readerOf(types, ref))({}, '', { unknown: undefined }),
+    absent: () => (zero ??= readerOf(types, ref))({}, '', NO_TRAIL),
     dropEmpty: never,
   }
 }
@@ -228,7 +245,9 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
         for (let i = 0; i < value.length; i++) {
           const given: unknown = value[i]
           list.push(
-            given === null || given === undefined ? zero() : item(given, `${path}[${i}]`, trail),
+            given === null || given === undefined
+              ? zero()
+              : item(given, trail.hasPaths ? `${path}[${i}]` : '', trail),
           )
         }
         return list
@@ -244,7 +263,8 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
         for (const key of Object.keys(value).toSorted()) {
           const given = value[key]
           if (given === undefined) continue
-          setOwn(map, key, given === null ? zero() : item(given, `${path}.${key}`, trail))
+          const inner = trail.hasPaths ? `${path}.${key}` : ''
+          setOwn(map, key, given === null ? zero() : item(given, inner, trail))
         }
         return map
       }
@@ -286,7 +306,7 @@ function zeroOf(types: TypeTable, schema: SchemaFact): () => unknown {
     const { ref } = schema
     if (ref.endsWith('.Quantity')) return () => '0'
     if (types[ref]?.scalar !== undefined) return () => null
-    return () => readerOf(types, ref)({}, '', { unknown: undefined })
+    return () => readerOf(types, ref)({}, '', NO_TRAIL)
   }
   switch (schema.type) {
     case 'string':

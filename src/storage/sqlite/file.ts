@@ -1,5 +1,5 @@
 /** The SQLite file: its tables, how it is opened and locked, and what its errors mean. */
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { StorageFullError, StorageOpenError, type OpenFailure } from '../errors.ts'
 
@@ -34,8 +34,11 @@ const SCHEMA = `
 export interface StoreFile {
   readonly db: DatabaseSync
   readonly path: string
-  /** Runs in one durable transaction: all or nothing. */
+  /** Runs in one transaction: all or nothing. It outlives the process at once, and a loss of power after the next `sync`. */
   transaction(run: () => void): void
+  /** Waits until the disk has all transactions before it, without holding up the process. */
+  sync(): Promise<void>
+  syncNow(): void
   readMeta(key: string): string | undefined
   writeMeta(key: string, value: string | number): void
   readonly insertRow: StatementSync
@@ -54,7 +57,7 @@ export function openFile(path: string, { maxBytes }: { maxBytes?: number } = {})
       PRAGMA page_size = ${PAGE_BYTES};
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
+      PRAGMA synchronous = NORMAL;
       PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};
       PRAGMA journal_size_limit = ${CHECKPOINT_PAGES * PAGE_BYTES * 2};
       PRAGMA temp_store = MEMORY;
@@ -100,6 +103,8 @@ function storeFile(db: DatabaseSync, path: string): StoreFile {
   const getMeta = db.prepare('SELECT value FROM meta WHERE key = ?')
   const pageCount = db.prepare('PRAGMA page_count')
   const setMeta = db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)')
+  // SQLite appends to it without waiting for the disk; its locks are on another file.
+  const walFile = openSync(`${path}-wal`, 'r+')
   return {
     db,
     path,
@@ -120,7 +125,13 @@ function storeFile(db: DatabaseSync, path: string): StoreFile {
         throw writeError(path, error)
       }
     },
+    sync: () =>
+      new Promise((resolve, reject) => {
+        fdatasync(walFile, (error) => (error === null ? resolve() : reject(error)))
+      }),
+    syncNow: () => fdatasyncSync(walFile),
     close() {
+      closeSync(walFile)
       try {
         db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       } catch {

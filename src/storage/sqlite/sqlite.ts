@@ -1,7 +1,7 @@
 /**
- * The embedded store. All writes that arrive in one turn of the event loop, or while the batch before
- * them is written, become one row of a log, one transaction and one fsync; then they are applied to the
- * table in memory and acknowledged. Idle, it writes nothing.
+ * The embedded store. All writes that arrive in one turn of the event loop, or while the disk takes the
+ * batch before them, become one row of a log, one transaction and one fsync; then they are applied to the
+ * table in memory and acknowledged. The process goes on while the disk works. Idle, it writes nothing.
  */
 import type { Clock, Logger } from '#base'
 import type { EmbeddedStorage } from '../embedded.ts'
@@ -10,7 +10,7 @@ import type { SlabEntry } from '../slabs.ts'
 import type { Revision, Write } from '../storage.ts'
 import { isAllowed, Table, type Operation, type TableChange } from '../table.ts'
 import { checksum, decodeRow, encodeRow, type LoggedChange } from './format.ts'
-import { damaged, openError, openFile, type StoreFile } from './file.ts'
+import { damaged, openError, openFile as openStoreFile, type StoreFile } from './file.ts'
 import { createFolder } from './fold.ts'
 import { createJournal, type Journal } from './journal.ts'
 import { createUnsaved } from './unsaved.ts'
@@ -57,7 +57,10 @@ interface Waiting {
 }
 
 /** Opens or creates the file. Throws `StorageOpenError` when that cannot be, and `StorageFullError`. */
-export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage {
+export function openSqliteStorage(
+  options: SqliteStorageOptions,
+  openFile = openStoreFile,
+): SqliteStorage {
   const { path, clock, log } = options
   const file = openFile(path, options)
   const table = new Table()
@@ -88,13 +91,18 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
   /** Keys of durable writes that wait: a volatile one must not overtake them. */
   const queuedKeys = new Map<string, number>()
   let scheduled = false
+  /** The disk takes a batch, whose revisions are given out but not seen yet. */
+  let syncing: Promise<void> | undefined
+  /** The disk failed: what it holds of the last batch is unknown. */
+  let broken: StorageClosedError | undefined
   let cancelLazy: (() => void) | undefined
 
   function write(operation: Operation): Promise<Write> {
     if (closing.signal.aborted) return Promise.reject(new StorageClosedError())
+    if (broken !== undefined) return Promise.reject(broken)
     const { key, origin } = operation
-    const atOnce = origin.volatile === true && !queuedKeys.has(key) && table.current < reserved
-    if (atOnce) return Promise.resolve(writeVolatile(operation))
+    const mayOvertake = syncing === undefined && !queuedKeys.has(key)
+    if (origin.volatile === true && mayOvertake && table.current < reserved) return Promise.resolve(writeVolatile(operation))
     const { promise, resolve, reject } = Promise.withResolvers<Write>()
     queue.push({ operation, resolve, reject })
     queuedKeys.set(key, (queuedKeys.get(key) ?? 0) + 1)
@@ -135,7 +143,7 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
   let lazyDue = false
   function schedule({ lazy = false } = {}): void {
     lazyDue ||= lazy
-    if (scheduled) return
+    if (scheduled || syncing !== undefined) return
     scheduled = true
     setImmediate(() => {
       scheduled = false
@@ -145,7 +153,7 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     })
   }
 
-  /** Writes one batch. What happens here happens in one go: nobody sees it half done. */
+  /** Writes one batch. Nobody sees it half done: until the disk has it, the table is as before. */
   function flush(): void {
     const batch = takeBatch()
     // What the batch's writes find: their predecessors in the batch, or the table.
@@ -164,18 +172,51 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
       changes.push(change)
       answers.push(revision)
     }
-    try {
-      commit(changes, revision)
-    } catch (error) {
+    const give = (): void => {
+      if (changes.length > 0) applyAll(changes)
+      for (const [at, { operation, resolve }] of batch.entries()) {
+        const answer = answers[at]
+        resolve(answer === undefined ? refusal(operation.key) : { ok: true, revision: answer })
+      }
+    }
+    const refuse = (error: unknown): void => {
       for (const change of changes) table.discard(change)
       for (const { reject } of batch) reject(error)
+    }
+    let wrote: boolean
+    try {
+      wrote = commit(changes, revision)
+    } catch (error) {
+      refuse(error)
       return
     }
-    if (changes.length > 0) applyAll(changes)
-    for (const [at, { operation, resolve }] of batch.entries()) {
-      const answer = answers[at]
-      resolve(answer === undefined ? refusal(operation.key) : { ok: true, revision: answer })
+    if (wrote) syncing = sync(give, refuse)
+    else give()
+  }
+
+  async function sync(give: () => void, refuse: (error: unknown) => void): Promise<void> {
+    try {
+      await file.sync()
+      syncing = undefined
+      give()
+    } catch (error) {
+      syncing = undefined
+      refuse(breakOff(error))
     }
+    if (!closing.signal.aborted && (queue.length > 0 || lazyDue)) schedule()
+  }
+
+  /** What the kernel could not bring to the disk it forgets, so that a later success would say nothing. */
+  function breakOff(error: unknown): StorageClosedError {
+    broken = new StorageClosedError(
+      `Cannot write to "${path}": the disk failed. Check it, then start again; nothing that was acknowledged before is lost`,
+      { cause: error },
+    )
+    log.error('the disk failed: the store can only be read', { path, error })
+    for (const { reject } of queue) reject(broken)
+    queue = []
+    queuedKeys.clear()
+    return broken
   }
 
   function takeBatch(): readonly Waiting[] {
@@ -195,14 +236,15 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     return batch
   }
 
-  function commit(changes: readonly TableChange[], newest: Revision): void {
+  /** Gives whether there was something to write. */
+  function commit(changes: readonly TableChange[], newest: Revision): boolean {
     const durable = changes.filter(({ origin }) => origin.volatile !== true).map(toLogged)
     const saveUnsaved = lazyDue || unsaved.existence >= LAZY_CHANGES
     const lazy = saveUnsaved ? unsaved.take('existence', durable) : []
     const needsRoom = newest + RESERVED_REVISIONS / 2 > reserved
     if (durable.length === 0 && lazy.length === 0 && !needsRoom) {
       lazyDue = false
-      return
+      return false
     }
     const bound = needsRoom ? newest + RESERVED_REVISIONS : reserved
     try {
@@ -223,19 +265,25 @@ export function openSqliteStorage(options: SqliteStorageOptions): SqliteStorage 
     fold.committed()
     reserved = bound
     if (saveUnsaved) lazyDue = false
+    return true
   }
 
   async function close(): Promise<void> {
     if (closing.signal.aborted) return
     closing.abort()
     cancelLazy?.()
-    while (queue.length > 0) flush()
+    await syncing
+    while (queue.length > 0) {
+      flush()
+      await syncing
+    }
     const last = unsaved.take('all', [])
     try {
       file.transaction(() => {
         for (const rows of chunks(last, BATCH_CHANGES)) insert(file, rows, clock.now().getTime())
         file.writeMeta('reserved', table.current)
       })
+      file.syncNow()
     } catch (error) {
       log.warn('closed the store without saving volatile objects', { path, error })
     } finally {
@@ -278,6 +326,7 @@ function reserve(file: StoreFile, current: Revision, log: Logger): Revision {
   const bound = current + RESERVED_REVISIONS
   try {
     file.transaction(() => file.writeMeta('reserved', bound))
+    file.syncNow()
     return bound
   } catch (error) {
     if (!(error instanceof StorageFullError)) throw error
