@@ -186,11 +186,9 @@ function checkOf(field: FieldFact, id: string): Check | undefined {
       if (typeof value === 'string') {
         if (!allowed.has(value)) errors.push(notSupported(path.child(name), value, values))
       } else if (Array.isArray(value)) {
-        for (const [i, item] of value.entries()) {
-          if (!allowed.has(item)) {
-            errors.push(notSupported(path.child(name).index(i), item, values))
-          }
-        }
+        for (let i = 0; i < value.length; i++)
+          if (!allowed.has(value[i]))
+            errors.push(notSupported(path.child(name).index(i), value[i], values))
       }
     }
     if (inner) inner(value, path, errors, name)
@@ -217,15 +215,14 @@ function below(schema: SchemaFact): Inner | undefined {
     return (value, path, errors, name) => {
       if (!Array.isArray(value)) return
       const list = path.child(name)
-      for (const [i, item] of value.entries()) {
-        run(rulesOf(ref), item as JsonObject, list.index(i), errors)
-      }
+      for (let i = 0; i < value.length; i++)
+        run(rulesOf(ref), value[i] as JsonObject, list.index(i), errors)
     }
   }
   return (value, path, errors, name) => {
-    for (const [key, item] of Object.entries(value as JsonObject)) {
-      run(rulesOf(ref), item as JsonObject, path.child(name).key(key), errors)
-    }
+    const items = value as JsonObject
+    for (const key in items)
+      run(rulesOf(ref), items[key] as JsonObject, path.child(name).key(key), errors)
   }
 }
 

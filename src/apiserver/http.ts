@@ -159,8 +159,7 @@ export async function listen(
     response.on('error', () => undefined)
     const end = () => {
       running.delete(controller)
-      // Whoever waits for it has nobody to answer any more; who has answered waits for nothing.
-      if (!response.writableFinished) controller.abort(GONE)
+      controller.abort(GONE)
     }
     response.on('close', end)
     if (upgrade !== undefined) request.socket.on('close', end)

@@ -5,14 +5,16 @@ import { keyFor, rangeFor } from './keys.ts'
 import type { Registry, Served } from './registry.ts'
 import type { Reader } from './server.ts'
 
+type Stored = Served & { readonly collection: Collection }
+
 const TYPES = { added: 'ADDED', modified: 'MODIFIED', deleted: 'DELETED' } as const
 
 export function registryReader(registry: Registry, currentRevision: () => number): Reader {
-  const find = (ref: ResourceRef): (Served & { readonly collection: Collection }) | undefined => {
+  const isStored = (served: Served | undefined): served is Stored =>
+    served?.collection !== undefined
+  const find = (ref: ResourceRef): Stored | undefined => {
     const served = registry.get(ref.group, ref.version, ref.resource)
-    return served?.collection === undefined
-      ? undefined
-      : { ...served, collection: served.collection }
+    return isStored(served) ? served : undefined
   }
   return {
     get<T extends KubeObject>(ref: ResourceRef<T>, namespace: string, name: string) {
@@ -28,6 +30,7 @@ export function registryReader(registry: Registry, currentRevision: () => number
       const served = find(ref)
       if (served === undefined) return []
       const { definition, collection } = served
+      if (collection.cache.size === 0) return []
       return collection.cache
         .list({ prefix: rangeFor(collection.prefix, definition.facts, namespace) })
         .entries.map((entry) => shownAs(definition, entry.object) as T)

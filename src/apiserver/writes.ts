@@ -11,6 +11,7 @@ import {
   invalid,
   invalidValue,
   notFound,
+  timestamp,
   type FieldError,
   type JsonObject,
   type KubeObject,
@@ -100,9 +101,6 @@ export const originOf = ({ env }: Writer, { exchange, definition }: WriteTarget)
   time: env.clock.now().getTime(),
   ...(VOLATILE.has(idOf(definition)) ? { volatile: true } : {}),
 })
-
-/** RFC 3339 in whole seconds, as metadata has it. */
-export const timestamp = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`
 
 /** Who writes, for managedFields: as asked, or the client program's name. */
 export function managerOf({ headers, user }: Exchange, asked: string): string {

@@ -10,21 +10,26 @@ type Item = Readonly<Record<string, unknown>>
 
 /** Which fields of `after` are new or changed; undefined when that takes more than a look at their names. */
 export function signatureOf(shape: Shape, before: unknown, after: unknown): string | undefined {
-  const text = { value: '' }
-  return writeParts(text, shape, before, after) ? text.value : undefined
+  parts.length = 0
+  return writeParts(shape, before, after) ? parts.join('') : undefined
 }
 
-interface Text {
-  value: string
-}
+/** One for all: putting a text together piece by piece would leave each of them behind. */
+const parts: string[] = []
 
-function writeParts(text: Text, shape: Shape, before: unknown, after: unknown): boolean {
+/** Stands in no name, so that no name can look like another's parts; the names that have it are compared in full. */
+const MARK = '\u0001'
+const [OPENS_NEW, OPENS_OLD, IS_NEW, IS_CHANGED, CLOSES] = ['{', '[', '+', '~', '}'].map(
+  (kind) => MARK + kind,
+) as [string, string, string, string, string]
+
+function writeParts(shape: Shape, before: unknown, after: unknown): boolean {
   if (shape.type === 'struct' || shape.type === 'map') {
     const old = typeof before === 'object' && before !== null ? (before as Item) : undefined
     const now = after as Item
     for (const name in now) {
       const inner = shape.type === 'map' ? shape.value : shape.field(name)
-      if (!writePart(text, inner, name, old?.[name], now[name])) return false
+      if (!writePart(inner, name, old?.[name], now[name])) return false
     }
     return true
   }
@@ -33,30 +38,27 @@ function writeParts(text: Text, shape: Shape, before: unknown, after: unknown): 
   if (Array.isArray(before) && before.length > 0) return false
   for (const item of after as readonly unknown[]) {
     const element = shape.type === 'listSet' ? JSON.stringify(item) : keyValues(shape, item)
-    if (
-      !writePart(text, shape.type === 'listMap' ? shape.item : undefined, element, undefined, item)
-    )
+    if (!writePart(shape.type === 'listMap' ? shape.item : undefined, element, undefined, item))
       return false
   }
   return true
 }
 
-/** Each part begins with the length of its name, so that no name can look like another's parts. */
 function writePart(
-  text: Text,
   shape: Shape | undefined,
   name: string,
   before: unknown,
   after: unknown,
 ): boolean {
   if (before === after || after === undefined || after === null) return true
+  if (name.includes(MARK)) return false
   if (shape !== undefined && divides(shape, after)) {
-    text.value += `${name.length}${before === undefined ? '{' : '['}${name}`
-    if (!writeParts(text, shape, before, after)) return false
-    text.value += '}'
+    parts.push(name, before === undefined ? OPENS_NEW : OPENS_OLD)
+    if (!writeParts(shape, before, after)) return false
+    parts.push(CLOSES)
     return true
   }
-  if (before === undefined || before === null) text.value += `${name.length}+${name}`
-  else if (!equal(before, after)) text.value += `${name.length}~${name}`
+  if (before === undefined || before === null) parts.push(name, IS_NEW)
+  else if (!equal(before, after)) parts.push(name, IS_CHANGED)
   return true
 }

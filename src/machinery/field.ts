@@ -4,33 +4,37 @@
 export class FieldPath {
   // Most paths are never read: the text is put together when one is.
   readonly #parent: FieldPath | undefined
-  readonly #step: string
-  private constructor(parent: FieldPath | undefined, step: string) {
+  readonly #step: string | number
+  readonly #isKey: boolean
+  private constructor(parent: FieldPath | undefined, step: string | number, isKey: boolean) {
     this.#parent = parent
     this.#step = step
+    this.#isKey = isKey
   }
-  static readonly root = new FieldPath(undefined, '')
+  static readonly root = new FieldPath(undefined, '', false)
   static of(first: string, ...more: readonly string[]): FieldPath {
     return FieldPath.root.child(first, ...more)
   }
   child(name: string, ...more: readonly string[]): FieldPath {
-    const first = new FieldPath(this, `.${name}`)
+    const first = new FieldPath(this, name, false)
     return more.length === 0
       ? first
-      : more.reduce<FieldPath>((path, next) => new FieldPath(path, `.${next}`), first)
+      : more.reduce<FieldPath>((path, next) => new FieldPath(path, next, false), first)
   }
   index(i: number): FieldPath {
-    return new FieldPath(this, `[${i}]`)
+    return new FieldPath(this, i, true)
   }
   key(key: string): FieldPath {
-    return new FieldPath(this, `[${key}]`)
+    return new FieldPath(this, key, true)
   }
   get text(): string {
     const text = this.#joined()
     return text.startsWith('.') ? text.slice(1) : text
   }
   #joined(): string {
-    return this.#parent === undefined ? this.#step : this.#parent.#joined() + this.#step
+    if (this.#parent === undefined) return ''
+    const before = this.#parent.#joined()
+    return this.#isKey ? `${before}[${this.#step}]` : `${before}.${this.#step}`
   }
   toString(): string {
     return this.text === '' ? '<nil>' : this.text

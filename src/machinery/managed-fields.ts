@@ -22,6 +22,7 @@ import type { JsonObject } from './object.ts'
 import { equal } from './patch-json.ts'
 import type { Shape } from './shape.ts'
 import { badRequest } from './status.ts'
+import { timestamp } from './time.ts'
 
 export interface OwnershipContext {
   readonly shape: Shape
@@ -71,8 +72,6 @@ const fieldsOf = (entry: ManagedFieldsEntry | undefined): FieldSet =>
 
 type Holder = { readonly metadata?: { readonly managedFields?: readonly ManagedFieldsEntry[] } }
 
-const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
-
 const entryOf = (
   { manager, apiVersion, subresource, now }: OwnershipContext,
   operation: 'Apply' | 'Update',
@@ -81,7 +80,7 @@ const entryOf = (
   manager,
   operation,
   apiVersion,
-  time: timeOf(now),
+  time: timestamp(now),
   fieldsType: 'FieldsV1',
   fieldsV1: fields,
   ...(subresource === '' ? {} : { subresource }),

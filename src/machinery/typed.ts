@@ -155,12 +155,10 @@ function noteUnknown(
   unknown: string[],
 ): void {
   for (const key of Object.keys(value))
-    if (!known.has(key) && value[key] !== undefined)
-      unknown.push(memberPath(path, key))
+    if (!known.has(key) && value[key] !== undefined) unknown.push(memberPath(path, key))
 }
 
-const memberPath = (path: string, name: string): string =>
-  path === '' ? name : `${path}.${name}`
+const memberPath = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`)
 
 const never = (): boolean => false
 const isNull = (value: unknown): boolean => value === null
@@ -260,7 +258,8 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
         if (!isRecord(value)) throw new Mismatch(path, nameOf(value), goTypeOf(schema))
         const map: JsonObject = {}
         // The server writes maps in the order of their keys.
-        for (const key of Object.keys(value).toSorted()) {
+        const keys = Object.keys(value)
+        for (const key of keys.length > 1 ? keys.sort() : keys) {
           const given = value[key]
           if (given === undefined) continue
           const inner = trail.hasPaths ? `${path}.${key}` : ''

@@ -3,11 +3,10 @@ import { apiServices, customResourceDefinitions, endpointSlices, services } from
 import type { APIService } from '#api'
 import type { Env } from '#base'
 import { createWorkQueue, type Transport } from '#client'
-import { isStatus, type JsonObject } from '#machinery'
+import { isStatus, timestamp, type JsonObject } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import { isObject } from '../json.ts'
 import type { Reader } from '../server.ts'
-import { timestamp } from '../writes.ts'
 import {
   LOCAL,
   PASSED,

@@ -11,6 +11,7 @@ import { realEnv, silentLogger, virtualEnv } from '#base'
 import { bytes, create, storageContract, textOf } from '../contract.ts'
 import { StorageFullError, StorageOpenError } from '../errors.ts'
 import { CompactedError, type Origin } from '../storage.ts'
+import { openFile, type StoreFile } from './file.ts'
 import { openSqliteStorage, type SqliteStorage, type SqliteStorageOptions } from './sqlite.ts'
 
 const { clock } = realEnv()
@@ -85,6 +86,79 @@ function withStore(
 
 const failure = (expected: string, words: RegExp) => (error: unknown) =>
   error instanceof StorageOpenError && error.failure === expected && words.test(error.message)
+
+/** A store whose disk takes a batch when the test says so. */
+async function withSlowDisk(
+  run: (
+    storage: SqliteStorage,
+    disk: { readonly waiting: () => number; take(error?: Error): Promise<void> },
+  ) => Promise<void>,
+): Promise<void> {
+  const { path, remove } = temporary()
+  const turns: PromiseWithResolvers<void>[] = []
+  const open = (...given: Parameters<typeof openFile>): StoreFile => {
+    const file = openFile(...given)
+    const sync = async (): Promise<void> => {
+      const turn = Promise.withResolvers<void>()
+      turns.push(turn)
+      await turn.promise
+      await file.sync()
+    }
+    return { ...file, sync }
+  }
+  const storage = openSqliteStorage({ path, clock, log }, open)
+  const asked = async (): Promise<PromiseWithResolvers<void>> => {
+    while (turns.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    return turns.shift()!
+  }
+  try {
+    await run(storage, {
+      waiting: () => turns.length,
+      take: async (error) => {
+        const turn = await asked()
+        if (error === undefined) turn.resolve()
+        else turn.reject(error)
+      },
+    })
+  } finally {
+    await storage.close()
+    remove()
+  }
+}
+
+test('while the disk takes a batch others are read and written; what it has not taken nobody sees', () =>
+  withSlowDisk(async (storage, disk) => {
+    const first = create(storage, '/a', '1')
+    while (disk.waiting() === 0) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal((await storage.get('/a')).value, undefined)
+    // Later writes, heartbeats among them, wait for their turn and come after it.
+    const beaten = storage.create('/beat', bytes('x'), beat)
+    const second = storage.create('/a', bytes('2'), origin)
+    await disk.take()
+    assert.equal(await first, 2)
+    const after = await beaten
+    assert.ok(after.ok)
+    assert.equal(after.revision, 3)
+    assert.equal((await second).ok, false)
+  }))
+
+test('a disk that fails is not written to again, and is still read', () =>
+  withSlowDisk(async (storage, disk) => {
+    const first = create(storage, '/a', '1')
+    await disk.take()
+    await first
+    const lost = storage.create('/b', bytes('2'), origin)
+    const cause = new Error('EIO: i/o error, fdatasync')
+    await disk.take(cause)
+    await assert.rejects(
+      lost,
+      (error: Error) => /disk failed/.test(error.message) && error.cause === cause,
+    )
+    assert.equal((await storage.get('/b')).value, undefined)
+    await assert.rejects(storage.create('/c', bytes('3'), origin), /disk failed/)
+    const { value } = await storage.get('/a')
+    assert.equal(textOf(value!.value), '1')
+  }))
 
 withStore('a second opening is refused while the first lasts', async (open) => {
   const first = open()
