@@ -32,7 +32,13 @@ test('sets of fields that many objects share are written from their text, and no
   const shape = shapeOf(typeTable, 'io.k8s.api.core.v1.Pod')
   const made = (metadata: JsonObject, rest: JsonObject): JsonObject => {
     const object = { kind: 'Pod', apiVersion: 'v1', metadata, ...rest }
-    const context = { shape, manager: 'tester', apiVersion: 'v1', subresource: '', now: new Date(0) }
+    const context = {
+      shape,
+      manager: 'tester',
+      apiVersion: 'v1',
+      subresource: '',
+      now: new Date(0),
+    }
     metadata['managedFields'] = trackUpdate({}, object, context)
     return object
   }

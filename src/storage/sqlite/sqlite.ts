@@ -102,7 +102,8 @@ export function openSqliteStorage(
     if (broken !== undefined) return Promise.reject(broken)
     const { key, origin } = operation
     const mayOvertake = syncing === undefined && !queuedKeys.has(key)
-    if (origin.volatile === true && mayOvertake && table.current < reserved) return Promise.resolve(writeVolatile(operation))
+    if (origin.volatile === true && mayOvertake && table.current < reserved)
+      return Promise.resolve(writeVolatile(operation))
     const { promise, resolve, reject } = Promise.withResolvers<Write>()
     queue.push({ operation, resolve, reject })
     queuedKeys.set(key, (queuedKeys.get(key) ?? 0) + 1)
