@@ -11,6 +11,8 @@ import {
   type ResourceFact,
 } from '#machinery'
 
+import { isObject } from './json.ts'
+
 const encoder = new TextEncoder()
 
 export interface StoredForm {
@@ -64,7 +66,7 @@ function textOfOwners(managedFields: unknown): string | undefined {
   if (!Array.isArray(managedFields) || managedFields.length === 0) return undefined
   const parts: string[] = []
   for (const { fieldsV1, ...entry } of managedFields as ManagedFieldsEntry[]) {
-    const text = fieldsV1 && textOfShared(fieldsV1)
+    const text = isObject(fieldsV1) ? textOfShared(fieldsV1) : undefined
     if (text === undefined) return undefined
     parts.push(`${JSON.stringify(entry).slice(0, -1)},"fieldsV1":${text}}`)
   }
