@@ -114,14 +114,14 @@ describe('the official JavaScript client', () => {
     const replaced = await core.replaceNamespacedConfigMap({
       name: 'a',
       namespace: NAMESPACE,
-      body: { ...read, data: { k: 'w' } },
+      body: Object.assign(structuredClone(read), { data: { k: 'w' } }),
     })
     assert.deepEqual(replaced.data, { k: 'w' })
     await assert.rejects(
       core.replaceNamespacedConfigMap({
         name: 'a',
         namespace: NAMESPACE,
-        body: { ...read, data: {} },
+        body: Object.assign(structuredClone(read), { data: {} }),
       }),
       code(409, 'Conflict'),
     )
@@ -330,10 +330,11 @@ describe('the official JavaScript client', () => {
       leases.readNamespacedLease(at),
       leases.readNamespacedLease(at),
     ])
-    const held = (who: string, lease: typeof mine) => ({
-      ...at,
-      body: { ...lease, spec: { ...lease.spec, holderIdentity: who } },
-    })
+    const held = (who: string, lease: typeof mine) => {
+      const body = structuredClone(lease)
+      if (body.spec) body.spec.holderIdentity = who
+      return { ...at, body }
+    }
     await leases.replaceNamespacedLease(held('two', mine))
     await assert.rejects(
       leases.replaceNamespacedLease(held('three', theirs)),

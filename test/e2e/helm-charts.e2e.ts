@@ -9,8 +9,14 @@ import { talk, type Talk } from '../support/talk.ts'
 import { helmPath } from '../support/tools.ts'
 
 const HOOKS = [
-  ...['pre-install', 'post-install', 'pre-upgrade', 'post-upgrade'],
-  ...['pre-rollback', 'post-rollback', 'pre-delete', 'post-delete'],
+  'pre-install',
+  'post-install',
+  'pre-upgrade',
+  'post-upgrade',
+  'pre-rollback',
+  'post-rollback',
+  'pre-delete',
+  'post-delete',
 ]
 
 const CHART: Readonly<Record<string, string>> = {
