@@ -17,6 +17,8 @@ export interface ExpectedKind {
   readonly group: string
   readonly version: string
   readonly kind: string
+  /** An older version that looks the same. */
+  readonly alsoVersion?: string
   /** Definition name in the type table; unknown fields are looked for when it is given. */
   readonly type: string | undefined
   /** Whose table; absent for types that are built in. */
@@ -84,7 +86,10 @@ export const cannotBeHandled = (
 export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObject {
   const apiVersion = apiVersionOf(expected)
   const { kind, apiVersion: version } = object
-  if (version !== undefined && version !== '' && version !== apiVersion)
+  const isOlder =
+    expected.alsoVersion !== undefined &&
+    version === apiVersionOf({ group: expected.group, version: expected.alsoVersion })
+  if (version !== undefined && version !== '' && version !== apiVersion && !isOlder)
     throw badRequest(
       `the API version in the data (${textOf(version)}) does not match the expected API version (${apiVersion})`,
     )

@@ -38,6 +38,8 @@ export const EVICTION: ExpectedKind = {
   group: 'policy',
   version: 'v1',
   kind: 'Eviction',
+  // What drains nodes with kubectl before 1.22.
+  alsoVersion: 'v1beta1',
   type: 'io.k8s.api.policy.v1.Eviction',
 }
 
@@ -172,8 +174,7 @@ export async function evictPod(
 ): Promise<void> {
   const { exchange, namespace, collection, definition } = target
   const given = (eviction['metadata'] as JsonObject)['name']
-  if (given !== undefined && given !== '' && given !== name)
-    throw badRequest(`name in URL does not match name in Eviction object`)
+  if (given !== name) throw badRequest(`name in URL does not match name in Eviction object`)
   const body = isObject(eviction['deleteOptions']) ? copyJson(eviction['deleteOptions']) : {}
   const asked = parseDeleteOptions(body, exchange.query)
   const deletion = { ...asked, dryRun: asked.dryRun || options.dryRun }

@@ -520,9 +520,16 @@ test('an eviction asks the budget, and spends it', async () => {
       expectedPods: 2,
     },
   })
-  const evict = (name: string) =>
-    post(api, `${PODS}/${name}/eviction`, { metadata: { name }, deleteOptions: {} })
-  await evict('a')
+  const evict = (name: string, apiVersion = 'policy/v1', called = name) =>
+    post(api, `${PODS}/${name}/eviction`, {
+      apiVersion,
+      kind: 'Eviction',
+      metadata: { name: called },
+      deleteOptions: {},
+    })
+  await assert.rejects(evict('a', 'policy/v2'), refused('BadRequest'))
+  await assert.rejects(evict('a', 'policy/v1', ''), refused('BadRequest', /name in URL/))
+  await evict('a', 'policy/v1beta1')
   await assert.rejects(get(api, `${PODS}/a`), refused('NotFound'))
   await assert.rejects(evict('b'), (error) => {
     assert.ok(error instanceof StatusError)
