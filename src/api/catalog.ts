@@ -31,6 +31,9 @@ function definitionOf(fact: ResourceDefinition['facts']): ResourceDefinition {
   return made
 }
 
+/** What `kubectl top` reads has no stable version. */
+const ALWAYS: ReadonlySet<string> = new Set(['metrics.k8s.io/v1beta1'])
+
 /** Every resource that is served: what is generally available, and what is switched on. */
 export function definitionsFor({
   also = [],
@@ -43,6 +46,7 @@ export function definitionsFor({
       ({ stage, group, version }) =>
         !left.has(`${group}/${version}`) &&
         (stage === 'ga' ||
+          ALWAYS.has(`${group}/${version}`) ||
           chosen.has('all') ||
           (chosen.has(stage) && !left.has(stage)) ||
           chosen.has(`${group}/${version}`)),

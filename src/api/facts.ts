@@ -21,8 +21,29 @@ interface PrinterFact {
 const known = typesJson as unknown as { readonly types: TypeTable }
 const knownResources = resourcesJson as unknown as { readonly resources: readonly ResourceFact[] }
 
+/** Types of metrics.k8s.io are not in upstream's own documents: there they do not say which kinds they are. */
+function metricsTypes(): TypeTable {
+  const found: Record<string, TypeTable[string]> = {}
+  const { resources } = knownResources
+  for (const { group, version, kind, type, listType } of resources)
+    if (group === 'metrics.k8s.io')
+      for (const [name, of] of [
+        [type, kind],
+        [listType, `${kind}List`],
+      ] as const) {
+        const fact = name === undefined ? undefined : known.types[name]
+        if (name !== undefined && fact !== undefined)
+          found[name] = { ...fact, gvk: [[group, version, of]] }
+      }
+  return found
+}
+
 /** Every type of the API by its OpenAPI definition name. */
-export const typeTable: TypeTable = { ...known.types, ...laterTypes(known.types) }
+export const typeTable: TypeTable = {
+  ...known.types,
+  ...laterTypes(known.types),
+  ...metricsTypes(),
+}
 
 /** Every resource that Kubernetes 1.36 knows, of all stages, in the order of its groups, and the few that we know already. */
 export const resourceFacts: readonly ResourceFact[] = knownResources.resources.flatMap((fact) => [

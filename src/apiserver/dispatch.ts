@@ -5,7 +5,11 @@ import {
   StatusError,
   apiVersionOf,
   badRequest,
+  matchesFields,
+  matchesLabels,
   notFound,
+  parseFieldSelector,
+  parseLabelSelector,
   type JsonObject,
   type KubeObject,
   type ResourceDefinition,
@@ -519,11 +523,27 @@ async function virtual(call: Call): Promise<Reply> {
   return valueReply(codec, exchange, 201, answer, encoding)
 }
 
+/** By labels, and by the fields that every object has. */
+function selected({ query }: Exchange, objects: readonly KubeObject[]): readonly KubeObject[] {
+  const labels = parseLabelSelector(query.get('labelSelector') ?? '')
+  const fields = parseFieldSelector(query.get('fieldSelector') ?? '')
+  if (labels.length === 0 && fields.length === 0) return objects
+  return objects.filter(
+    ({ metadata }) =>
+      matchesLabels(labels, metadata.labels) &&
+      matchesFields(fields, {
+        'metadata.name': metadata.name,
+        'metadata.namespace': metadata.namespace ?? '',
+      }),
+  )
+}
+
 async function virtualRead(call: Call, id: string): Promise<Reply> {
   const { exchange, info, definition, namespace, codec, env } = call
   const source = call.extensions().virtualReads?.[id]
   if (source === undefined) throw pathNotFound()
-  const objects = await source(exchange, { namespace, name: info.verb === 'get' ? info.name : '' })
+  const found = await source(exchange, { namespace, name: info.verb === 'get' ? info.name : '' })
+  const objects = info.verb === 'get' ? found : selected(exchange, found)
   if (info.verb === 'get') {
     const [object] = objects
     if (object === undefined) throw notFound(definition.facts, info.name)

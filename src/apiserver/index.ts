@@ -50,4 +50,5 @@ export {
   type Pki,
 } from './certificates/index.ts'
 export { createWebhookClient } from './webhook-client/index.ts'
+export { metricsReads } from './node-metrics/index.ts'
 export { connectHandlers, type NodeApis } from './streaming/index.ts'

@@ -22,6 +22,7 @@ import {
   ensureFlowControl,
   ensureRbac,
   inScope,
+  metricsReads,
   usageOf,
   readRequest,
   signLegacyToken,
@@ -145,6 +146,7 @@ export function makeServer(
           frontProxyClient: pki.frontProxyClient,
         }),
         connect: connectHandlers({ env, read: inside.read, nodeApi }),
+        virtualReads: metricsReads({ env, read: inside.read, nodeApi }),
       }
     },
   })
