@@ -440,3 +440,21 @@ test('a hundred pods run within seconds, and idle costs nothing but leases', asy
   )
   await node.stop()
 })
+
+test('a pod takes the place of one that the API has forgotten, though that still ends here', async () => {
+  const { env, node } = await world()
+  const asks = (name: string) =>
+    started(name, {
+      containers: [{ name: 'app', resources: { requests: { cpu: '3' } } }],
+      terminationGracePeriodSeconds: 0,
+    })
+  node.create(asks('old'))
+  await env.advance(500)
+  node.remove('old', 0)
+  node.create(asks('new'))
+  node.create(asks('late'))
+  await env.advance(1000)
+  assert.equal(phase(node.get('new')), 'Running')
+  assert.equal(node.get('late')?.status?.reason, 'OutOfcpu')
+  await node.stop()
+})

@@ -20,7 +20,7 @@ import { DEFAULT_THRESHOLDS, allocatableOf } from './node/status.ts'
 import { nodeApi } from './node-api.ts'
 import { OrphanCollector } from './orphans.ts'
 import { PodAgent } from './pod-agent.ts'
-import { isTerminal, namespaceOf, uidOf } from './pod/containers.ts'
+import { namespaceOf, uidOf } from './pod/containers.ts'
 import { type PodRuntime, runningContainers } from './pod/pod-runtime.ts'
 import { credentialsFor } from './pull-secrets.ts'
 import { followRuntime, readRuntime } from './runtime-view.ts'
@@ -365,12 +365,13 @@ export class KubeletCore {
     }
   }
 
-  /** The pods beside it that run here or are to run. */
+  /** The pods whose requests count beside its own: those that were let in, and those that came before it. */
   #others(pod: Pod): readonly Pod[] {
-    return [...this.agents.values()]
-      .filter(({ uid, phase }) => uid !== uidOf(pod) && phase !== 'terminated')
+    const agents = [...this.agents.values()]
+    const place = agents.findIndex(({ uid }) => uid === uidOf(pod))
+    return agents
+      .filter((agent, i) => i !== place && agent.isCounted && (agent.isAdmitted || i < place))
       .map((agent) => agent.pod)
-      .filter((other) => !isTerminal(other))
   }
 
   #allocatable(): Readonly<Record<string, string>> {

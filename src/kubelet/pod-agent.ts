@@ -75,6 +75,7 @@ export class PodAgent implements StartedPod {
   #failed: { readonly reason: string; readonly message: string } | undefined
   #admitted: boolean
   #finished = false
+  #removed = false
   #volumeRetryMs = RETRY_FIRST_MS
   #sandboxRetryMs = RETRY_FIRST_MS
   #cgroup: string | undefined
@@ -146,6 +147,19 @@ export class PodAgent implements StartedPod {
     return logDirectoryOf(this.context.config.logRoot, this.#worker.pod)
   }
 
+  /**
+   * Whether its requests are taken: not when it was refused, nor when the API knows it no more, for then
+   * the scheduler has given its place to another.
+   */
+  get isCounted(): boolean {
+    const refused = !this.#admitted && this.#failed !== undefined
+    return !refused && !this.#removed && this.phase !== 'terminated' && !isTerminal(this.pod)
+  }
+
+  get isAdmitted(): boolean {
+    return this.#admitted
+  }
+
   /** The API has this version of it. */
   update(pod: Pod): void {
     const before = this.#worker.pod
@@ -162,6 +176,7 @@ export class PodAgent implements StartedPod {
 
   /** The object is gone from the API: nothing waits for it any more. */
   removed(pod: Pod): void {
+    this.#removed = true
     const deleted = {
       ...pod,
       metadata: {
