@@ -71,6 +71,8 @@ export const plugIntoNodeNetwork = (
     `ip link delete ${link} 2>/dev/null || true`,
     `ip link add name ${link} type veth peer name eth0 netns ${pid}`,
     `ip link set dev ${link} master ${bridge} up`,
+    // A node may be led back to itself by a node port of the machine: with br_netfilter such packets are bridged, not routed.
+    `ip link set dev ${link} type bridge_slave hairpin on`,
     `nsenter --target ${pid} --net sh -ec '${[
       'ip link set dev lo up',
       `ip address add ${address}/${range.prefix} dev eth0`,

@@ -164,6 +164,19 @@ describe(
       }
     })
 
+    test('a pod reaches every pod by the node port of every node, also when that leads back to its own node', () => {
+      for (const { name } of nodes.map(onNode)) {
+        for (const place of nodes.map(address)) {
+          const url = `http://${place}:${nodePort()}/`
+          const loop = `for i in $(seq 20); do wget -qO- -T 3 ${url} >/dev/null || exit 1; done`
+          const { status, stderr } = kubectl(['exec', name, '--', 'sh', '-c', loop], {
+            mayFail: true,
+          })
+          assert.equal(status, 0, `${name} to ${url}: ${stderr}`)
+        }
+      }
+    })
+
     test('a pod reaches the API and each pod of the other nodes, under its own address', () => {
       for (const node of nodes)
         for (const { ip } of pods())
