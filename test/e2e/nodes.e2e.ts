@@ -169,10 +169,10 @@ describe(
         for (const place of nodes.map(address)) {
           const url = `http://${place}:${nodePort()}/`
           const loop = `for i in $(seq 20); do wget -qO- -T 3 ${url} >/dev/null || exit 1; done`
-          const { status, stderr } = kubectl(['exec', name, '--', 'sh', '-c', loop], {
+          const { code, stderr } = kubectl(['exec', name, '--', 'sh', '-c', loop], {
             mayFail: true,
           })
-          assert.equal(status, 0, `${name} to ${url}: ${stderr}`)
+          assert.equal(code, 0, `${name} to ${url}: ${stderr}`)
         }
       }
     })
