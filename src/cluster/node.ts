@@ -152,7 +152,7 @@ export interface NodeOptions extends Pick<
 export async function startNode(
   options: NodeOptions,
   env: Env,
-  { runtime, network }: Machinery,
+  { runtime, network, containerd }: Machinery,
   clients: {
     readonly kubelet: Client
     /** Publishes the node's name server; a node that may not do so itself says on its Node where it is. */
@@ -243,6 +243,7 @@ export async function startNode(
         podCidrs: [podCidr],
         port: options.kubeletPort,
         cgroupRoot: names.cgroup,
+        mountImage: containerd?.images.mount,
         reserved: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '1Gi' },
         drained:
           proxy === undefined

@@ -43,6 +43,8 @@ export interface KubeletConfig {
   readonly port: number | undefined
   /** Registers as unschedulable. */
   readonly unschedulable: boolean
+  /** Shows the files of an image of the runtime in a folder, for runtimes that cannot mount images into containers. */
+  readonly mountImage: ((image: string, folder: string) => Promise<void>) | undefined
   /** Nobody sends the pod anything new: awaited before it is told to stop. */
   readonly drained: ((pod: Pod, signal: AbortSignal) => Promise<void>) | undefined
 }

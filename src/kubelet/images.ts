@@ -296,20 +296,19 @@ export function duration(ms: number): string {
     : `${Math.floor(minutes / 60)}h${minutes % 60}m${rest}s`
 }
 
-/** For a volume that is an image: runtimes have these since containerd 2.1. */
+/** Whether the runtime itself mounts images into containers: containerd does since 2.1. */
+export function mountsImages({ name, version }: RuntimeVersion): boolean {
+  const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number)
+  return name !== 'containerd' || major > 2 || (major === 2 && minor >= 1)
+}
+
+/** For a volume that is an image: its reference in the runtime. */
 export async function pullForVolume(
   runtime: Runtime,
-  version: RuntimeVersion,
   image: string,
   policy: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const [major = 0, minor = 0] = version.version.replace(/^v/, '').split('.').map(Number)
-  if (version.name === 'containerd' && (major < 2 || (major === 2 && minor < 1))) {
-    throw new VolumeError(
-      `image volumes need containerd 2.1 or newer, and this node has ${version.version}`,
-    )
-  }
   const name = normalized(image)
   const present = await runtime.imageStatus(name)
   if (present !== undefined && policy !== 'Always') return present.id

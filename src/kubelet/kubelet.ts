@@ -13,7 +13,7 @@ import {
 import { isStatus, keyOf } from '#machinery'
 import { admit, roomFor } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
-import { Images, pullForVolume } from './images.ts'
+import { Images, mountsImages, pullForVolume } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
 import { NodeAgent } from './node/node-agent.ts'
 import { DEFAULT_THRESHOLDS, allocatableOf } from './node/status.ts'
@@ -29,6 +29,7 @@ import { Sources } from './sources.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Tokens } from './tokens.ts'
 import { linuxVolumeHost, noVolumeHost } from './volumes/host.ts'
+import { VolumeError } from './volumes/payload.ts'
 import { volumeSources } from './volumes/sources.ts'
 
 export type KubeletSettings = Pick<KubeletConfig, 'nodeName'> &
@@ -102,6 +103,7 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     maxParallelPulls: settings.maxParallelPulls ?? 4,
     port: settings.port,
     unschedulable: settings.unschedulable ?? false,
+    mountImage: settings.mountImage,
     drained: settings.drained,
   }
 }
@@ -317,8 +319,15 @@ export class KubeletCore {
         host: runtime.simulated ? noVolumeHost : linuxVolumeHost(env),
         sources: volumeSources(client, sources, tokens),
         env,
-        imageVolume: (image, policy, stop) =>
-          pullForVolume(runtime, runtimeVersion, image, policy, stop),
+        imageVolume: async (image, policy, stop) => {
+          const found = await pullForVolume(runtime, image, policy, stop)
+          if (mountsImages(runtimeVersion)) return { image: found }
+          const { mountImage } = config
+          if (mountImage !== undefined) return { mount: (folder) => mountImage(found, folder) }
+          throw new VolumeError(
+            `image volumes need containerd 2.1 or newer, and this node has ${runtimeVersion.name} ${runtimeVersion.version}`,
+          )
+        },
         facts: downward,
         nodeMemoryBytes: machine.memoryBytes,
         nodeLabels: () => this.nodeAgent?.node?.metadata.labels ?? {},

@@ -94,7 +94,13 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
     adopted,
     runtime: plan.runtimes[0],
   })
-  const images = imageStore({ env, ctr: plan.ctr, socket: plan.socket, probe })
+  const images = imageStore({
+    env,
+    ctr: plan.ctr,
+    socket: plan.socket,
+    snapshotter: plan.snapshotter,
+    probe,
+  })
   await images.put(pauseImage(plan.architecture))
 
   const supervise = async (): Promise<void> => {

@@ -25,6 +25,8 @@ export interface Images {
   put(image: BuiltImage): Promise<void>
   list(): Promise<readonly StoredImage[]>
   remove(name: string): Promise<void>
+  /** Shows an image's files, read only, in a folder that is there: until they are unmounted or the image goes. */
+  mount(image: string, folder: string): Promise<void>
 }
 
 /** How long an import may take before something is wrong: gigabytes on a slow disk. */
@@ -38,12 +40,15 @@ export function imageStore({
   env,
   ctr,
   socket,
+  snapshotter,
   probe,
 }: {
   readonly env: Pick<Env, 'clock' | 'process'>
   /** Path of containerd's own client. */
   readonly ctr: string
   readonly socket: string
+  /** Where layers are unpacked; containerd's own choice when it is left out. */
+  readonly snapshotter?: string
   readonly probe: ContainerdProbe
 }): Images {
   const run = async (
@@ -99,6 +104,10 @@ export function imageStore({
       if (stored === undefined)
         throw new Error(`Cannot remove image "${name}": there is no such image`)
       await run(['remove', '--sync', name])
+    },
+    async mount(image, folder) {
+      const where = snapshotter === undefined ? [] : ['--snapshotter', snapshotter]
+      await run(['mount', ...where, image, folder])
     },
   }
 }

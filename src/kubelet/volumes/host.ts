@@ -6,6 +6,7 @@ export interface VolumeHost {
   readonly real: boolean
   /** Nothing happens when something is mounted there already. */
   mountTmpfs(path: string, options: { readonly sizeBytes?: number }): Promise<void>
+  isMounted(path: string): Promise<boolean>
   /** Everything mounted at the path or below it. Throws when something stays. */
   unmountBelow(path: string): Promise<void>
 }
@@ -13,6 +14,7 @@ export interface VolumeHost {
 export const noVolumeHost: VolumeHost = {
   real: false,
   mountTmpfs: async () => {},
+  isMounted: async () => false,
   unmountBelow: async () => {},
 }
 
@@ -30,6 +32,7 @@ export function linuxVolumeHost(env: Pick<Env, 'fs' | 'process'>): VolumeHost {
       const size = sizeBytes === undefined ? '' : `,size=${sizeBytes}`
       await run(['mount', '-t', 'tmpfs', '-o', `rw,mode=0777${size}`, 'tmpfs', path])
     },
+    isMounted: async (path) => (await mounts()).includes(path),
     async unmountBelow(path) {
       const below = (await mounts()).filter(
         (point) => point === path || point.startsWith(`${path}/`),

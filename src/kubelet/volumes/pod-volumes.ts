@@ -27,6 +27,11 @@ export interface MountedVolume {
   readonly image?: string
 }
 
+/** An image that the runtime mounts by its reference, or what mounts its files in a folder. */
+export type ImageVolume =
+  | { readonly image: string }
+  | { readonly mount: (folder: string) => Promise<void> }
+
 /** What volumes need of the API. */
 export interface VolumeSources {
   /** Everything that the references name, fetched; missing objects are undefined. */
@@ -41,8 +46,12 @@ export interface PodVolumesOptions {
   readonly host: VolumeHost
   readonly sources: VolumeSources
   readonly env: Pick<Env, 'fs' | 'clock' | 'random'>
-  /** The image's reference in the runtime, pulled when it has to be; throws where images cannot be volumes. */
-  readonly imageVolume: (image: string, pullPolicy: string, signal: AbortSignal) => Promise<string>
+  /** Pulled when it has to be; throws where images cannot be volumes. */
+  readonly imageVolume: (
+    image: string,
+    pullPolicy: string,
+    signal: AbortSignal,
+  ) => Promise<ImageVolume>
   readonly facts: (pod: Pod) => DownwardFacts
   readonly nodeMemoryBytes: number
   readonly nodeLabels: () => Readonly<Record<string, string>>
@@ -142,8 +151,16 @@ export class PodVolumes {
     }
     if (volume.image !== undefined) {
       const { reference = '', pullPolicy = 'IfNotPresent' } = volume.image
-      const image = await this.#options.imageVolume(reference, pullPolicy, signal)
-      return async () => ({ hostPath: '', readOnly: true, image })
+      const found = await this.#options.imageVolume(reference, pullPolicy, signal)
+      if ('image' in found) return async () => ({ hostPath: '', readOnly: true, ...found })
+      return async () => {
+        const hostPath = this.#pathOf(volume)
+        if (!(await host.isMounted(hostPath))) {
+          await env.fs.makeFolder(hostPath, { mode: 0o755 })
+          await found.mount(hostPath)
+        }
+        return { hostPath, readOnly: true }
+      }
     }
     const claimName =
       volume.persistentVolumeClaim?.claimName ??
@@ -250,7 +267,8 @@ const fsGroupOf = (pod: Pod): number | undefined => pod.spec.securityContext?.fs
 export const downwardVolumes = (pod: Pod): ReadonlySet<string> =>
   new Set((pod.spec.volumes ?? []).filter(usesDownward).map(({ name }) => name))
 
-function pluginOf({ configMap, secret, downwardAPI, projected }: Volume): string {
+function pluginOf({ configMap, secret, downwardAPI, projected, image }: Volume): string {
+  if (image !== undefined) return 'image'
   if (configMap !== undefined) return 'configmap'
   if (secret !== undefined) return 'secret'
   if (downwardAPI !== undefined) return 'downward-api'

@@ -114,6 +114,7 @@ test('of two changes that come at once, the newer is what stays in the files', a
   const host: VolumeHost = {
     real: true,
     mountTmpfs: async () => undefined,
+    isMounted: async () => false,
     unmountBelow: async () => undefined,
   }
   const target = pod({
@@ -127,7 +128,7 @@ test('of two changes that come at once, the newer is what stays in the files', a
     facts: () => facts,
     nodeMemoryBytes: 1,
     nodeLabels: () => ({}),
-    imageVolume: async () => '',
+    imageVolume: async () => ({ image: '' }),
     sources: {
       async find() {
         const found = settings(String(version++))
@@ -152,6 +153,41 @@ test('of two changes that come at once, the newer is what stays in the files', a
   await Promise.all(both)
   const path = `/pods/${target.metadata.uid}/volumes/kubernetes.io~configmap/v`
   assert.equal(await env.fs.readText(`${path}/${await env.fs.readLink(`${path}/..data`)}/a`), '2')
+})
+
+test('an image that the runtime does not mount itself is mounted once, for all containers', async () => {
+  const env = virtualEnv()
+  const mounted: string[] = []
+  const host: VolumeHost = {
+    real: true,
+    mountTmpfs: async () => undefined,
+    isMounted: async (path) => mounted.includes(path),
+    unmountBelow: async () => undefined,
+  }
+  const target = pod({
+    volumes: [{ name: 'v', image: { reference: 'kitten:1', pullPolicy: 'Always' } }],
+    containers: [{ name: 'c', image: 'i', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
+  })
+  const volumes = new PodVolumes(target, {
+    podsFolder: '/pods',
+    host,
+    env,
+    facts: () => facts,
+    nodeMemoryBytes: 1,
+    nodeLabels: () => ({}),
+    imageVolume: async () => ({ mount: async (folder) => void mounted.push(folder) }),
+    sources: {
+      find: async () => none,
+      claim: async () => undefined,
+      persistentVolume: async () => undefined,
+    },
+  })
+  const hostPath = `/pods/${target.metadata.uid}/volumes/kubernetes.io~image/v`
+  for (let round = 0; round < 2; round++) {
+    const make = await volumes.resolve(target, new AbortController().signal)
+    assert.deepEqual((await make()).get('v'), { hostPath, readOnly: true })
+  }
+  assert.deepEqual(mounted, [hostPath])
 })
 
 test('the type of a host path is checked, and what may be made is made', async () => {

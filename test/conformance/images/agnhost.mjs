@@ -462,12 +462,14 @@ async function issuerDiscovery() {
   const [, payload] = token.split('.')
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString())
   say(`OK: Got token`)
-  const { status, text } = await apiCall('/.well-known/openid-configuration', token)
+  // The token that is looked at is for another audience: the API is asked with the pod's own.
+  const own = fs.readFileSync(`${TOKEN}/token`, 'utf8').trim()
+  const { status, text } = await apiCall('/.well-known/openid-configuration', own)
   if (status !== 200) throw new Error(`discovery answered ${status}`)
   const configuration = JSON.parse(text)
   say('OK: got issuer ' + configuration.issuer)
   if (configuration.issuer !== claims.iss) throw new Error('the issuers differ')
-  const keys = JSON.parse((await apiCall('/openid/v1/jwks', token)).text).keys
+  const keys = JSON.parse((await apiCall('/openid/v1/jwks', own)).text).keys
   const { createPublicKey, verify } = await import('node:crypto')
   const [head, body, signature] = token.split('.')
   const { kid, alg } = JSON.parse(Buffer.from(head, 'base64url').toString())
