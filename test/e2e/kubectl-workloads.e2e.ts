@@ -61,7 +61,7 @@ describe('kubectl and what runs', () => {
     assert.equal(k.fails`expose nodes node-1`, 'error: cannot expose a Node')
     assert.match(
       k.fails`expose pod web --port=80 --name=${'a'.repeat(64)}`,
-      /metadata.name: Invalid value: "a{64}": must be no more than 63 bytes/,
+      /metadata.name: Invalid value: "a{64}": must be no more than 63 characters/,
     )
     assert.match(
       k.fails`run ${'we_b'} --image=x`,
