@@ -149,6 +149,13 @@ export function defineResource<T extends KubeObject>(
   return defineFromFacts<T>(facts, overrides)
 }
 
+/** What code says better: that a field is required, and what for. */
+const notIn =
+  (more: readonly FieldError[]) =>
+  ({ type, field }: FieldError): boolean =>
+    type !== 'FieldValueRequired' ||
+    !more.some((each) => each.type === type && each.field === field)
+
 /** The same for a resource that has no generated name: betas and alphas. */
 export function defineFromFacts<T extends KubeObject>(
   facts: ResourceFact,
@@ -172,7 +179,7 @@ export function defineFromFacts<T extends KubeObject>(
     validate: (object) => {
       const known = rules(object)
       const more = validate?.(object as unknown as T) ?? none
-      return known.length === 0 ? more : [...known, ...more]
+      return known.length === 0 ? more : [...known.filter(notIn(more)), ...more]
     },
     validateUpdate: validateUpdate
       ? (object, old, context) => validateUpdate(object as unknown as T, old as T, context)

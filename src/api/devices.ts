@@ -8,7 +8,7 @@ import {
   type FieldError,
 } from '#machinery'
 import { defineResource } from './define.ts'
-import { immutable, check, dnsLabel, dnsSubdomain } from './rules.ts'
+import { immutable, check, dnsLabel, dnsSubdomain, qualifiedName } from './rules.ts'
 import {
   deviceClasses as deviceClassesRef,
   resourceClaims as resourceClaimsRef,
@@ -76,6 +76,7 @@ function validateClaimSpec(spec: ResourceClaimSpec, path: FieldPath): readonly F
       if (each.deviceClassName !== '') {
         errors.push(...check(where.child('deviceClassName'), each.deviceClassName, dnsSubdomain))
       }
+      errors.push(...validateSelectors(each.selectors ?? [], where.child('selectors')))
       const { allocationMode, count } = each
       if (allocationMode === 'All' && count !== undefined && count !== 0) {
         errors.push(
@@ -91,20 +92,74 @@ function validateClaimSpec(spec: ResourceClaimSpec, path: FieldPath): readonly F
       }
     }
   }
-  for (const [i, { requests: wanted = [] }] of (spec.devices?.constraints ?? []).entries()) {
-    for (const [j, name] of wanted.entries()) {
-      const known = names.has(name.split('/')[0] ?? '')
-      if (!known) {
-        errors.push(
-          invalidValue(
-            path.child('devices', 'constraints').index(i).child('requests').index(j),
-            name,
-            "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'",
-          ),
-        )
-      }
-    }
+  const named = (wanted: readonly string[] = [], at: FieldPath): void => {
+    for (const [j, name] of wanted.entries())
+      if (!names.has(name.split('/')[0] ?? ''))
+        errors.push(invalidValue(at.child('requests').index(j), name, NO_REQUEST))
   }
+  for (const [i, { requests: wanted, matchAttribute }] of (
+    spec.devices?.constraints ?? []
+  ).entries()) {
+    const at = path.child('devices', 'constraints').index(i)
+    named(wanted, at)
+    if (matchAttribute === undefined) errors.push(required(at.child('matchAttribute')))
+    else errors.push(...validateFullName(matchAttribute, at.child('matchAttribute')))
+  }
+  for (const [i, { requests: wanted, opaque }] of (spec.devices?.config ?? []).entries()) {
+    const at = path.child('devices', 'config').index(i)
+    named(wanted, at)
+    errors.push(...validateOpaque(opaque, at.child('opaque')))
+  }
+  return errors
+}
+
+const NO_REQUEST =
+  "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+
+function validateSelectors(
+  selectors: readonly { readonly cel?: { readonly expression: string } }[],
+  path: FieldPath,
+): readonly FieldError[] {
+  return selectors.flatMap(({ cel }, i) => {
+    const at = path.index(i).child('cel')
+    if (cel === undefined) return [required(at)]
+    return cel.expression === '' ? [required(at.child('expression'))] : []
+  })
+}
+
+/** `example.com/size`: an attribute that says whose it is. */
+function validateFullName(name: string, path: FieldPath): readonly FieldError[] {
+  const slash = name.indexOf('/')
+  if (name === '') return [required(path)]
+  if (slash < 0) return [invalidValue(path, name, 'must include a domain')]
+  return [
+    ...check(path, name.slice(0, slash), dnsSubdomain),
+    ...(IDENTIFIER.test(name.slice(slash + 1))
+      ? []
+      : [
+          invalidValue(
+            path,
+            name.slice(slash + 1),
+            "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')",
+          ),
+        ]),
+  ]
+}
+
+const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+function validateOpaque(
+  opaque: { readonly driver: string; readonly parameters: unknown } | undefined,
+  path: FieldPath,
+): readonly FieldError[] {
+  if (opaque === undefined) return [required(path)]
+  const { driver, parameters } = opaque
+  const errors: FieldError[] = []
+  if (driver !== '') errors.push(...check(path.child('driver'), driver, dnsSubdomain))
+  const at = path.child('parameters')
+  if (parameters === undefined || parameters === null) errors.push(required(at))
+  else if (typeof parameters !== 'object' || Array.isArray(parameters))
+    errors.push(invalidValue(at, '<value omitted>', 'must be a valid JSON object'))
   return errors
 }
 
@@ -136,13 +191,26 @@ const resourceClaimTemplates = defineResource(claimTemplatesRef, {
   validateUpdate: (now, old) => immutable(now.spec, old.spec, specPath),
 })
 
-const deviceClasses = defineResource(deviceClassesRef, {})
+const deviceClasses = defineResource(deviceClassesRef, {
+  validate: ({ spec }) => [
+    ...validateSelectors(spec.selectors ?? [], specPath.child('selectors')),
+    ...(spec.config ?? []).flatMap(({ opaque }, i) =>
+      validateOpaque(opaque, specPath.child('config').index(i).child('opaque')),
+    ),
+    ...(spec.extendedResourceName === undefined
+      ? []
+      : check(specPath.child('extendedResourceName'), spec.extendedResourceName, qualifiedName)),
+  ],
+})
 
 function validateSlice({ spec }: ResourceSlice): readonly FieldError[] {
   const errors: FieldError[] = []
   if (spec.driver !== '') errors.push(...check(specPath.child('driver'), spec.driver, dnsSubdomain))
   const { generation, resourceSliceCount } = spec.pool
   const pool = specPath.child('pool')
+  if (spec.pool.name !== '')
+    for (const part of spec.pool.name.split('/'))
+      errors.push(...check(pool.child('name'), part, dnsSubdomain))
   if (generation < 0) {
     errors.push(
       invalidValue(pool.child('generation'), generation, 'must be greater than or equal to zero'),

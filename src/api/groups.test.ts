@@ -280,3 +280,54 @@ test('a metric has one target, and names that fit into a path', () => {
     'spec.metrics[0].external.target.value: Forbidden: may not set both a target value for metric and a per-pod target',
   ])
 })
+
+for (const { of, object, problems } of [
+  {
+    of: ['resource.k8s.io', 'v1', 'resourceclaims'],
+    object: {
+      spec: {
+        devices: {
+          requests: [{ name: 'r', exactly: { deviceClassName: 'c', selectors: [{}] } }],
+          constraints: [{ matchAttribute: 'size' }],
+          config: [{ requests: ['other'], opaque: { driver: 'a.b' } }],
+        },
+      },
+    },
+    problems: [
+      'spec.devices.requests[0].exactly.selectors[0].cel: Required value',
+      'spec.devices.constraints[0].matchAttribute: Invalid value: "size": must include a domain',
+      'spec.devices.config[0].requests[0]: Invalid value: "other": must be the name of a request in the claim or the name of a request and a subrequest separated by \'/\'',
+      'spec.devices.config[0].opaque.parameters: Required value',
+    ],
+  },
+  {
+    of: ['networking.k8s.io', 'v1', 'ipaddresses'],
+    object: { spec: { parentRef: { resource: 'a/b', name: '' } } },
+    problems: [
+      'spec.parentRef.resource: Invalid value: "a/b": may not contain \'/\'',
+      'spec.parentRef.name: Required value',
+    ],
+  },
+  {
+    of: ['networking.k8s.io', 'v1', 'servicecidrs'],
+    object: { spec: { cidrs: ['10.1.0.1/16'] } },
+    problems: [
+      'spec.cidrs[0]: Invalid value: "10.1.0.1/16": must not have bits set beyond the prefix length',
+    ],
+  },
+  {
+    of: ['storage.k8s.io', 'v1', 'storageclasses'],
+    object: { provisioner: 'a.b/c', reclaimPolicy: 'Recycle' },
+    problems: ['reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"'],
+  },
+  {
+    of: ['', 'v1', 'endpoints'],
+    object: { subsets: [{ ports: [{ port: 80 }] }] },
+    problems: ['subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`'],
+  },
+] as const)
+  test(`refused of ${of[2]}: ${problems[0]}`, () => {
+    const [group, version, resource] = of
+    const kind = trying(group, version, resource)
+    assert.deepEqual(kind.errors(kind.created(object as never)), problems)
+  })

@@ -22,8 +22,8 @@ import {
 } from './resources.gen.ts'
 import {
   check,
+  cidr,
   dns1035Label,
-  dnsLabel,
   dnsSubdomain,
   immutable,
   pathSegment,
@@ -373,9 +373,7 @@ function validateServiceCIDR({ spec }: ServiceCIDR): readonly FieldError[] {
   if (cidrs.length > 2) {
     return [invalidValue(at, cidrs, 'may only hold up to 2 values')]
   }
-  const errors = cidrs.flatMap((range, i) =>
-    isRange(range) === 0 ? [invalidValue(at.index(i), range, CIDR)] : [],
-  )
+  const errors: FieldError[] = cidrs.flatMap((range, i) => check(at.index(i), range, cidr))
   const [first = '', second] = cidrs
   if (second !== undefined && isRange(first) === isRange(second)) {
     errors.push(
@@ -410,9 +408,13 @@ const ipAddresses = defineResource(ipAddressesRef, {
     const errors: FieldError[] = []
     const parent = spec.parentRef
     const where = path.child('parentRef')
-    if (parent !== undefined && (parent.namespace ?? '') !== '') {
-      errors.push(...check(where.child('namespace'), parent.namespace ?? '', dnsLabel))
-    }
+    if (parent === undefined) return errors
+    const { group = '', resource = '', name = '', namespace = '' } = parent
+    if (group !== '') errors.push(...check(where.child('group'), group, dnsSubdomain))
+    for (const [field, value] of Object.entries({ resource, name }))
+      if (value === '') errors.push(required(where.child(field)))
+      else errors.push(...check(where.child(field), value, pathSegment))
+    if (namespace !== '') errors.push(...check(where.child('namespace'), namespace, pathSegment))
     return errors
   },
   validateUpdate: (now, old) =>

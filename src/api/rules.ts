@@ -34,6 +34,7 @@ export {
   httpHeaderName,
   labelValue,
   looseIPAddress as ipAddress,
+  cidr,
   pathSegment,
   percentage,
   portName,

@@ -57,9 +57,13 @@ const isEmpty = (value: unknown): boolean =>
   value === undefined ||
   (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
 
+/** A class makes volumes, and does not clean old ones. */
+const RECLAIM_POLICIES = ['Delete', 'Retain']
+
 function validateClass({
   provisioner,
   parameters,
+  reclaimPolicy,
   allowedTopologies = [],
 }: StorageClass): readonly FieldError[] {
   const path = FieldPath.of('provisioner')
@@ -67,6 +71,9 @@ function validateClass({
   if (provisioner === '') errors.push(required(path))
   else errors.push(...check(path, provisioner.toLowerCase(), qualifiedName))
   errors.push(...validateParameters(parameters, FieldPath.of('parameters')))
+  if (reclaimPolicy !== undefined && !RECLAIM_POLICIES.includes(reclaimPolicy)) {
+    errors.push(notSupported(FieldPath.of('reclaimPolicy'), reclaimPolicy, RECLAIM_POLICIES))
+  }
   for (const [i, { matchLabelExpressions = [] }] of allowedTopologies.entries()) {
     for (const [j, { key, values }] of matchLabelExpressions.entries()) {
       const at = FieldPath.of('allowedTopologies').index(i).child('matchLabelExpressions').index(j)

@@ -80,7 +80,12 @@ function repackSubsets(subsets: readonly EndpointSubset[]): readonly EndpointSub
 }
 
 function repack(object: Mutable<Endpoints>): void {
-  if (object.subsets) object.subsets = repackSubsets(object.subsets) as Mutable<EndpointSubset>[]
+  // What is not right is refused as it was written.
+  const isGood = object.subsets?.every(
+    (subset) => validateSubset(subset, FieldPath.root).length === 0,
+  )
+  if (object.subsets && isGood === true)
+    object.subsets = repackSubsets(object.subsets) as Mutable<EndpointSubset>[]
 }
 
 const MAX_SHOWN = 3

@@ -12,6 +12,7 @@ import {
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import { events as eventsRef, eventsV1Events as newEventsRef } from '../resources.gen.ts'
+import { check, qualifiedName } from '../rules.ts'
 import type { Event, EventsV1Event, ObjectReference } from '../types.gen.ts'
 
 const PREFIX = '/registry/events/'
@@ -62,6 +63,16 @@ function validateNew(event: EventsV1Event): readonly FieldError[] {
     errors.push(
       invalidValue(FieldPath.of('message'), '', `can have at most ${MAX_NOTE} characters`),
     )
+  }
+  const controller = event.reportingController ?? ''
+  if (controller !== '')
+    errors.push(...check(FieldPath.of('reportingController'), controller, qualifiedName))
+  if (event.series !== undefined) {
+    const { count, lastObservedTime } = event.series
+    const at = FieldPath.of('series')
+    if (count < 2) errors.push(invalidValue(at.child('count'), '', 'should be at least 2'))
+    if (((lastObservedTime as string | null | undefined) ?? '') === '')
+      errors.push(required(at.child('lastObservedTime')))
   }
   if (event.type !== 'Normal' && event.type !== 'Warning') {
     errors.push(notSupported(FieldPath.of('type'), event.type ?? '', ['Normal', 'Warning']))
