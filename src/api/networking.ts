@@ -409,7 +409,7 @@ const ipAddresses = defineResource(ipAddressesRef, {
     const parent = spec.parentRef
     const where = path.child('parentRef')
     if (parent === undefined) return errors
-    const { group = '', resource = '', name = '', namespace = '' } = parent
+    const { group = '', resource, name, namespace = '' } = parent
     if (group !== '') errors.push(...check(where.child('group'), group, dnsSubdomain))
     for (const [field, value] of Object.entries({ resource, name }))
       if (value === '') errors.push(required(where.child(field)))

@@ -51,7 +51,7 @@ export async function readObject(
   }
   const encoding = bodyEncoding(exchange.headers['content-type'])
   const bytes = await exchange.body()
-  if (bytes.length === 0) throw badRequest(`a ${expected.kind} was expected, and the body is empty`)
+  if (bytes.length === 0) throw unrecognized(expected, 'unexpected end of JSON input', bytes)
   const { object, problems } = codec.decode(bytes, encoding, expected, validation !== 'Ignore')
   checkKind(object, expected)
   const { name, namespace, uid, resourceVersion } = object['metadata'] as JsonObject
@@ -76,11 +76,29 @@ export function reportProblems(
 }
 
 export const cannotBeHandled = (
-  { group, version, kind }: ExpectedKind,
+  { version, kind }: ExpectedKind,
   why: string,
   given = kind,
-): string =>
-  `${given} in version ${JSON.stringify(apiVersionOf({ group, version }))} cannot be handled as a ${kind}: ${why}`
+): string => `${given} in version ${JSON.stringify(version)} cannot be handled as a ${kind}: ${why}`
+
+const MAX_SHOWN = 30
+
+/** A body that does not even say what it is. */
+export function unrecognized({ kind }: ExpectedKind, why: string, bytes: Uint8Array): StatusError {
+  return badRequest(
+    `the object provided is unrecognized (must be of type ${kind}): couldn't get version/kind; json parse error: ${why} (${summary(bytes)})`,
+  )
+}
+
+/** The beginning of a body: as text when it might be JSON. */
+function summary(bytes: Uint8Array): string {
+  if (bytes.length === 0) return '<empty>'
+  const head = Buffer.from(bytes.subarray(0, MAX_SHOWN))
+  const text = head.toString(bytes[0] === OPENING_BRACE ? 'utf8' : 'hex')
+  return bytes.length > MAX_SHOWN ? `${text} ...` : text
+}
+
+const OPENING_BRACE = 0x7b
 
 /** An absent kind is the expected one; another one is refused. */
 export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObject {
@@ -95,7 +113,7 @@ export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObjec
     )
   if (kind !== undefined && kind !== '' && kind !== expected.kind)
     throw badRequest(
-      cannotBeHandled(expected, `the kind in the data is not ${expected.kind}`, textOf(kind)),
+      cannotBeHandled(expected, notConvertible(expected, textOf(kind)), textOf(kind)),
     )
   object['kind'] = expected.kind
   object['apiVersion'] = apiVersion
@@ -104,6 +122,12 @@ export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObjec
   else if (!isObject(metadata))
     throw badRequest(cannotBeHandled(expected, 'metadata is not an object'))
   return object
+}
+
+/** `converting (v1.Secret) to (core.ConfigMap): unknown conversion` */
+function notConvertible({ group, version, kind }: ExpectedKind, given: string): string {
+  const family = group === '' ? 'core' : group.slice(0, (group + '.').indexOf('.'))
+  return `converting (${version}.${given}) to (${family}.${kind}): unknown conversion`
 }
 
 /** Options of a DELETE; absent when there is no body. */

@@ -27,7 +27,7 @@ import {
   type ResourceDefinition,
   type TypeTable,
 } from '#machinery'
-import { cannotBeHandled, kindOf, type ExpectedKind } from './body.ts'
+import { cannotBeHandled, kindOf, unrecognized, type ExpectedKind } from './body.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import { EncodedItems } from './encoded-items.ts'
 import { copyJson, isObject } from './json.ts'
@@ -99,8 +99,10 @@ export class Codec {
   ): DecodedBody {
     if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
     const { value, duplicateFields, duplicateKeys } =
-      encoding === 'yaml' ? decodeYaml(bytes) : decodeJson(bytes, { duplicates: wantsProblems })
-    if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'the body is not an object'))
+      encoding === 'yaml'
+        ? decodeYaml(bytes)
+        : readJson(bytes, expected, { duplicates: wantsProblems })
+    if (!isObject(value)) throw unrecognized(expected, notAnObject(value), bytes)
     const { object, unknown } = this.shape(value, expected, wantsProblems)
     if (duplicateKeys !== undefined)
       return { object, problems: [duplicateKeys, ...fieldProblems(expected, unknown, [])] }
@@ -339,6 +341,22 @@ export function fieldProblems(
     ? [...duplicateTexts, ...unknownTexts]
     : [...unknownTexts, ...duplicateTexts]
 }
+
+function readJson(
+  bytes: Uint8Array,
+  expected: ExpectedKind,
+  options: { readonly duplicates: boolean },
+): ReturnType<typeof decodeJson> {
+  try {
+    return decodeJson(bytes, options)
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error
+    throw unrecognized(expected, error.message, bytes)
+  }
+}
+
+const notAnObject = (value: unknown): string =>
+  `json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`
 
 function asExpected<T>(refuse: (error: TypeMismatchError) => StatusError, read: () => T): T {
   try {

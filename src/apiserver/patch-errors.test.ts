@@ -116,3 +116,36 @@ test('a PUT and a DELETE that were meant for another object of the name are conf
     `Operation cannot be fulfilled on Deployment.apps "web": the UID in the precondition (u) does not match the UID in record (${uid}). The object might have been deleted and then recreated`,
   )
 })
+
+for (const { body, message } of [
+  {
+    body: '',
+    message:
+      "the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)",
+  },
+  {
+    body: '{"a',
+    message: `the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: unexpected end of JSON input ({"a)`,
+  },
+  {
+    body: 'x',
+    message:
+      "the object provided is unrecognized (must be of type Deployment): couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value (78)",
+  },
+  {
+    body: '{"kind":"Secret"}',
+    message:
+      'Secret in version "v1" cannot be handled as a Deployment: converting (v1.Secret) to (apps.Deployment): unknown conversion',
+  },
+  {
+    body: '{"spec":{"replicas":"x"}}',
+    message:
+      'Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32',
+  },
+])
+  test(`a body that is no Deployment is refused: ${body}`, async () => {
+    const { server } = await testServer()
+    const { status, json } = await send(server, `POST ${DEPLOYMENTS}`, body)
+    assert.equal(status, 400)
+    assert.equal(json['message'], message)
+  })

@@ -3,6 +3,7 @@ export * from './definition.ts'
 export * from './facts.ts'
 export * from './field.ts'
 export * from './json.ts'
+export { jsonSyntaxError } from './json-syntax.ts'
 export {
   applyConfiguration,
   textOfShared,

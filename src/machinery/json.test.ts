@@ -46,7 +46,7 @@ test('manifests mean what they always did', () => {
 })
 
 test('what cannot be read is refused with 400', () => {
-  refused(() => decodeJson('{"a":'), /couldn't parse the body as JSON/)
+  refused(() => decodeJson('{"a":'), /^unexpected end of JSON input$/)
   refused(() => decodeJson(new Uint8Array([0xff])), /UTF-8/)
   refused(() => decodeYaml('a: [1'), /error converting YAML to JSON/)
   refused(() => decodeYaml('a: 1\n---\nb: 2\n'), /more than one/)
@@ -105,4 +105,22 @@ test('objects written as YAML are read back', () => {
       assert.deepEqual(decodeYaml(yaml).value, Object.keys(given).length === 0 ? {} : given)
     }),
   )
+})
+
+test('text that is no JSON is told of as by Go', () => {
+  for (const [text, why] of [
+    ['', 'unexpected end of JSON input'],
+    ['{"a', 'unexpected end of JSON input'],
+    ['x', "invalid character 'x' looking for beginning of value"],
+    ['{a:1}', "invalid character 'a' looking for beginning of object key string"],
+    ['{"a" 1}', "invalid character '1' after object key"],
+    ['{"a":1 "b":2}', "invalid character '\"' after object key:value pair"],
+    ['[1 2]', "invalid character '2' after array element"],
+    ['{} x', "invalid character 'x' after top-level value"],
+    ['"\n"', "invalid character '\\n' in string literal"],
+    ['"\\q"', "invalid character 'q' in string escape code"],
+    ['1.x', "invalid character 'x' after decimal point in numeric literal"],
+    ['tru!', "invalid character '!' in literal true (expecting 'e')"],
+  ] as const)
+    refused(() => decodeJson(text), new RegExp(`^${why.replaceAll(/[\\()[\]{}.]/g, '\\$&')}$`))
 })

@@ -12,6 +12,7 @@ import {
   type ScalarTag,
   type YAMLMap,
 } from 'yaml'
+import { jsonSyntaxError } from './json-syntax.ts'
 import { badRequest, StatusError } from './status.ts'
 
 export interface Decoded {
@@ -40,10 +41,8 @@ export function decodeJson(
   let value: unknown
   try {
     value = JSON.parse(text)
-  } catch (error) {
-    throw badRequest(
-      `couldn't parse the body as JSON: ${error instanceof Error ? error.message : String(error)}`,
-    )
+  } catch {
+    throw badRequest(jsonSyntaxError(text))
   }
   // A document of so few characters cannot be deeper.
   if (options.duplicates !== true && text.length < MAX_DEPTH) return { value, duplicateFields: [] }

@@ -3,6 +3,7 @@ import {
   FieldPath,
   forbiddenField,
   invalidValue,
+  jsonSyntaxError,
   required,
   tooLong,
   type FieldError,
@@ -110,12 +111,12 @@ function validateSecret(secret: Secret): readonly FieldError[] {
 }
 
 function validateJson(value: string, path: FieldPath): readonly FieldError[] {
+  const text = decodeBase64(value)
   try {
-    JSON.parse(decodeBase64(value))
+    JSON.parse(text)
     return []
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
-    return [invalidValue(path, '<secret contents redacted>', why)]
+  } catch {
+    return [invalidValue(path, '<secret contents redacted>', jsonSyntaxError(text))]
   }
 }
 

@@ -3,7 +3,8 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect as tlsConnect } from 'node:tls'
 import type { Duplex } from 'node:stream'
 import type { Env } from '#base'
-import { StatusError, badRequest } from '#machinery'
+import { nodes } from '#api'
+import { StatusError, badRequest, notFound } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import type { ConnectHandler, ConnectTarget, Reader } from '../server.ts'
 import { isForwarded, isUpgrade, join, responseHeaders, sendBody } from './carry.ts'
@@ -40,12 +41,14 @@ export const serviceProxy =
     )
 
 export const nodeProxy =
-  ({ nodeApi }: ProxyOptions): ConnectHandler =>
+  ({ nodeApi, read }: ProxyOptions): ConnectHandler =>
   (exchange, target) =>
     withSlash(exchange, target, async () => {
       const wanted = parseProxyName(target.name)
       if (wanted === undefined)
         throw badRequest(`invalid node request ${JSON.stringify(target.name)}`)
+      if (nodeApi(wanted.name) === undefined && read.get(nodes, '', wanted.name) === undefined)
+        throw notFound({ group: '', resource: 'nodes' }, wanted.name)
       if (exchange.method !== 'GET' && exchange.method !== 'HEAD')
         throw new StatusError('MethodNotAllowed', 'the kubelet only answers questions')
       const page = await reach(wanted.name, nodeApi).page(target.rest, exchange.query.toString())

@@ -345,7 +345,7 @@ test('a node answers its own pages', async () => {
     body: 'ok x=1',
   })
   assert.equal((await get('/nodes/n1/proxy/nothing')).status, 404)
-  assert.equal((await get('/nodes/n2/proxy/healthz')).status, 500)
+  assert.equal((await get('/nodes/n2/proxy/healthz')).status, 404)
 })
 
 const pod = (spec: object, metadata: object = {}): Pod =>
