@@ -331,3 +331,18 @@ for (const { of, object, problems } of [
     const kind = trying(group, version, resource)
     assert.deepEqual(kind.errors(kind.created(object as never)), problems)
   })
+
+test('a question about access has selectors that can be read', () => {
+  const reviews = trying('authorization.k8s.io', 'v1', 'selfsubjectaccessreviews')
+  const asked = (more: object) =>
+    reviews.errors({ spec: { resourceAttributes: { verb: 'list', resource: 'pods', ...more } } })
+  assert.deepEqual(asked({ fieldSelector: { rawSelector: 'a=b' } }), [])
+  assert.deepEqual(
+    asked({ fieldSelector: {}, labelSelector: { requirements: [{ key: '', operator: 'In' }] } }),
+    [
+      'spec.resourceAttributes.fieldSelector.requirements: Required value: when spec.resourceAttributes.fieldSelector is specified, requirements or rawSelector is required',
+      "spec.resourceAttributes.labelSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+      'spec.resourceAttributes.labelSelector.requirements[0].key: Required value: must be specified',
+    ],
+  )
+})

@@ -412,7 +412,7 @@ const ipAddresses = defineResource(ipAddressesRef, {
     const { group = '', resource, name, namespace = '' } = parent
     if (group !== '') errors.push(...check(where.child('group'), group, dnsSubdomain))
     for (const [field, value] of Object.entries({ resource, name }))
-      if (value === '') errors.push(required(where.child(field)))
+      if (!value) errors.push(required(where.child(field)))
       else errors.push(...check(where.child(field), value, pathSegment))
     if (namespace !== '') errors.push(...check(where.child('namespace'), namespace, pathSegment))
     return errors

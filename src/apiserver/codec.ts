@@ -356,7 +356,9 @@ function readJson(
 }
 
 const notAnObject = (value: unknown): string =>
-  `json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`
+  `json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type ${TYPE_META}`
+
+const TYPE_META = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`
 
 function asExpected<T>(refuse: (error: TypeMismatchError) => StatusError, read: () => T): T {
   try {

@@ -57,8 +57,7 @@ const usedByPods =
       return refuse('can only get individual resources of this type')
     if (attributes.subresource !== '') return refuse('cannot read subresource')
     const name = attributes.name || namedBySelector(attributes.fieldSelector)
-    if (name === undefined || name === '')
-      return refuse('can only read namespaced object of this type')
+    if (name === undefined || name === '') return refuse('No Object name found')
     const related = sight
       .podsOf(node)
       .some(

@@ -1,6 +1,6 @@
 /** Nobody gives away more than they have: checked when roles and bindings are written. */
 import type { ClusterRole, PolicyRule, RoleBinding } from '#api'
-import { forbidden, type RequestUser } from '#machinery'
+import { forbidden, notFound, type RequestUser } from '#machinery'
 import type { Attributes, Authorizer } from '../../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../../admission.ts'
 import { MASTERS } from '../users.ts'
@@ -48,6 +48,7 @@ export function escalationCheck({ source, rbac, authorizer }: EscalationOptions)
         missing,
       )
         .map(showRule)
+        .toSorted()
         .join('\n')}`,
     )
   }
@@ -84,8 +85,7 @@ export function escalationCheck({ source, rbac, authorizer }: EscalationOptions)
     if (await allowed(request, { verb: 'bind', resource, name, namespace: request.namespace }))
       return
     const rules = source.rulesOf(kind === 'Role' ? request.namespace : '', name)
-    if (rules === undefined)
-      throw refusal(request, `${kind.toLowerCase()}.${GROUP} ${JSON.stringify(name)} not found`)
+    if (rules === undefined) throw notFound({ group: GROUP, resource }, name)
     refuseMissing(request, rules)
   }
 

@@ -291,6 +291,15 @@ test('nobody gives away more than they have', async () => {
     write(jane, 'rolebindings', { roleRef: { kind: 'ClusterRole', name }, subjects: [] })
   await check.validate!(binding('view'))
   await assert.rejects(check.validate!(binding('cluster-admin')), /attempting to grant/)
+  await assert.rejects(check.validate!(binding('gone')), (error: StatusError) => {
+    assert.equal(error.code, 404)
+    assert.equal(error.message, 'clusterroles.rbac.authorization.k8s.io "gone" not found')
+    return true
+  })
+  await assert.rejects(
+    check.validate!(role([{ apiGroups: [''], resources: ['nodes', 'apples'], verbs: ['get'] }])),
+    /held:\n\{APIGroups:\[""\], Resources:\["apples"\], .*\n\{APIGroups:\[""\], Resources:\["nodes"\]/,
+  )
   assert.equal(check.handles(write({ name: 'x', groups: ['system:masters'] }, 'roles', {})), false)
 })
 
