@@ -52,6 +52,13 @@ export interface StartedPod {
 /** A refused configuration is looked at again after this, if nothing else happens. */
 const CONFIG_RETRY_MS = 10_000
 
+/** As upstream counts them. */
+const KINDS = {
+  init: 'init_container',
+  regular: 'container',
+  ephemeral: 'ephemeral_container',
+} as const
+
 /** `wait`: those after it wait too. */
 export async function startContainer(agent: StartedPod, start: Start): Promise<'next' | 'wait'> {
   const { container } = start
@@ -78,6 +85,7 @@ export async function startContainer(agent: StartedPod, start: Start): Promise<'
     agent.restarted(container.name, (last.finishedAt ?? last.createdAt).getTime())
   }
   if (!(await run(agent, start, id))) return 'next'
+  agent.context.metrics.containerStarted(KINDS[start.kind])
   await afterStart(agent, container, id)
   return 'next'
 }

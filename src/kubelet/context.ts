@@ -4,6 +4,7 @@ import type { Node, Pod, Service } from '#api'
 import type { Client, EventRecorder } from '#client'
 import type { NoRoom, Rejection } from './admission.ts'
 import type { Images } from './images.ts'
+import type { KubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
 import type { Thresholds } from './node/status.ts'
 import type { PodAgent } from './pod-agent.ts'
@@ -57,6 +58,7 @@ export interface KubeletContext {
   readonly events: EventRecorder
   readonly config: KubeletConfig
   readonly machine: Machine
+  readonly metrics: KubeletMetrics
   readonly security: SecurityFacts
   readonly dns: DnsFacts
   readonly images: Images

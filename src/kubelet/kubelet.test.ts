@@ -263,6 +263,40 @@ test('a variable from nowhere is a CreateContainerConfigError until it is somewh
   await node.stop()
 })
 
+test('the kubelet counts what it asks of the runtime, what it started, and its probes', async () => {
+  const { env, node } = await world()
+  const probe = { exec: { command: ['true'] }, periodSeconds: 1 }
+  node.create(
+    started('web', { containers: [{ name: 'app', image: 'web:1', readinessProbe: probe }] }),
+  )
+  await env.advance(3500)
+  const page = async (path: string): Promise<string> => {
+    const found = await node.kubelet.nodeApi.page(path, '')
+    return Buffer.from(found?.body ?? []).toString()
+  }
+  const own = await page('/metrics')
+  for (const line of [
+    'kubelet_runtime_operations_total{operation_type="run_podsandbox"} 1',
+    'kubelet_runtime_operations_total{operation_type="start_container"} 1',
+    'kubelet_runtime_operations_duration_seconds_count{operation_type="create_container"} 1',
+    'kubelet_started_containers_total{container_type="container"} 1',
+    'kubelet_pod_start_duration_seconds_count 1',
+    'kubelet_running_pods 1',
+  ])
+    assert.ok(own.includes(`${line}\n`), `${line}\n${own}`)
+  assert.match(
+    await page('/metrics/probes'),
+    /^prober_probe_total\{container="app",namespace="shop",pod="web",pod_uid="[^"]+",probe_type="Readiness",result="successful"\} [34]$/m,
+  )
+  const containers = await page('/metrics/cadvisor')
+  assert.match(
+    containers,
+    /^container_memory_working_set_bytes\{container="app",id="[^"]+",image="web:1",name="[^"]+",namespace="shop",pod="web"\} \d+$/m,
+  )
+  assert.match(containers, /^machine_cpu_cores 4$/m)
+  await node.stop()
+})
+
 test('probes: a failing readiness takes Ready, a failing liveness restarts', async () => {
   const { env, node } = await world()
   node.create(

@@ -15,6 +15,7 @@ import { admit, roomFor } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { Images, mountsImages, pullForVolume } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
+import { countedRuntime, kubeletMetrics } from './metrics.ts'
 import { NodeAgent } from './node/node-agent.ts'
 import { DEFAULT_THRESHOLDS, allocatableOf } from './node/status.ts'
 import { nodeApi } from './node-api.ts'
@@ -115,6 +116,7 @@ export class KubeletCore {
   readonly agents = new Map<string, PodAgent>()
   readonly env: Env
   readonly runtime: Runtime
+  readonly metrics = kubeletMetrics()
   readonly config: KubeletConfig
   readonly machine: Machine
   readonly stopped: Promise<void>
@@ -148,7 +150,7 @@ export class KubeletCore {
   ) {
     this.#client = client
     this.#shared = informers
-    this.runtime = runtime
+    this.runtime = countedRuntime(runtime, this.metrics, env.clock)
     this.env = env
     this.config = config
     this.machine = machine
@@ -304,6 +306,7 @@ export class KubeletCore {
       events,
       config,
       machine,
+      metrics: this.metrics,
       security: { seccompRoot: join(config.rootDir, 'seccomp'), apparmor: machine.apparmor },
       dns: {
         clusterDns: config.clusterDns,

@@ -2,8 +2,8 @@
 import type { KubeletCore } from './kubelet.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import { timestamp } from './pod/status.ts'
-import { type ContainerStats, LABEL } from './runtime.ts'
-import { kibibytes } from './node/machine.ts'
+import { containerMetrics, ownMetrics, probeMetrics, resourceMetrics } from './metric-pages.ts'
+import { byPod, nodeUse, sum } from './usage.ts'
 
 interface Page {
   readonly status: number
@@ -48,7 +48,11 @@ export async function page(
     case '/metrics/resource':
       return text(await resourceMetrics(core), METRICS_TYPE)
     case '/metrics':
-      return text(ownMetrics(core), METRICS_TYPE)
+      return text(`${await core.metrics.page.text()}\n${ownMetrics(core)}`, METRICS_TYPE)
+    case '/metrics/probes':
+      return text(probeMetrics(core), METRICS_TYPE)
+    case '/metrics/cadvisor':
+      return text(await containerMetrics(core), METRICS_TYPE)
     default:
       return undefined
   }
@@ -71,39 +75,6 @@ function configOf({ config }: KubeletCore): unknown {
     nodeLeaseDurationSeconds: 40,
     allowedUnsafeSysctls: config.allowedSysctls,
   }
-}
-
-interface NodeUse {
-  readonly cpuNanoSeconds: number
-  readonly memoryBytes: number
-}
-
-/** From the machine: busy time of all cores, and memory that is not to be had. */
-async function nodeUse({ env, runtime }: KubeletCore): Promise<NodeUse> {
-  if (runtime.simulated) return { cpuNanoSeconds: 0, memoryBytes: 0 }
-  const [stat, meminfo] = await Promise.all([
-    env.fs.readText('/proc/stat').catch(() => ''),
-    env.fs.readText('/proc/meminfo').catch(() => ''),
-  ])
-  const ticks = (/^cpu\s+(.*)$/m.exec(stat)?.[1] ?? '').split(' ').map(Number)
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = ticks
-  const busy = user + nice + system + irq + softirq + steal
-  return {
-    // A hundred ticks a second.
-    cpuNanoSeconds: busy * 10_000_000,
-    memoryBytes: (kibibytes(meminfo, 'MemTotal') - kibibytes(meminfo, 'MemAvailable')) * 1024,
-  }
-}
-
-function byPod(stats: readonly ContainerStats[]): ReadonlyMap<string, readonly ContainerStats[]> {
-  const found = new Map<string, ContainerStats[]>()
-  for (const entry of stats) {
-    const uid = entry.labels[LABEL.podUid] ?? ''
-    const list = found.get(uid) ?? []
-    list.push(entry)
-    found.set(uid, list)
-  }
-  return found
 }
 
 async function summary(core: KubeletCore, query: URLSearchParams): Promise<unknown> {
@@ -167,134 +138,4 @@ async function summary(core: KubeletCore, query: URLSearchParams): Promise<unkno
         }
       }),
   }
-}
-
-const sum = (
-  stats: readonly ContainerStats[],
-  value: (stats: ContainerStats) => number | undefined,
-): number => stats.reduce((total, entry) => total + (value(entry) ?? 0), 0)
-
-/** What metrics-server reads. */
-async function resourceMetrics(core: KubeletCore): Promise<string> {
-  const use = await nodeUse(core)
-  const nowMs = core.env.clock.now().getTime()
-  const cpu: string[] = []
-  const memory: string[] = []
-  const started: string[] = []
-  const podCpu: string[] = []
-  const podMemory: string[] = []
-  const stats = byPod(await core.runtime.listContainerStats())
-  for (const { uid, pod, runtime } of core.agents.values()) {
-    const list = stats.get(uid)
-    if (list === undefined) continue
-    const where = `namespace="${pod.metadata.namespace ?? ''}",pod="${pod.metadata.name}"`
-    for (const entry of list) {
-      const labels = `{container="${entry.name}",${where}}`
-      const seconds = (entry.cpu?.usageCoreNanoSeconds ?? 0) / 1e9
-      cpu.push(
-        `container_cpu_usage_seconds_total${labels} ${seconds} ${entry.cpu?.time.getTime() ?? nowMs}`,
-      )
-      memory.push(
-        `container_memory_working_set_bytes${labels} ${entry.memory?.workingSetBytes ?? 0} ${entry.memory?.time.getTime() ?? nowMs}`,
-      )
-      const at = runtime.containers.find(({ id }) => id === entry.id)?.startedAt
-      if (at !== undefined) {
-        started.push(`container_start_time_seconds${labels} ${at.getTime() / 1000}`)
-      }
-    }
-    podCpu.push(
-      `pod_cpu_usage_seconds_total{${where}} ${sum(list, (entry) => entry.cpu?.usageCoreNanoSeconds) / 1e9} ${nowMs}`,
-    )
-    podMemory.push(
-      `pod_memory_working_set_bytes{${where}} ${sum(list, (entry) => entry.memory?.workingSetBytes)} ${nowMs}`,
-    )
-  }
-  return [
-    ...metric(
-      'container_cpu_usage_seconds_total',
-      'counter',
-      'Cumulative cpu time consumed by the container in core-seconds',
-      cpu,
-    ),
-    ...metric(
-      'container_memory_working_set_bytes',
-      'gauge',
-      'Current working set of the container in bytes',
-      memory,
-    ),
-    ...metric(
-      'container_start_time_seconds',
-      'gauge',
-      'Start time of the container since unix epoch in seconds',
-      started,
-    ),
-    ...metric(
-      'node_cpu_usage_seconds_total',
-      'counter',
-      'Cumulative cpu time consumed by the node in core-seconds',
-      [`node_cpu_usage_seconds_total ${use.cpuNanoSeconds / 1e9} ${nowMs}`],
-    ),
-    ...metric(
-      'node_memory_working_set_bytes',
-      'gauge',
-      'Current working set of the node in bytes',
-      [`node_memory_working_set_bytes ${use.memoryBytes} ${nowMs}`],
-    ),
-    ...metric(
-      'pod_cpu_usage_seconds_total',
-      'counter',
-      'Cumulative cpu time consumed by the pod in core-seconds',
-      podCpu,
-    ),
-    ...metric(
-      'pod_memory_working_set_bytes',
-      'gauge',
-      'Current working set of the pod in bytes',
-      podMemory,
-    ),
-    ...metric(
-      'resource_scrape_error',
-      'gauge',
-      '1 if there was an error while getting container metrics, 0 otherwise',
-      ['resource_scrape_error 0'],
-    ),
-    '',
-  ].join('\n')
-}
-
-const metric = (
-  name: string,
-  type: string,
-  help: string,
-  samples: readonly string[],
-): readonly string[] => [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples]
-
-function ownMetrics(core: KubeletCore): string {
-  const states = new Map<string, number>([
-    ['created', 0],
-    ['running', 0],
-    ['exited', 0],
-  ])
-  let running = 0
-  for (const { runtime } of core.agents.values()) {
-    if (runningContainers(runtime).length > 0) running++
-    for (const { state } of runtime.containers) states.set(state, (states.get(state) ?? 0) + 1)
-  }
-  return [
-    ...metric('kubelet_node_name', 'gauge', "The node's name. The count is always 1.", [
-      `kubelet_node_name{node="${core.config.nodeName}"} 1`,
-    ]),
-    ...metric('kubelet_running_pods', 'gauge', 'Number of pods that have a running pod sandbox', [
-      `kubelet_running_pods ${running}`,
-    ]),
-    ...metric(
-      'kubelet_running_containers',
-      'gauge',
-      'Number of containers currently running',
-      [...states].map(
-        ([state, count]) => `kubelet_running_containers{container_state="${state}"} ${count}`,
-      ),
-    ),
-    '',
-  ].join('\n')
 }

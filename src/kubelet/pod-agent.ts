@@ -82,6 +82,9 @@ export class PodAgent implements StartedPod {
   readonly #listeners = new Set<() => void>()
   /** Of the present round, once it does something. */
   #round: Span | undefined
+  #roundAt: number | undefined
+  /** When it was first seen here, until it runs. */
+  #seenAt: number | undefined
   readonly #heldUntilMs = new Map<string, number>()
   readonly #runtimeUpdates = new Map<string, Promise<void>>()
 
@@ -99,6 +102,7 @@ export class PodAgent implements StartedPod {
     this.#resizer = new Resizer(pod, runtime)
     this.#worker = newWorker(pod)
     this.#signal = stop
+    if (!this.#admitted) this.#seenAt = context.env.clock.monotonic()
     this.volumes = new PodVolumes(pod, context.volumeOptions)
     this.prober = new Prober({
       env: context.env,
@@ -355,25 +359,27 @@ export class PodAgent implements StartedPod {
     this.prober.update(pod, this.runtime, { terminating })
     for (const listener of this.#listeners) listener()
     if (this.#worker.phase === 'terminated' && this.#worker.cleaned) return
-    statuses.set(
-      this.#worker.pod,
-      statusOf({
-        pod,
-        runtime: this.runtime,
-        waiting: this.waiting,
-        readiness: (id) => this.prober.readiness(id),
-        startup: (id) => this.prober.startup(id),
-        messages: this.#messages,
-        finished: this.#finished,
-        failed: this.#finished || !this.#admitted ? this.#failed : undefined,
-        rejected: !this.#admitted && this.#failed !== undefined,
-        actual: (id) => this.#resizer.actual(id),
-        resize: this.#resizer.conditions(),
-        nodeIps: config.nodeIps,
-        runtimeName: runtimeVersion.name,
-        now: env.clock.now(),
-      }),
-    )
+    const status = statusOf({
+      pod,
+      runtime: this.runtime,
+      waiting: this.waiting,
+      readiness: (id) => this.prober.readiness(id),
+      startup: (id) => this.prober.startup(id),
+      messages: this.#messages,
+      finished: this.#finished,
+      failed: this.#finished || !this.#admitted ? this.#failed : undefined,
+      rejected: !this.#admitted && this.#failed !== undefined,
+      actual: (id) => this.#resizer.actual(id),
+      resize: this.#resizer.conditions(),
+      nodeIps: config.nodeIps,
+      runtimeName: runtimeVersion.name,
+      now: env.clock.now(),
+    })
+    if (status.phase === 'Running' && this.#seenAt !== undefined) {
+      this.context.metrics.podStarted((env.clock.monotonic() - this.#seenAt) / 1000)
+      this.#seenAt = undefined
+    }
+    statuses.set(this.#worker.pod, status)
   }
 
   /** The kubelet stops; the pod goes on. */
@@ -428,6 +434,11 @@ export class PodAgent implements StartedPod {
       } finally {
         this.#round?.end(failure)
         this.#round = undefined
+        if (this.#roundAt !== undefined) {
+          const ms = this.context.env.clock.monotonic() - this.#roundAt
+          this.context.metrics.podSynced(ms / 1000)
+        }
+        this.#roundAt = undefined
       }
     }
     this.#dirty = false
@@ -483,8 +494,9 @@ export class PodAgent implements StartedPod {
 
   /** It belongs to the trace of who wrote the pod as it is. */
   #beginRound(): void {
-    const { tracing } = this.context.env
+    const { tracing, clock } = this.context.env
     const { metadata, spec } = this.#worker.pod
+    this.#roundAt ??= clock.monotonic()
     this.#round ??= tracing?.start('sync pod', {
       kind: 'internal',
       parent: tracing.writerOf(Number(metadata.resourceVersion)),

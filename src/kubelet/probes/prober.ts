@@ -32,6 +32,13 @@ export interface ProberOptions {
   ) => void
 }
 
+export interface ProbeCount {
+  readonly kind: ProbeKind
+  readonly container: string
+  readonly result: 'successful' | 'failed' | 'unknown'
+  readonly times: number
+}
+
 interface Watch {
   readonly kind: ProbeKind
   readonly probe: Probe
@@ -45,6 +52,7 @@ interface Watch {
 export class Prober implements ProbeResults {
   readonly #options: ProberOptions
   readonly #watches = new Map<string, Watch>()
+  readonly #counts = new Map<string, ProbeCount>()
   #stopped = false
 
   constructor(options: ProberOptions) {
@@ -127,6 +135,7 @@ export class Prober implements ProbeResults {
     try {
       outcome = await probe(watch.probe, watch.container, watch.containerId, signal)
     } catch (error) {
+      if (!signal.aborted) this.#count(watch, 'unknown')
       // The node could not ask: that says nothing of the container.
       if (!signal.aborted) {
         const took = env.clock.monotonic() - began
@@ -139,6 +148,7 @@ export class Prober implements ProbeResults {
       return
     }
     if (signal.aborted) return
+    this.#count(watch, outcome.ok ? 'successful' : 'failed')
     const before = watch.state.result
     watch.state = record(watch.state, outcome, watch.probe)
     onOutcome(watch.kind, watch.container, watch.containerId, outcome)
@@ -154,6 +164,17 @@ export class Prober implements ProbeResults {
       )
     }
     if (watch.state.result !== before) onChange()
+  }
+
+  /** How often each probe was asked, by what it said. */
+  get counts(): Iterable<ProbeCount> {
+    return this.#counts.values()
+  }
+
+  #count({ kind, container: { name } }: Watch, result: ProbeCount['result']): void {
+    const key = `${kind}/${name}/${result}`
+    const times = (this.#counts.get(key)?.times ?? 0) + 1
+    this.#counts.set(key, { kind, container: name, result, times })
   }
 
   #end(key: string, watch: Watch): void {
