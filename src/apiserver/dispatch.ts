@@ -96,7 +96,10 @@ export const resourceHandler =
     if (served === undefined) throw pathNotFound()
     const { definition, collection } = served
     const deprecated = definition.deprecation ?? deprecationWarning(definition.facts)
-    if (deprecated !== undefined) exchange.warnings.push(deprecated)
+    if (deprecated !== undefined) {
+      exchange.warnings.push(deprecated)
+      dispatcher.metrics.deprecated(info)
+    }
     const { facts } = definition
     if (
       facts.namespaced

@@ -46,6 +46,22 @@ export async function healthReply(
   return textReply(200, `${lines.join('\n')}\n${page} check passed\n`)
 }
 
+/** `/metrics/slis`: every check as a number, for those who watch how often they fail. */
+export async function healthMetrics(
+  pages: Readonly<Record<'healthz' | 'livez' | 'readyz', Readonly<Record<string, Check>>>>,
+): Promise<string> {
+  const lines = [
+    '# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.',
+    '# TYPE kubernetes_healthcheck gauge',
+  ]
+  for (const [type, checks] of Object.entries(pages))
+    for (const [name, check] of Object.entries(checks)) {
+      const value = (await failure(check)) === undefined ? 1 : 0
+      lines.push(`kubernetes_healthcheck{name=${JSON.stringify(name)},type="${type}"} ${value}`)
+    }
+  return `${lines.join('\n')}\n`
+}
+
 async function failure(check: Check): Promise<string | undefined> {
   try {
     await check()

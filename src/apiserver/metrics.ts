@@ -64,6 +64,8 @@ export class RequestMetrics {
   readonly #filters: Labelled<Histogram>
   readonly #lists: Labelled<Counter>
   readonly #listed: Labelled<Counter>
+  /** Old ones that somebody asked for, once each. */
+  readonly #deprecated = new Map<string, readonly string[]>()
   readonly #isKnown: (labels: RequestLabels) => boolean
 
   /**
@@ -152,6 +154,14 @@ export class RequestMetrics {
       ])
     metrics.gauge(
       {
+        name: 'apiserver_requested_deprecated_apis',
+        help: 'Versions on their way out that somebody has asked for.',
+        labels: [...kind, 'subresource', 'removed_release'],
+      },
+      () => Array.from(this.#deprecated.values(), (values) => [values, 1] as const),
+    )
+    metrics.gauge(
+      {
         name: 'apiserver_longrunning_requests',
         help: 'Open watches, by resource.',
         labels: ['verb', ...where],
@@ -231,6 +241,13 @@ export class RequestMetrics {
 
   filter(name: string, ms: number): void {
     this.#filters.with(name).observe(ms / 1000)
+  }
+
+  deprecated({ group, version, resource, subresource }: RequestInfo): void {
+    const values = [group, version, resource, subresource, '']
+    const key = values.join('|')
+    if (!this.#deprecated.has(key) && this.#deprecated.size < SERIES_LIMIT)
+      this.#deprecated.set(key, values)
   }
 
   listed({ group, resource }: Pick<RequestInfo, 'group' | 'resource'>, objects: number): void {

@@ -92,6 +92,9 @@ test('health is told in a word, check by check, and one check alone', async () =
   assert.match(strange.text, /\[\+\]extra excluded: ok\n/)
   assert.match(strange.text, /warn: some health checks cannot be excluded: no matches for "none"\n/)
   assert.equal((await send(server, 'GET /livez')).text, 'ok')
+  const slis = (await send(server, 'GET /metrics/slis')).text
+  assert.match(slis, /^kubernetes_healthcheck\{name="extra",type="readyz"\} 0$/m)
+  assert.match(slis, /^kubernetes_healthcheck\{name="etcd",type="livez"\} 1$/m)
 })
 
 test('metrics count requests and objects', async () => {

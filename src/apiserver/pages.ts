@@ -3,7 +3,7 @@ import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
 import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
-import { healthReply, type Check } from './health.ts'
+import { healthMetrics, healthReply, type Check } from './health.ts'
 import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'
 import { openApiPages } from './openapi/index.ts'
 import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
@@ -81,6 +81,11 @@ export function pagesHandler(options: PageOptions): Handler {
     '/apis': (exchange) => discover(exchange, 'groups'),
     '/metrics': async () => {
       const text = await dispatcher.env.metrics.text()
+      return textReply(200, text, 'text/plain; version=0.0.4; charset=utf-8')
+    },
+    '/metrics/slis': async () => {
+      const { alive, ready } = options
+      const text = await healthMetrics({ healthz: alive, livez: alive, readyz: ready })
       return textReply(200, text, 'text/plain; version=0.0.4; charset=utf-8')
     },
     '/openapi/v2': (exchange) => openApi.v2(exchange),

@@ -81,6 +81,10 @@ test('controllers, scheduler and server hold their leases, renew them, and take 
     holders,
   )
   assert.deepEqual(warnings(), [])
+  assert.match(
+    await env.metrics.text(),
+    /^leader_election_master_status\{name="kube-scheduler"\} 1$/m,
+  )
   await plane.stop()
 })
 

@@ -28,20 +28,28 @@ const TERM = { leaseMs: 60_000, renewDeadlineMs: 40_000, retryMs: 15_000 }
 
 /** @param identity the same after a restart upon the same store */
 export function elected(
-  env: Pick<Env, 'clock' | 'random' | 'log'>,
+  env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>,
   identity: string,
   signal: AbortSignal,
 ): Leadership {
   const terms: Promise<void>[] = []
+  /** By name, whether it leads. */
+  const leading = new Map<string, boolean>()
+  env.metrics.gauge(
+    { name: 'leader_election_master_status', help: 'Whether it leads.', labels: ['name'] },
+    () => Array.from(leading, ([name, leads]) => [[name], leads ? 1 : 0] as const),
+  )
   return {
     run(name, client, work) {
       const election = { namespace: NAMESPACE, name, identity, ...TERM }
       const term = async (lost: AbortSignal): Promise<void> => {
         work(lost)
+        leading.set(name, true)
         await new Promise<void>((resolve) => {
           if (lost.aborted) resolve()
           lost.addEventListener('abort', () => resolve(), { once: true })
         })
+        leading.set(name, false)
       }
       terms.push(lead(client, env, election, term, signal))
     },

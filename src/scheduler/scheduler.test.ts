@@ -248,6 +248,14 @@ test('room is made for a more important pod, and the victim is told', async () =
   await settle(env, 1000)
   assert.equal(api.pod('shop/vip').spec.nodeName, 'n1')
   end()
+  const text = await env.metrics.text()
+  for (const line of [
+    'scheduler_preemption_attempts_total 1',
+    'scheduler_preemption_victims_sum 1',
+    'scheduler_cache_size{type="nodes"} 1',
+  ])
+    assert.ok(text.includes(`${line}\n`), `${line}\n${text}`)
+  assert.match(text, /scheduler_scheduling_algorithm_duration_seconds_count [1-9]/)
 })
 
 test('the room made for a pod is not given to a lesser one', async () => {

@@ -72,7 +72,16 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   const scheduler = createScheduler({ snapshot, framework, random })
   /** Given a node here, while the API does not show it yet. */
   const assumed = new Set<string>()
-  const counts = schedulerCounts(options.env.metrics, schedulerName, () => queue.counts)
+  const counts = schedulerCounts(
+    options.env.metrics,
+    schedulerName,
+    () => queue.counts,
+    () => ({
+      nodes: snapshot.nodes.length,
+      pods: snapshot.nodes.reduce((sum, node) => sum + node.pods.size, 0),
+      assumed_pods: assumed.size,
+    }),
+  )
   let bindings = 0
   let preemptions = 0
 
@@ -140,6 +149,7 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
       attributes: { pod: info.key, attempt: queued.attempts },
     })
     const decision = scheduler.schedule(info)
+    counts.decided((clock.monotonic() - started) / 1000)
     span?.set({ node: decision.node?.name ?? '' })
     span?.end()
     if (decision.node === undefined) {
@@ -230,6 +240,7 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
       } else {
         nomination = preemption.node.name
         makeRoom(info, preemption.node, preemption.victims)
+        counts.preempted(preemption.victims.length)
       }
     }
     if (nomination !== undefined) snapshot.nominate(info, nomination)
