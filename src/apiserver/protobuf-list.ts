@@ -1,8 +1,8 @@
 /** A list in protobuf, its items encoded a few at a time, so that a long one holds up nobody. */
+import type { Turn } from '#base'
 import type { JsonObject } from '#machinery'
 import type { StoredEntry } from './collection.ts'
 import { CHUNK_BYTES } from './json-bytes.ts'
-import type { Turn } from './turn.ts'
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 const encoder = new TextEncoder()

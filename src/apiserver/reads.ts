@@ -1,5 +1,5 @@
 /** Get, list and watch, on entries: nothing is parsed or encoded here. */
-import type { Clock } from '#base'
+import { Turn, type Clock } from '#base'
 import { StatusError, notFound, type KubeObject, type ResourceDefinition } from '#machinery'
 import type { CacheList, CacheWatch, Entry, Range } from '#storage'
 import {
@@ -15,7 +15,6 @@ import { continueExpired, decodeContinue, encodeContinue, type ContinueToken } f
 import { keyFor } from './keys.ts'
 import { parseRevision, type ListOptions } from './options.ts'
 import { select, type Selection } from './selection.ts'
-import { Turn } from './turn.ts'
 
 /** A snapshot, or a page of one. */
 export interface Page {

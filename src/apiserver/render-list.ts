@@ -1,4 +1,5 @@
 /** Lists as answers, in every encoding and shape a few items at a time: a long one holds up nobody. */
+import { Turn } from '#base'
 import { apiVersionOf, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
 import { shownAs, type StoredEntry } from './collection.ts'
@@ -25,7 +26,6 @@ import {
   type RenderContext,
 } from './render.ts'
 import { isInProcess, isPretty, utf8 } from './replies.ts'
-import { Turn } from './turn.ts'
 
 const listMetaOf = (page: Page): JsonObject => ({
   resourceVersion: String(page.revision),

@@ -1,5 +1,5 @@
 /** A watch as an answer: state, changes and bookmarks, in order, until its time is over. */
-import type { Counter, Env } from '#base'
+import { pause, type Counter, type Env } from '#base'
 import {
   apiVersionOf,
   badRequest,
@@ -19,7 +19,6 @@ import { parseListOptions } from './options.ts'
 import { openWatch, type OpenWatch } from './reads.ts'
 import { entryJson, entryProtobuf, includeObjectOf, partial, type IncludeObject } from './render.ts'
 import { isInProcess, utf8 } from './replies.ts'
-import { pause } from './turn.ts'
 
 export interface WatchContext {
   readonly codec: Codec
@@ -123,7 +122,7 @@ async function* follow(
   let cancelTimer: () => void = () => undefined
   try {
     for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
-      if (at > 0) await pause()
+      if (at > 0) await pause(clock)
       const batch = initial.slice(at, at + INITIAL_BATCH)
       const entries = filter === undefined ? batch : batch.filter(filter)
       sent.add(entries.length)

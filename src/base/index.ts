@@ -18,6 +18,7 @@ export {
   type Sample,
 } from './metrics.ts'
 export type { Span, SpanAttributes, SpanOptions, Tracing } from './tracing.ts'
+export { Turn, pause } from './turn.ts'
 export { realEnv, type RealEnvOptions } from './real-env.ts'
 export {
   duplexPair,

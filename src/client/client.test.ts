@@ -11,6 +11,30 @@ import { lead } from './leader-election.ts'
 import { memoryTransport, type MemoryTransportOptions } from './testing/index.ts'
 import { createWorkQueue } from './work-queue.ts'
 
+/** Time that each look at it takes from: real work with a clock of its own. */
+const busyClock = () => {
+  let now = 0
+  return { ...virtualEnv().clock, monotonic: () => (now += 0.25) }
+}
+
+test('a queue of many keys works on them in their order, and lets others have their turn in between', async () => {
+  const clock = busyClock()
+  const queue = createWorkQueue({ clock })
+  const stop = new AbortController()
+  const keys = Array.from({ length: 3000 }, (_, i) => `key-${i}`)
+  for (const key of [...keys, ...keys]) queue.add(key)
+  const done: string[] = []
+  queue.run(async (key) => void done.push(key), { concurrency: 3, signal: stop.signal })
+  let turns = 0
+  while (!queue.idle) {
+    await new Promise((resolve) => setImmediate(resolve))
+    turns++
+  }
+  assert.deepEqual(done, keys)
+  assert.ok(turns > 100, `${turns} turns`)
+  stop.abort()
+})
+
 const map = (name: string, data: Record<string, string> = {}) => ({
   metadata: { namespace: 'shop', name },
   data,

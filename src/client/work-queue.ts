@@ -1,5 +1,5 @@
 /** Keys that wait to be worked on: each once, with a growing wait after failures. */
-import { exponential, type Clock, type Metrics } from '#base'
+import { Turn, exponential, type Clock, type Metrics } from '#base'
 
 export interface WorkQueue {
   /** Worked on soon; once more if it is being worked on right now. */
@@ -46,6 +46,25 @@ export function createWorkQueue(
     )
   const since = new Map<string, number>()
   const waiting = new Set<string>()
+  /** The same keys in their order, from `head` on: sets are slow to find the first one left of many. */
+  let order: string[] = []
+  let head = 0
+  const wait = (key: string): void => {
+    if (waiting.has(key)) return
+    waiting.add(key)
+    order.push(key)
+  }
+  const takeFirst = (): string | undefined => {
+    const key = order[head]
+    if (key === undefined) return undefined
+    waiting.delete(key)
+    if (++head === order.length || (head > 1024 && head * 2 > order.length)) {
+      order = order.slice(head)
+      head = 0
+    }
+    return key
+  }
+  const turn = new Turn(clock)
   /** Since when. */
   const working = new Map<string, number>()
   const again = new Set<string>()
@@ -58,12 +77,13 @@ export function createWorkQueue(
   const queue: WorkQueue = {
     add(key) {
       if (ended) return
+      if (queue.idle) turn.begin()
       delayed.get(key)?.cancel()
       delayed.delete(key)
       counts?.adds.add()
       if (counts !== undefined && !since.has(key)) since.set(key, clock.monotonic())
       if (working.has(key)) again.add(key)
-      else waiting.add(key)
+      else wait(key)
       start()
     },
     addAfter(key, delayMs) {
@@ -114,23 +134,33 @@ export function createWorkQueue(
         } finally {
           counts?.worked.observe((clock.monotonic() - started) / 1000)
           working.delete(key)
-          if (again.delete(key)) waiting.add(key)
+          if (again.delete(key)) wait(key)
           start()
         }
       }
+      let rests = false
       start = () => {
-        while (!signal.aborted && working.size < concurrency) {
-          const next = waiting.values().next()
-          if (next.done === true) return
-          waiting.delete(next.value)
-          working.set(next.value, clock.monotonic())
-          void one(next.value)
+        while (!signal.aborted && !rests && working.size < concurrency && waiting.size > 0) {
+          if (turn.isOver()) {
+            rests = true
+            void turn.next().then(() => {
+              rests = false
+              start()
+            })
+            return
+          }
+          const next = takeFirst()
+          if (next === undefined) return
+          working.set(next, clock.monotonic())
+          void one(next)
         }
       }
       signal.addEventListener('abort', () => {
         for (const { cancel } of delayed.values()) cancel()
         delayed.clear()
         waiting.clear()
+        order = []
+        head = 0
         since.clear()
         ended = true
       })

@@ -5,6 +5,8 @@
 export interface Parsed {
   /** @internal Set while parsed. */
   parsed: object | undefined
+  /** @internal The object after that, for as long as somebody else has it: nobody needs two of them. */
+  lent: WeakRef<object> | undefined
   /** @internal */
   generation: number
 }
@@ -28,7 +30,10 @@ export class ParsedCache {
     this.#youngBytes += bytes
     if (this.#youngBytes * 2 < this.#limitBytes) return
     for (const unused of this.#old)
-      if (unused.generation < this.#generation) unused.parsed = undefined
+      if (unused.generation < this.#generation && unused.parsed !== undefined) {
+        unused.lent = new WeakRef(unused.parsed)
+        unused.parsed = undefined
+      }
     this.#old = this.#young
     this.#young = []
     this.#youngBytes = 0

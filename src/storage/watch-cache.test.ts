@@ -33,7 +33,9 @@ const remote = (store: Storage): Storage => ({
   close: () => store.close(),
 })
 
-async function setUp(options: { capacity?: number; remote?: boolean; freeze?: boolean } = {}) {
+async function setUp(
+  options: { capacity?: number; remote?: boolean; freeze?: boolean; parsedBytes?: number } = {},
+) {
   const env = virtualEnv()
   const memory = createMemoryStorage({ clock: env.clock })
   const storage = options.remote === true ? remote(memory) : memory
@@ -48,6 +50,7 @@ async function setUp(options: { capacity?: number; remote?: boolean; freeze?: bo
       }),
       ...(options.capacity !== undefined && { capacity: options.capacity }),
       ...(options.freeze !== undefined && { freeze: options.freeze }),
+      ...(options.parsedBytes !== undefined && { parsedBytes: options.parsedBytes }),
     })
   const put = async (key: string, value: Pod): Promise<number> => {
     const { value: current } = await storage.get(key)
@@ -141,6 +144,18 @@ describe('over an embedded store', () => {
     cache.offer(keyOf('c'), encode(pod('c', 'wrong')), pod('c', 'wrong'))
     await put(keyOf('c'), pod('c', 'right'))
     assert.equal(cache.get(keyOf('c'))?.object.spec.nodeName, 'right')
+  })
+
+  test('an object that somebody still has is not parsed again, however many others were', async () => {
+    const { open, put } = await setUp({ parsedBytes: 100 })
+    const cache = await open()
+    await put(keyOf('a'), pod('a'))
+    const kept = cache.get(keyOf('a'))?.object
+    for (let i = 0; i < 20; i++) {
+      await put(keyOf(`b${i}`), pod(`b${i}`))
+      assert.ok(cache.get(keyOf(`b${i}`))?.object)
+    }
+    assert.equal(cache.get(keyOf('a'))?.object, kept)
   })
 
   test('waiting for a revision ends with any write, or with the signal', async () => {

@@ -96,6 +96,7 @@ class CachedEntry<T extends object> implements CacheEntry<T>, Parsed {
   /** @internal */ readonly stored: Entry
   /** @internal */ readonly cache: WatchCache<T>
   parsed: T | undefined = undefined
+  lent: WeakRef<T> | undefined = undefined
   generation = 0
   #index: ObjectIndex | undefined = undefined
   constructor(cache: WatchCache<T>, stored: Entry, modified = stored.modified) {
@@ -300,7 +301,7 @@ export class WatchCache<T extends object = object> {
   objectOf(entry: CachedEntry<T>): T {
     const { bytes } = entry
     this.#parsed.use(entry, bytes.byteLength)
-    return (entry.parsed ??= this.#decode(bytes, entry.modified, entry.key))
+    return (entry.parsed ??= entry.lent?.deref() ?? this.#decode(bytes, entry.modified, entry.key))
   }
 
   /** @internal */

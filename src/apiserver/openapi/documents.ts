@@ -1,4 +1,5 @@
 /** The documents as bytes: made when first asked for, kept until what they describe changes. */
+import { pause } from '#base'
 import {
   definitionsOf,
   encodeOpenApiDefinition,
@@ -19,7 +20,6 @@ import {
 } from '#machinery'
 import resourcesJson from '../../../facts/resources.json' with { type: 'json' }
 import type { Descriptions } from '../descriptions.ts'
-import { pause } from '../turn.ts'
 import { ByteWriter, jsonParts } from './bytes.ts'
 
 export interface OpenApiSource {

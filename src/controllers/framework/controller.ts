@@ -1,5 +1,5 @@
 /** The one shape of a controller: what it looks at, and a pure decision. The framework looks and acts. */
-import type { Env } from '#base'
+import { Turn, type Env } from '#base'
 import {
   createClient,
   createEventRecorder,
@@ -212,11 +212,17 @@ function start<O>(
       return
     }
     synced = true
-    for (const object of main.list()) queue.add(keyOf(object))
+    const turn = new Turn(clock)
+    for (const object of main.list()) {
+      queue.add(keyOf(object))
+      if (turn.isOver()) await turn.next()
+    }
     // What was left behind while nobody looked: an object whose main one is gone.
     for (const { ref, keys } of definition.watches ?? [])
-      for (const object of informerOf(ref).list())
+      for (const object of informerOf(ref).list()) {
         for (const key of keys(object, undefined, cache)) queue.add(key)
+        if (turn.isOver()) await turn.next()
+      }
     queue.run(work, {
       concurrency: definition.workers ?? WORKERS,
       signal,
