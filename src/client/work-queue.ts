@@ -138,6 +138,7 @@ export function createWorkQueue(
           start()
         }
       }
+      turn.begin()
       let rests = false
       start = () => {
         while (!signal.aborted && !rests && working.size < concurrency && waiting.size > 0) {

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
-import { pods } from '#api'
+import { pods, serviceAccounts } from '#api'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
 import { createCluster } from '../library.ts'
 import { openTracing, parseTracingConfiguration } from './index.ts'
@@ -66,6 +66,10 @@ test('one trace leads from a request through admission and store to the controll
   const opened = await openTracing(env, { endpoint, samplesPerMillion: 0 }, HERE)
   const cluster = await createCluster({ env: { ...env, tracing: opened.tracing } })
   await cluster.ready
+  // Pods are refused until their account is there, and then made by another reconciliation.
+  const account = { namespace: 'default', name: 'default' }
+  while ((await cluster.client.getOptional(serviceAccounts, account)) === undefined)
+    await env.clock.sleep(5)
   const trace = '0af7651916cd43dd8448eb211c80319c'
   await cluster.client.transport.request({
     method: 'POST',
