@@ -15,7 +15,7 @@ export const report = (figure: Figure): void => console.log(JSON.stringify(figur
 
 /** As `up` starts its server; more flags of Node, such as `--cpu-prof`, may be given. */
 const FLAGS = [
-  '--max-semi-space-size=8',
+  '--max-semi-space-size=16',
   ...(process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== ''),
 ]
 
