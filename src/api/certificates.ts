@@ -1,5 +1,6 @@
 /** The group certificates.k8s.io: requests that someone else must sign. */
 import {
+  timestamp,
   FieldPath,
   humanDuration,
   invalidValue,
@@ -143,7 +144,7 @@ function stamp(
   old: CertificateSigningRequest,
   now: Date,
 ): void {
-  const time = `${now.toISOString().slice(0, 19)}Z`
+  const time = timestamp(now)
   for (const condition of status?.conditions ?? []) {
     const was = old.status?.conditions?.find(({ type }) => type === condition.type)
     if (was && equal(was, condition)) continue

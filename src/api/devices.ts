@@ -1,5 +1,6 @@
 /** The group resource.k8s.io: devices, and claims of them. */
 import {
+  timestamp,
   FieldPath,
   duplicate,
   forbiddenField,
@@ -257,7 +258,7 @@ function validateSlice({ spec }: ResourceSlice): readonly FieldError[] {
 
 /** A taint counts from the moment it is written. */
 function stampTaints({ spec }: Mutable<ResourceSlice>, now: Date): void {
-  const time = `${now.toISOString().slice(0, 19)}Z`
+  const time = timestamp(now)
   for (const { taints } of spec.devices ?? []) {
     for (const taint of taints ?? []) taint.timeAdded ??= time
   }

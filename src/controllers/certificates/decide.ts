@@ -1,3 +1,4 @@
+import { timestamp } from '#machinery'
 import { certificateSigningRequests, type CertificateSigningRequest } from '#api'
 import { nothing, patch, type Decision } from '../framework/index.ts'
 
@@ -41,7 +42,7 @@ export const decide =
     const conditions = request.status?.conditions ?? []
     const has = (type: string): boolean => conditions.some((condition) => condition.type === type)
     if (has('Denied') || has('Failed') || (request.status?.certificate ?? '') !== '') return nothing
-    const time = `${now.toISOString().slice(0, 19)}Z`
+    const time = timestamp(now)
     const condition = (type: string, reason: string, message: string) => [
       ...conditions,
       { type, status: 'True', reason, message, lastUpdateTime: time, lastTransitionTime: time },

@@ -1,4 +1,5 @@
 /** Starts a Job whenever its time has come, keeps account of those that run, and clears away old ones. */
+import { timestamp } from '#machinery'
 import { cronJobs, jobs, type CronJob, type Job, type ObjectReference } from '#api'
 import type { Draft } from '#machinery'
 import {
@@ -8,7 +9,6 @@ import {
   isTerminating,
   nothing,
   remove,
-  timeOf,
   updateStatus,
   type Action,
   type Decision,
@@ -77,7 +77,7 @@ export function decide({ cronJob, jobs: own }: Observed, now: Date): Decision {
 /** Undefined for Jobs that were started by hand. */
 const startedAt = ({ metadata }: Job): string | undefined => {
   const time = Date.parse(metadata.annotations?.[SCHEDULED] ?? '')
-  return Number.isNaN(time) ? undefined : timeOf(new Date(time))
+  return Number.isNaN(time) ? undefined : timestamp(new Date(time))
 }
 
 const latest = (times: readonly (string | undefined)[]): string | undefined =>
@@ -208,7 +208,7 @@ function jobFor(cronJob: CronJob, name: string, time: Date, zone: string): Draft
 
 /** RFC 3339 with the offset of the zone. */
 function stampIn(timeZone: string, time: Date): string {
-  if (timeZone === 'UTC' || timeZone === 'Etc/UTC') return timeOf(time)
+  if (timeZone === 'UTC' || timeZone === 'Etc/UTC') return timestamp(time)
   const text = new Intl.DateTimeFormat('sv-SE', {
     timeZone,
     dateStyle: 'short',

@@ -9,7 +9,7 @@ import {
   type Pod,
   type PodDisruptionBudget,
 } from '#api'
-import { keyOf, selectorMatches, type OwnerReference } from '#machinery'
+import { timestamp, keyOf, selectorMatches, type OwnerReference } from '#machinery'
 import { resolvePercent } from '../deployment/numbers.ts'
 import {
   controllerOf,
@@ -18,7 +18,6 @@ import {
   isFinished,
   isReady,
   isTerminating,
-  timeOf,
   updateStatus,
   watching,
   type Cache,
@@ -143,7 +142,7 @@ function conditionsWith(
     reason,
     message,
     ...(metadata.generation === undefined ? {} : { observedGeneration: metadata.generation }),
-    lastTransitionTime: old?.status === verdict ? old.lastTransitionTime : timeOf(now),
+    lastTransitionTime: old?.status === verdict ? old.lastTransitionTime : timestamp(now),
   }
   return [...before.filter(({ type }) => type !== CONDITION), made]
 }

@@ -33,9 +33,6 @@ export function untilAvailable(
   return waits.length === 0 ? undefined : Math.max(1, Math.min(...waits))
 }
 
-/** RFC 3339 without fractions, as times of metadata are written. */
-export const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
-
 /** A pod of the template, controlled by the owner. The server gives it a name. */
 export function podFromTemplate(
   ref: ResourceRef,

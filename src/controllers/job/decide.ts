@@ -7,7 +7,7 @@ import {
   type JobStatus,
   type Pod,
 } from '#api'
-import { selectorMatches } from '#machinery'
+import { timestamp, selectorMatches } from '#machinery'
 import {
   adoption,
   byDeletionOrder,
@@ -20,7 +20,6 @@ import {
   nothing,
   patch,
   remove,
-  timeOf,
   updateStatus,
   type Action,
   type Decision,
@@ -71,7 +70,7 @@ export function decide({ job, pods: all }: Observed, now: Date): Decision {
   const counted = count(job, own, { isEnding: interim !== undefined })
   const active = own.filter((pod) => !isFinished(pod) && !isTerminating(pod))
   const terminating = own.filter((pod) => !isFinished(pod) && isTerminating(pod))
-  const startTime = spec.suspend === true ? undefined : (job.status?.startTime ?? timeOf(now))
+  const startTime = spec.suspend === true ? undefined : (job.status?.startTime ?? timestamp(now))
   const deadline = deadlineOf(job, startTime)
   const ending = interim ?? endingOf(job, counted, active, terminating, deadline, now)
 
@@ -265,8 +264,8 @@ function matchSuccess({ spec }: Job, { completedIndexes }: Counted): Ending | un
 const condition = ({ reason, message }: Ending, type: string, now: Date): JobCondition => ({
   type,
   status: 'True',
-  lastProbeTime: timeOf(now),
-  lastTransitionTime: timeOf(now),
+  lastProbeTime: timestamp(now),
+  lastTransitionTime: timestamp(now),
   reason,
   message,
 })
@@ -279,8 +278,8 @@ function setSuspended(
   const made: JobCondition = {
     ...said,
     type: 'Suspended',
-    lastProbeTime: timeOf(now),
-    lastTransitionTime: timeOf(now),
+    lastProbeTime: timestamp(now),
+    lastTransitionTime: timestamp(now),
   } as JobCondition
   const at = conditions.findIndex(({ type }) => type === 'Suspended')
   if (at < 0) conditions.push(made)

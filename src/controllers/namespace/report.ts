@@ -1,4 +1,5 @@
 /** What a namespace that is being deleted says of itself. Pure. */
+import { timestamp } from '#machinery'
 import type { Namespace, NamespaceCondition } from '#api'
 
 /** What one look at a resource in the namespace found after asking for its deletion. */
@@ -107,7 +108,7 @@ export function withReport(namespace: Namespace, report: Report, now: Date): Nam
       lastTransitionTime:
         old?.status === verdict.status && old.lastTransitionTime !== undefined
           ? old.lastTransitionTime
-          : `${now.toISOString().slice(0, 19)}Z`,
+          : timestamp(now),
     }
   })
   if (!changed) return undefined

@@ -1,4 +1,5 @@
 /** What a node's heartbeats and conditions say, as conditions and taints. */
+import { timestamp } from '#machinery'
 import { nodes, pods, type Node, type NodeCondition, type Pod, type Taint } from '#api'
 import {
   event,
@@ -34,7 +35,6 @@ const PRESSURES: Readonly<Record<string, string>> = {
 const OURS = new Set([NOT_READY, UNREACHABLE, UNSCHEDULABLE, ...Object.values(PRESSURES)])
 const KUBELETS = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure']
 
-const timeOf = (now: Date): string => `${now.toISOString().slice(0, 19)}Z`
 const conditionOf = ({ status }: Node, type: string): NodeCondition | undefined =>
   status?.conditions?.find((c) => c.type === type)
 
@@ -53,7 +53,7 @@ export function decide(observed: Observed, now: Date): Decision {
 /** Nothing is heard of the node: its conditions are unknown. */
 function silent(observed: Observed, now: Date): Decision {
   const { node, pods: own } = observed
-  const time = timeOf(now)
+  const time = timestamp(now)
   const conditions = KUBELETS.map((type): NodeCondition => {
     const old = conditionOf(node, type)
     if (old?.status === 'Unknown') return old
@@ -111,7 +111,7 @@ function taint({ node, allSilent }: Observed, now: Date): readonly Action[] {
   const known = (a: Taint): Taint | undefined =>
     present.find((b) => b.key === a.key && b.effect === a.effect)
   const others = present.filter(({ key }) => !OURS.has(key))
-  const ours = wanted.map((each) => known(each) ?? { ...each, timeAdded: timeOf(now) })
+  const ours = wanted.map((each) => known(each) ?? { ...each, timeAdded: timestamp(now) })
   const same =
     ours.length + others.length === present.length && ours.every((each) => known(each) === each)
   if (same) return []
@@ -136,7 +136,7 @@ const markPods = (own: readonly Pod[], now: Date): readonly Action[] =>
         pod,
         {
           status: {
-            conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: timeOf(now) }],
+            conditions: [{ type: 'Ready', status: 'False', lastTransitionTime: timestamp(now) }],
           },
         },
         { patchType: 'strategic', subresource: 'status' },

@@ -8,13 +8,12 @@ import {
   type PersistentVolumeClaimStatus,
   type StorageClass,
 } from '#api'
-import { keyOf } from '#machinery'
+import { timestamp, keyOf } from '#machinery'
 import {
   event,
   isTerminating,
   nothing,
   remove,
-  timeOf,
   update,
   updateStatus,
   type Action,
@@ -265,7 +264,7 @@ const become = (
     : updateStatus(persistentVolumes, volume, {
         ...volume.status,
         phase: state,
-        lastPhaseTransitionTime: timeOf(now),
+        lastPhaseTransitionTime: timestamp(now),
       })
 
 export const claimKeyOf = ({ spec }: PersistentVolume): string | undefined =>

@@ -1,5 +1,5 @@
 import { nodes, pods, type Node, type Pod } from '#api'
-import { keyOf } from '#machinery'
+import { timestamp, keyOf } from '#machinery'
 import {
   defineController,
   isFinished,
@@ -31,7 +31,7 @@ export function decide({ pod, node, isSurplus }: Observed, now: Date): Decision 
     const since = Date.parse(pod.metadata.deletionTimestamp ?? pod.metadata.creationTimestamp)
     const left = since + NODE_GRACE_MS - now.getTime()
     if (left > 0) return { actions: [], requeueAfterMs: left }
-    const time = `${now.toISOString().slice(0, 19)}Z`
+    const time = timestamp(now)
     const mark = {
       status: {
         phase: 'Failed',

@@ -1,7 +1,7 @@
 /** How many pods to make or remove so that a ReplicaSet, or a ReplicationController, has what it asks for. */
 import type { Pod, ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from '#api'
 import { pods as podResource, replicaSets } from '#api'
-import { selectorMatches, type ResourceRef } from '#machinery'
+import { timestamp, selectorMatches, type ResourceRef } from '#machinery'
 import {
   adoption,
   byDeletionOrder,
@@ -18,7 +18,6 @@ import {
   podFromTemplate,
   release,
   remove,
-  timeOf,
   untilAvailable,
   updateStatus,
   type Action,
@@ -122,7 +121,13 @@ export function failed(
     // The words name each refused pod anew: writing them every time would never come to rest.
     old?.reason === reason
       ? old
-      : { type: 'ReplicaFailure', status: 'True', lastTransitionTime: timeOf(now), reason, message }
+      : {
+          type: 'ReplicaFailure',
+          status: 'True',
+          lastTransitionTime: timestamp(now),
+          reason,
+          message,
+        }
   const own = pods.filter((pod) => controllerOf(pod)?.uid === replicaSet.metadata.uid)
   const status = summarize(replicaSet, own, [...others, condition])
   const verb = relevant.action.type === 'create' ? 'creating' : 'deleting'

@@ -6,7 +6,7 @@ import {
   type Service,
   type ServiceCIDR,
 } from '#api'
-import { rangeContains, type Draft } from '#machinery'
+import { timestamp, rangeContains, type Draft } from '#machinery'
 import {
   create,
   defineController,
@@ -57,7 +57,7 @@ function ready(range: ServiceCIDR, now: Date, status: 'True' | 'False'): Decisio
       status === 'True'
         ? 'Kubernetes Service CIDR is ready'
         : 'There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR',
-    lastTransitionTime: `${now.toISOString().slice(0, 19)}Z`,
+    lastTransitionTime: timestamp(now),
   }
   return {
     actions: updateStatus(serviceCIDRs, range, {

@@ -1,4 +1,5 @@
 /** What the status of a migration says. */
+import { timestamp } from '#machinery'
 import type { Condition, GroupResource, KubeObject } from '#machinery'
 
 export interface Migration extends KubeObject {
@@ -49,7 +50,7 @@ function withCondition(
   now: Date,
 ): Migration {
   const conditions = migration.status?.conditions ?? []
-  const lastTransitionTime = `${now.toISOString().slice(0, 19)}Z`
+  const lastTransitionTime = timestamp(now)
   const condition: Condition = { type, status, reason, message, lastTransitionTime }
   const others = conditions.filter((each) => each.type !== type)
   return { ...migration, status: { ...migration.status, conditions: [...others, condition] } }

@@ -1,5 +1,5 @@
 import { nodes, pods, type Node, type Pod, type Taint, type Toleration } from '#api'
-import { keyOf } from '#machinery'
+import { timestamp, keyOf } from '#machinery'
 import {
   defineController,
   event,
@@ -46,7 +46,7 @@ export function decide({ pod, taints }: Observed, now: Date): Decision {
     status: 'True',
     reason: 'DeletionByTaintManager',
     message: 'Taint manager: deleting due to NoExecute taint',
-    lastTransitionTime: `${now.toISOString().slice(0, 19)}Z`,
+    lastTransitionTime: timestamp(now),
   }
   return {
     actions: [

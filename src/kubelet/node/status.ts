@@ -1,4 +1,5 @@
 /** What a node says of itself. */
+import { timestamp } from '#machinery'
 import type { NodeAddress, NodeCondition, NodeStatus } from '#api'
 import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
 import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
@@ -154,7 +155,7 @@ type Verdict = Pick<NodeCondition, 'type' | 'status'> & {
 function conditionsOf(input: NodeStatusInput): readonly NodeCondition[] {
   const { pressure, thresholds, machine, old, now } = input
   const { disk, inodes } = pressure
-  const nowText = `${now.toISOString().slice(0, 19)}Z`
+  const nowText = timestamp(now)
   const diskShort =
     disk.totalBytes > 0 &&
     (disk.freeBytes / disk.totalBytes < thresholds.diskAvailable ||

@@ -1,4 +1,5 @@
 /** The conditions of a pod that the kubelet owns, and how they join those of others. */
+import { timestamp } from '#machinery'
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from '#api'
 import { isSidecar } from './containers.ts'
 
@@ -105,7 +106,7 @@ export function mergeConditions(
   now: Date,
 ): readonly PodCondition[] {
   const owned = new Set([...RESIZE_CONDITIONS, ...ours.map(({ type }) => type)])
-  const nowText = `${now.toISOString().slice(0, 19)}Z`
+  const nowText = timestamp(now)
   return [
     ...ours.map((condition) => {
       const before = old.find(({ type }) => type === condition.type)
