@@ -8,8 +8,10 @@ export interface Exchange {
   /** Decoded, without the query. */
   readonly path: string
   readonly query: URLSearchParams
-  /** Lower-case names. */
+  /** Lower-case names. Values that came one by one are joined by commas: `headerValues` keeps them apart. */
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders?: readonly string[]
   /** The whole body, read once and bounded (413). In-process calls give `value` instead. */
   readonly body: () => Promise<Uint8Array>
   /** An in-process body: already a JSON value, read only. */
@@ -81,3 +83,43 @@ export type Filter = (next: Handler) => Handler
 /** The first filter is the outermost. */
 export const chain = (handler: Handler, filters: readonly Filter[]): Handler =>
   filters.reduceRight((next, filter) => filter(next), handler)
+
+/**
+ * Each value of a header that may come several times, as UTF-8: names of users and groups may have
+ * commas, and bytes that are no ASCII.
+ */
+export function headerValues(
+  { headers, rawHeaders }: Pick<Exchange, 'headers' | 'rawHeaders'>,
+  name: string,
+): readonly string[] {
+  const joined = headers[name]
+  if (joined === undefined) return []
+  const values: string[] = []
+  if (rawHeaders === undefined) values.push(joined)
+  else
+    for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+      if (rawHeaders[i]?.toLowerCase() === name) values.push(rawHeaders[i + 1] ?? '')
+  return values
+    .filter((value) => value !== '')
+    .map((value) => Buffer.from(value, 'latin1').toString('utf8'))
+}
+
+/** Values of all headers that begin like this, by the rest of their names, which is percent-encoded. */
+export function headerFamily(
+  exchange: Pick<Exchange, 'headers' | 'rawHeaders'>,
+  prefix: string,
+): Readonly<Record<string, readonly string[]>> {
+  const family: Record<string, readonly string[]> = {}
+  for (const name in exchange.headers)
+    if (name.startsWith(prefix))
+      family[unescaped(name.slice(prefix.length))] = headerValues(exchange, name)
+  return family
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

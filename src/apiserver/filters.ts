@@ -3,7 +3,14 @@ import type { Env, Span, Tracing } from '#base'
 import { StatusError, badRequest, forbidden, internalError, type RequestUser } from '#machinery'
 import type { Attributes, Authenticator, Authorizer, Decision } from './access.ts'
 import type { AccessMetrics } from './access-metrics.ts'
-import type { Exchange, Filter, Reply, RequestInfo } from './exchange.ts'
+import {
+  headerFamily,
+  headerValues,
+  type Exchange,
+  type Filter,
+  type Reply,
+  type RequestInfo,
+} from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequest } from './requests.ts'
 import type { Codec } from './codec.ts'
@@ -260,19 +267,14 @@ export const withImpersonation =
     return next(exchange)
   }
 
-const list = (value: string | undefined): string[] =>
-  value === undefined || value === '' ? [] : value.split(/,\s*/)
-
 const EXTRA = 'impersonate-extra-'
 
-function impersonated({ headers }: Exchange): RequestUser | undefined {
-  const name = headers['impersonate-user']
-  const uid = headers['impersonate-uid']
-  const groups = list(headers['impersonate-group'])
-  let extra: Record<string, readonly string[]> | undefined
-  for (const header in headers)
-    if (header.startsWith(EXTRA))
-      (extra ??= {})[decodeURIComponent(header.slice(EXTRA.length))] = list(headers[header])
+function impersonated(exchange: Exchange): RequestUser | undefined {
+  const [name] = headerValues(exchange, 'impersonate-user')
+  const [uid] = headerValues(exchange, 'impersonate-uid')
+  const groups = headerValues(exchange, 'impersonate-group')
+  const family = headerFamily(exchange, EXTRA)
+  const extra = Object.keys(family).length === 0 ? undefined : family
   if (name === undefined || name === '') {
     if (groups.length > 0 || uid !== undefined || extra !== undefined)
       throw new StatusError(

@@ -106,12 +106,14 @@ const http2 = (
   method: string,
   path: string,
   body?: Buffer,
+  more: Readonly<Record<string, string[]>> = {},
 ): Promise<Got> =>
   new Promise((resolve, reject) => {
     const stream = session.request({
       ':method': method,
       ':path': path,
       'content-type': 'application/json',
+      ...more,
     })
     let headers: Readonly<Record<string, unknown>> = {}
     const chunks: Buffer[] = []
@@ -136,6 +138,26 @@ test('one port speaks both protocols', async () => {
   const two = await http2(session, 'GET', '/version')
   assert.equal(json(two)['minor'], '36')
   assert.equal(two.headers['connection'], undefined)
+  session.close()
+})
+
+test('whom one acts as may have commas and letters of any language, in both protocols', async () => {
+  const headers = {
+    'Impersonate-User': [Buffer.from('jörg').toString('latin1')],
+    'Impersonate-Group': ['b', ',,a', 'c, d'],
+    'Impersonate-Extra-k%2fw%zz': ['v,w'],
+  }
+  const check = (): void => {
+    const { name, groups, extra } = last?.user ?? {}
+    assert.equal(name, 'jörg')
+    assert.deepEqual(groups, ['b', ',,a', 'c, d', 'system:authenticated'])
+    assert.deepEqual(extra, { 'k%2fw%zz': ['v,w'] })
+  }
+  const session = http2Session()
+  assert.equal((await http1('GET', '/version', { headers })).status, 200)
+  check()
+  assert.equal((await http2(session, 'GET', '/version', undefined, headers)).status, 200)
+  check()
   session.close()
 })
 

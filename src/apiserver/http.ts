@@ -104,6 +104,7 @@ export async function listen(
     input: Duplex | IncomingMessage,
     peer: Peer,
     signal: AbortSignal,
+    rawHeaders: readonly string[],
     upgrade?: Exchange['upgrade'],
   ): Exchange => {
     const mark = url.indexOf('?')
@@ -113,6 +114,7 @@ export async function listen(
       path: decodePath(mark < 0 ? url : url.slice(0, mark)),
       query: new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1)),
       headers: headers as Exchange['headers'],
+      rawHeaders,
       body: bodyOf(input, headers),
       stream: () => input as AsyncIterable<Uint8Array>,
       ...peer,
@@ -127,7 +129,12 @@ export async function listen(
     log.error('answer could not be sent', { path, error })
   }
 
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+  const onStream = (
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    _flags: number,
+    raw: readonly string[],
+  ): void => {
     const controller = begin()
     const url = headers[':path'] ?? '/'
     stream.on('error', () => undefined)
@@ -141,12 +148,13 @@ export async function listen(
     if (socket === undefined) return
     const peer = peerOf(socket)
     answerHttp2(stream, handler, method, headers, () =>
-      exchangeOf(method, url, headers, stream, peer, controller.signal),
+      exchangeOf(method, url, headers, stream, peer, controller.signal, raw),
     ).catch((error: unknown) => {
       fail(error, url)
       if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     })
-  })
+  }
+  server.on('stream', onStream)
 
   const respond = (
     request: IncomingMessage,
@@ -167,7 +175,16 @@ export async function listen(
     const method = request.method ?? 'GET'
     const peer = peerOf(request.socket as TLSSocket)
     answerHttp1(request, response, handler, method, () =>
-      exchangeOf(method, url, request.headers, request, peer, controller.signal, upgrade),
+      exchangeOf(
+        method,
+        url,
+        request.headers,
+        request,
+        peer,
+        controller.signal,
+        request.rawHeaders,
+        upgrade,
+      ),
     ).catch((error: unknown) => {
       fail(error, url)
       response.destroy()

@@ -95,6 +95,14 @@ describe('kubectl and who may do what', () => {
     )
   })
 
+  test('names and groups are whole, whatever letters and commas they have', () => {
+    assert.equal(
+      k`auth whoami --as=jörg --as-group=b --as-group=,,,a -o jsonpath={.status.userInfo}`,
+      '{"groups":["b",",,,a","system:authenticated"],"username":"jörg"}',
+    )
+    assert.match(k.fails`get pods --as-group=b`, /without impersonating a user/)
+  })
+
   test('who may not is told so, and nobody gives what he does not have', () => {
     assert.equal(
       k.fails`get pods --as=eve`,

@@ -232,11 +232,16 @@ test('requests are known by certificate, token or not at all', async () => {
 
   const proxied = exchangeWith({
     clientCertificate: der(pki.frontProxyClient.certificate),
-    headers: { 'x-remote-user': 'eve', 'x-remote-group': 'a, b', 'x-remote-extra-team%2Fid': '7' },
+    headers: { 'x-remote-user': 'eve', 'x-remote-group': 'a, b', 'x-remote-extra-team%2fid': '7' },
+    // A name with a comma is one name: no group that nobody gave.
+    rawHeaders: [
+      ...['x-remote-user', Buffer.from('èva').toString('latin1'), 'X-Remote-Group', 'a'],
+      ...['X-Remote-Group', 'b,system:masters', 'X-Remote-Extra-Team%2Fid', '7'],
+    ],
   })
   assert.deepEqual(await name(proxied), {
-    name: 'eve',
-    groups: ['a', 'b', 'system:authenticated'],
+    name: 'èva',
+    groups: ['a', 'b,system:masters', 'system:authenticated'],
     extra: { 'team/id': ['7'] },
   })
   // An ordinary client may not speak for others.

@@ -4,7 +4,7 @@ import type { Clock } from '#base'
 import type { RequestUser } from '#machinery'
 import type { Authenticator } from '../access.ts'
 import { parseCertificate } from '../certificates/index.ts'
-import type { Exchange } from '../exchange.ts'
+import { headerFamily, headerValues, type Exchange } from '../exchange.ts'
 import { AUTHENTICATED, anonymous } from './users.ts'
 
 interface Shown {
@@ -88,37 +88,23 @@ export function frontProxyAuthenticator(
   const read = certificateReader(options.authorities)
   return {
     async authenticate(exchange) {
-      const name = exchange.headers['x-remote-user']
+      const [name] = headerValues(exchange, 'x-remote-user')
       if (name === undefined || name === '') return undefined
       const shown = verified(read, options, exchange)
       if (shown === undefined) return undefined
       if (options.names.length > 0 && !options.names.includes(shown.user.name)) return undefined
-      const uid = exchange.headers['x-remote-uid']
+      const [uid] = headerValues(exchange, 'x-remote-uid')
       return {
         user: {
           name,
           ...(uid ? { uid } : {}),
-          groups: listOf(exchange.headers['x-remote-group']),
-          extra: extraOf(exchange),
+          groups: headerValues(exchange, 'x-remote-group'),
+          extra: headerFamily(exchange, 'x-remote-extra-'),
         },
       }
     },
   }
 }
-
-const listOf = (value: string | undefined): readonly string[] =>
-  (value ?? '')
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '')
-
-const EXTRA = 'x-remote-extra-'
-const extraOf = (exchange: Exchange): Readonly<Record<string, readonly string[]>> =>
-  Object.fromEntries(
-    Object.entries(exchange.headers)
-      .filter(([name]) => name.startsWith(EXTRA))
-      .map(([name, value]) => [decodeURIComponent(name.slice(EXTRA.length)), listOf(value)]),
-  )
 
 /** Asks one after another. Who is known belongs to `system:authenticated`; who shows nothing is anonymous, when that is allowed. */
 export const unionAuthenticator = (
