@@ -235,9 +235,11 @@ test('requests are known by certificate, token or not at all', async () => {
     headers: { 'x-remote-user': 'eve', 'x-remote-group': 'a, b', 'x-remote-extra-team%2fid': '7' },
     // A name with a comma is one name: no group that nobody gave.
     rawHeaders: [
-      ...['x-remote-user', Buffer.from('èva').toString('latin1'), 'X-Remote-Group', 'a'],
-      ...['X-Remote-Group', 'b,system:masters', 'X-Remote-Extra-Team%2Fid', '7'],
-    ],
+      ['x-remote-user', Buffer.from('èva').toString('latin1')],
+      ['X-Remote-Group', 'a'],
+      ['X-Remote-Group', 'b,system:masters'],
+      ['X-Remote-Extra-Team%2Fid', '7'],
+    ].flat(),
   })
   assert.deepEqual(await name(proxied), {
     name: 'èva',
