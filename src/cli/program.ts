@@ -7,6 +7,7 @@ import { demo } from './commands/demo.ts'
 import { down } from './commands/down.ts'
 import { image } from './commands/image.ts'
 import { kubeconfig } from './commands/kubeconfig.ts'
+import { keys } from './commands/keys.ts'
 import { logs } from './commands/logs.ts'
 import { node } from './commands/node.ts'
 import { server } from './commands/server.ts'
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   server,
   agent,
   token,
+  keys,
   demo,
   version,
 ]

@@ -122,7 +122,7 @@ export function makeServer(
       const access = accessControl(inside, {
         ...more,
         env,
-        serviceAccountKeys: [pki.serviceAccountKey],
+        serviceAccountKeys: [pki.serviceAccountKey, ...pki.retiredServiceAccountKeys],
         clientAuthorities: [pki.authority.certificate],
         frontProxyAuthorities: [pki.frontProxyAuthority.certificate],
       })

@@ -1,6 +1,7 @@
 export * from './options.ts'
 export { createCluster, type Cluster, type CreateClusterOptions } from './library.ts'
 export { serve, type RunningCluster } from './serve.ts'
+export { forgetRetiredKeys, retiredKeys, rotateServiceAccountKey } from '#apiserver'
 export { purge } from './purge.ts'
 export { leaveCluster } from './leave.ts'
 export { MAX_NODES, type MachineNode } from './machine-nodes/index.ts'

@@ -10,3 +10,4 @@ export {
   type Pki,
   type PkiOptions,
 } from './pki.ts'
+export { forgetRetiredKeys, retiredKeys, rotateServiceAccountKey } from './rotate.ts'

@@ -9,6 +9,7 @@ import {
   type Subject,
 } from './issue.ts'
 import { keyPem, newKey, type Credential } from './keys.ts'
+import { retiredKeys } from './rotate.ts'
 
 const DAY_MS = 24 * 3600 * 1000
 const AUTHORITY_DAYS = 3650
@@ -46,6 +47,8 @@ export interface Authorities {
   readonly frontProxyClient: Credential
   /** PEM of the P-256 key that signs service account tokens. */
   readonly serviceAccountKey: string
+  /** PEM of public keys that signed before: their tokens are good for a while yet. */
+  readonly retiredServiceAccountKeys: readonly string[]
   /** A new key and its certificate. */
   issue(options: LeafOptions): Promise<Credential>
   /** The certificate, PEM, for a PKCS#10 request; the caller has decided that it may have it. Fails when the request is not signed by its own key. */
@@ -83,7 +86,7 @@ export async function ensurePki(
   ]
   const store = fileStore(env, folder)
   await store.load()
-  const authorities = await authoritiesIn(env, store)
+  const authorities = await authoritiesIn(env, store, folder)
   const { authority, frontProxyClient } = authorities
   const leaf = (name: string, options: LeafOptions): Promise<Credential> =>
     leafIn(env, store, name, authority, options)
@@ -122,7 +125,7 @@ export async function ensurePki(
 export async function ensureAuthorities(env: PkiEnv, folder: string): Promise<Authorities> {
   const store = fileStore(env, folder)
   await store.load()
-  const authorities = await authoritiesIn(env, store)
+  const authorities = await authoritiesIn(env, store, folder)
   await store.settled()
   return authorities
 }
@@ -143,7 +146,7 @@ const leafIn = (
   )
 }
 
-async function authoritiesIn(env: PkiEnv, store: FileStore): Promise<Authorities> {
+async function authoritiesIn(env: PkiEnv, store: FileStore, folder: string): Promise<Authorities> {
   const now = env.clock.now()
   const authority = await store.credential('ca', (found) =>
     isAuthority(found, now) ? found : newAuthority(env, 'kubernetes', now),
@@ -158,11 +161,13 @@ async function authoritiesIn(env: PkiEnv, store: FileStore): Promise<Authorities
   const serviceAccountKey = await store.key('service-account', (found) =>
     isKey(found) ? found : keyPem(newKey(env.random)),
   )
+  const retired = await retiredKeys(env, folder)
   return {
     authority,
     frontProxyAuthority,
     frontProxyClient,
     serviceAccountKey,
+    retiredServiceAccountKeys: retired.map(({ publicKey }) => publicKey),
     issue: (options) => issue(env, authority, options, env.clock.now()),
     sign: (requestPem, options) => signRequest(env, authority, requestPem, options),
   }
