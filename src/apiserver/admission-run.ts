@@ -13,18 +13,10 @@ interface Runner {
 export async function mutate(writer: Runner, request: AdmissionRequest): Promise<boolean> {
   let ran = false
   const round = async (): Promise<void> => {
-    for (const plugin of writer.admission())
-      if (plugin.mutate !== undefined && plugin.handles(request)) {
-        const told = counting(writer, request, 'admit', plugin)
-        try {
-          await plugin.mutate(request)
-        } catch (error) {
-          told(true)
-          throw error
-        }
-        told(false)
-        ran = true
-      }
+    await each(writer, request, 'admit', (plugin) => {
+      ran = true
+      return plugin.mutate?.(request)
+    })
   }
   await inStep(writer, request, 'admit', async () => {
     await round()
@@ -35,55 +27,53 @@ export async function mutate(writer: Runner, request: AdmissionRequest): Promise
   return ran
 }
 
-/** Begins to time one plugin, or all of them; what it gives is told whether they refused. */
-function counting(
-  { admissionMetrics, env: { clock } }: Runner,
-  { operation }: AdmissionRequest,
+/** The plugins that refuse, in their order. */
+export const admit = (writer: Runner, request: AdmissionRequest): Promise<void> =>
+  inStep(writer, request, 'validate', () =>
+    each(writer, request, 'validate', (plugin) => plugin.validate?.(request)),
+  )
+
+const WHAT = { admit: 'mutate', validate: 'validate' } as const
+
+/** One plugin after another: each begins when the one before it ends, so that the clock is read once for both. */
+async function each(
+  { admission, admissionMetrics, env: { clock } }: Runner,
+  request: AdmissionRequest,
   step: AdmissionStep,
-  plugin?: AdmissionPlugin,
-): (isRejected: boolean) => void {
-  const started = clock.monotonic()
-  return (isRejected) => {
-    const seconds = (clock.monotonic() - started) / 1000
-    const histogram =
-      plugin === undefined
-        ? admissionMetrics.step(step, operation, isRejected)
-        : admissionMetrics.plugin(plugin.name, step, operation, isRejected)
-    histogram.observe(seconds)
+  run: (plugin: AdmissionPlugin) => Promise<void> | undefined,
+): Promise<void> {
+  const { operation } = request
+  let began = clock.monotonic()
+  for (const plugin of admission()) {
+    if (plugin[WHAT[step]] === undefined || !plugin.handles(request)) continue
+    let isRejected = true
+    try {
+      await run(plugin)
+      isRejected = false
+    } finally {
+      const ended = clock.monotonic()
+      const histogram = admissionMetrics.plugin(plugin.name, step, operation, isRejected)
+      histogram.observe((ended - began) / 1000)
+      began = ended
+    }
   }
 }
 
 const STEP_NAMES = { admit: 'mutating admission', validate: 'validating admission' } as const
 
 async function inStep(
-  writer: Runner,
+  { admissionMetrics, env: { clock } }: Runner,
   request: AdmissionRequest,
   step: AdmissionStep,
   run: () => Promise<void>,
 ): Promise<void> {
-  const told = counting(writer, request, step)
+  const began = clock.monotonic()
+  let isRejected = true
   try {
     await (request.trace?.part(STEP_NAMES[step], run) ?? run())
-  } catch (error) {
-    told(true)
-    throw error
+    isRejected = false
+  } finally {
+    const seconds = (clock.monotonic() - began) / 1000
+    admissionMetrics.step(step, request.operation, isRejected).observe(seconds)
   }
-  told(false)
-}
-
-/** The plugins that refuse, in their order. */
-export async function admit(writer: Runner, request: AdmissionRequest): Promise<void> {
-  await inStep(writer, request, 'validate', async () => {
-    for (const plugin of writer.admission()) {
-      if (plugin.validate === undefined || !plugin.handles(request)) continue
-      const told = counting(writer, request, 'validate', plugin)
-      try {
-        await plugin.validate(request)
-      } catch (error) {
-        told(true)
-        throw error
-      }
-      told(false)
-    }
-  })
 }

@@ -40,22 +40,43 @@ export interface Metrics {
 /** A mistake in a label must not fill the memory: what comes later is counted together. */
 const SERIES_LIMIT = 8192
 
+interface Place<T> {
+  readonly values: readonly string[]
+  readonly below: Map<string, Place<T>>
+  child: T | undefined
+}
+
+const placeOf = <T>(values: readonly string[]): Place<T> => ({
+  values,
+  below: new Map(),
+  child: undefined,
+})
+
 class Series<T> implements Labelled<T> {
-  readonly children = new Map<string, { readonly values: readonly string[]; readonly child: T }>()
+  readonly children: { readonly values: readonly string[]; readonly child: T }[] = []
+  // A tree of values: a key made of them would be made for each count.
+  readonly #root = placeOf<T>([])
   readonly #make: () => T
   constructor(make: () => T) {
     this.#make = make
   }
   with(...values: readonly string[]): T {
-    const key = values.join('\0')
-    let found = this.children.get(key)
-    if (found === undefined) {
-      if (this.children.size >= SERIES_LIMIT && values.some((value) => value !== OTHER))
-        return this.with(...values.map(() => 'other'))
-      found = { values, child: this.#make() }
-      this.children.set(key, found)
+    let place = this.#root
+    for (const value of values) {
+      let next = place.below.get(value)
+      if (next === undefined) {
+        if (this.children.length >= SERIES_LIMIT && values.some((each) => each !== OTHER))
+          return this.with(...values.map(() => OTHER))
+        next = placeOf<T>([...place.values, value])
+        place.below.set(value, next)
+      }
+      place = next
     }
-    return found.child
+    if (place.child === undefined) {
+      place.child = this.#make()
+      this.children.push({ values: place.values, child: place.child })
+    }
+    return place.child
   }
 }
 const OTHER = 'other'
@@ -111,7 +132,7 @@ export function createMetrics(): Metrics {
       once(family.name, () => {
         const source = new Series(() => new Count())
         const values = () =>
-          [...source.children.values()].map(({ values: of, child }) => ({
+          source.children.map(({ values: of, child }) => ({
             labels: labelsOf(family, of),
             value: child.total,
           }))
@@ -121,7 +142,7 @@ export function createMetrics(): Metrics {
       once(family.name, () => {
         const source = new Series(() => new Distribution(family.buckets))
         const values = () =>
-          [...source.children.values()].flatMap(({ values: of, child }) =>
+          source.children.flatMap(({ values: of, child }) =>
             bucketsOf(family.name, labelsOf(family, of), child),
           )
         return { family, type: 'histogram', values, source }
