@@ -1,4 +1,4 @@
-import { realEnv, type LogLevel } from '#base'
+import { formatJson, realEnv, type LogLevel } from '#base'
 import { parseArguments, unknown, UsageError } from './arguments.ts'
 import { CommandError, type Command } from './command.ts'
 import { agent } from './commands/agent.ts'
@@ -38,7 +38,11 @@ const commands: readonly Command[] = [
 export async function run(words: readonly string[]): Promise<number> {
   const level = (/--log-level[= ](debug|info|warn|error)/.exec(words.join(' '))?.[1] ??
     'info') as LogLevel
-  const env = realEnv({ level })
+  const isJson = /--log-format[= ]json/.test(words.join(' '))
+  const env = realEnv({
+    level,
+    ...(isJson ? { sink: (record) => process.stderr.write(`${formatJson(record)}\n`) } : {}),
+  })
   const { environment } = env.process
   const plain =
     Boolean(environment['NO_COLOR']) ||

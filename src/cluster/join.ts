@@ -21,7 +21,14 @@ import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
 export interface JoinOptions extends Pick<
   ServeOptions,
-  'dataDir' | 'runDir' | 'nodeName' | 'runtime' | 'registryMirrors' | 'logLevel' | 'nodeIp'
+  | 'dataDir'
+  | 'runDir'
+  | 'nodeName'
+  | 'runtime'
+  | 'registryMirrors'
+  | 'logLevel'
+  | 'logFormat'
+  | 'nodeIp'
 > {
   /** `https://10.0.0.1:6443` */
   readonly server: string

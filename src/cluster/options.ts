@@ -24,6 +24,8 @@ export interface ServeOptions {
   /** `docker.io=http://127.0.0.1:5000`, or a URL that mirrors all registries. */
   readonly registryMirrors: readonly string[]
   readonly logLevel: LogLevel
+  /** How lines of the log are written. Default text. */
+  readonly logFormat?: 'text' | 'json'
   /** Whether this machine is a node too. Default true. */
   readonly withNode?: boolean
   /** The address other machines reach this one by. Default: its first. */

@@ -5,10 +5,16 @@ import type { Command, CommandContext } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 import { mustNotRun } from './server.ts'
 import { foreground } from './foreground.ts'
-import { logLevel, nodeName, options } from './up.ts'
+import { logFormat, logLevel, nodeName, options } from './up.ts'
 
 const KUBELET_PORT = 10_250
-const SHARED: readonly string[] = ['node-name', 'runtime', 'registry-mirror', 'log-level']
+const SHARED: readonly string[] = [
+  'node-name',
+  'runtime',
+  'registry-mirror',
+  'log-level',
+  'log-format',
+]
 
 export const agent: Command = {
   name: 'agent',
@@ -88,6 +94,7 @@ function joinOptions(context: CommandContext): JoinOptions {
     runtime,
     registryMirrors: parsed.values.get('registry-mirror') ?? [],
     logLevel: logLevel(parsed),
+    logFormat: logFormat(parsed),
     server: url.replace(/\/$/, ''),
     kubeletPort: wholeNumber('kubelet-port', first(parsed, 'kubelet-port') ?? `${KUBELET_PORT}`, {
       min: 0,

@@ -10,4 +10,8 @@ test('a component of the log is found under the names that it logs with', () => 
   assert.equal(isOf(line('navarch'), 'cluster'), true)
   assert.equal(isOf(line('scheduler'), 'controllers'), false)
   assert.equal(isOf(line('scheduler'), undefined), true)
+  const json =
+    '{"time":"2026-01-01T00:00:00Z","level":"info","component":"kubelet","message":"x  y  z"}'
+  assert.equal(isOf(json, 'kubelet'), true)
+  assert.equal(isOf(json, 'scheduler'), false)
 })

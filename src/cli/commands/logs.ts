@@ -4,7 +4,7 @@ import { dataDirOption, first, pathsFor } from './common.ts'
 
 /** Components, and the names they have in the log. containerd has a log of its own. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
-  apiserver: ['apiserver'],
+  apiserver: ['apiserver', 'authentication', 'authorization', 'tracing'],
   storage: ['storage'],
   controllers: ['controllers', 'garbage-collector', 'namespace', 'resource-quota', 'informer'],
   scheduler: ['scheduler'],
@@ -12,7 +12,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   proxy: ['service-proxy'],
   network: ['network'],
   dns: ['dns'],
-  cluster: ['cluster', 'navarch'],
+  cluster: ['cluster', 'navarch', 'leader-election'],
   containerd: [],
 }
 const COMPONENTS = Object.keys(NAMES)
@@ -21,7 +21,11 @@ const COMPONENTS = Object.keys(NAMES)
 export const isOf = (line: string, component: string | undefined): boolean =>
   component === undefined ||
   component === 'containerd' ||
-  (NAMES[component] ?? []).includes(line.split(/\s{2,}/)[2] ?? '')
+  (NAMES[component] ?? []).includes(componentOf(line))
+
+/** Of a line of text, or of JSON. */
+const componentOf = (line: string): string =>
+  (line.startsWith('{') ? /"component":"([^"]*)"/.exec(line)?.[1] : line.split(/\s{2,}/)[2]) ?? ''
 
 export const logs: Command = {
   name: 'logs',

@@ -58,6 +58,11 @@ export const options: readonly OptionSpec[] = [
   { name: 'service-cidr', value: 'CIDR', summary: 'Addresses of Services (default 10.96.0.0/12)' },
   { name: 'log-level', value: 'LEVEL', summary: 'debug, info, warn or error (default info)' },
   {
+    name: 'log-format',
+    value: 'FORMAT',
+    summary: 'text, or json: an object a line (default text)',
+  },
+  {
     name: 'nodes',
     value: 'N',
     summary: 'How many nodes this machine is (default as many as before, at first 1)',
@@ -116,6 +121,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     clusterDomain: 'cluster.local',
     registryMirrors: parsed.values.get('registry-mirror') ?? [],
     logLevel: logLevel(parsed),
+    logFormat: logFormat(parsed),
     api: apiSettings(parsed),
     ...(nodes === undefined ? {} : { nodes }),
     agent: agentProgram(context),
@@ -144,6 +150,12 @@ export function logLevel(parsed: ParsedArguments): LogLevel {
   throw new UsageError(
     `--log-level must be debug, info, warn or error, not ${JSON.stringify(text)}`,
   )
+}
+
+export function logFormat(parsed: ParsedArguments): 'text' | 'json' {
+  const text = first(parsed, 'log-format') ?? 'text'
+  if (text === 'text' || text === 'json') return text
+  throw new UsageError(`--log-format must be text or json, not ${JSON.stringify(text)}`)
 }
 
 /** A node's name is a DNS subdomain (RFC 1123), in lower case. */

@@ -28,7 +28,7 @@ import { closeSpace, findSpace, openSpace, type Space } from './space.ts'
 export interface RealNodesOptions {
   readonly cluster: Pick<
     ServeOptions,
-    'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'registryMirrors' | 'logLevel'
+    'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'registryMirrors' | 'logLevel' | 'logFormat'
   >
   readonly program: AgentProgram
   readonly pki: () => Pick<Pki, 'authority' | 'issue'>
@@ -249,7 +249,7 @@ function placesOf(dataDir: string, { runDirOf }: AgentProgram, name: string): Pl
 }
 
 const agentFlags = (
-  { registryMirrors, logLevel }: RealNodesOptions['cluster'],
+  { registryMirrors, logLevel, logFormat = 'text' }: RealNodesOptions['cluster'],
   { name, address }: NodeRecord,
   { dataDir }: Place,
   server: string,
@@ -260,6 +260,7 @@ const agentFlags = (
   `--node-ip=${address}`,
   '--runtime=containerd',
   `--log-level=${logLevel}`,
+  `--log-format=${logFormat}`,
   ...registryMirrors.map((mirror) => `--registry-mirror=${mirror}`),
 ]
 
