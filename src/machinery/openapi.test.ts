@@ -132,6 +132,19 @@ test('every patch names its kind and takes fieldValidation and dryRun: kubectl l
   }
 })
 
+test('each parameter of a query says what it means', () => {
+  const meanings = operationsOf(v3('api/v1')).flatMap(({ parameters = [] }) =>
+    parameters
+      .filter((each) => each.in === 'query')
+      .map((each) => [each.name, 'description' in each] as const),
+  )
+  assert.ok(meanings.length > 100)
+  assert.deepEqual(
+    meanings.filter(([, isTold]) => !isTold),
+    [],
+  )
+})
+
 test('a path has its verbs, and a subresource of another group that group as its kind', () => {
   const { paths } = v3('apis/apps/v1')
   const item = paths[DEPLOYMENT] ?? {}

@@ -11,6 +11,7 @@ import {
   type ApiPath,
   type QueryParameters,
 } from './openapi-paths.ts'
+import { meaningOf } from './openapi-queries.ts'
 import {
   definitionSchema,
   reachableDefinitions,
@@ -249,6 +250,7 @@ const queryV3 = (query: Readonly<Record<string, string>>): readonly JsonObject[]
   sortedEntries(query).map(([name, type]) => ({
     name,
     in: 'query',
+    ...meaningOf(name),
     schema: { type, uniqueItems: true },
   }))
 
@@ -299,7 +301,13 @@ function pathItemV2({ segments, query, operations }: ApiPath): JsonObject {
 }
 
 const queryV2 = (query: Readonly<Record<string, string>>): readonly JsonObject[] =>
-  sortedEntries(query).map(([name, type]) => ({ uniqueItems: true, type, name, in: 'query' }))
+  sortedEntries(query).map(([name, type]) => ({
+    uniqueItems: true,
+    type,
+    ...meaningOf(name),
+    name,
+    in: 'query',
+  }))
 
 function operationV2(operation: ApiOperation): JsonObject {
   const { body, answer, consumes, produces, codes, query } = operation
