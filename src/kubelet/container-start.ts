@@ -37,6 +37,8 @@ export interface StartedPod {
   imageRequest(container: AnyContainer, attempt: number): ImageRequest
   setContainer(container: PodContainer): void
   dropContainer(id: string): void
+  /** The container is not shown as running, nor probed, until the returned function is called. */
+  holdBack(id: string): () => void
   /** What a container of this id was made with. */
   made(id: string, container: AnyContainer): void
   /** Does not start the container again before so long, unless something changes that it needs. */
@@ -84,9 +86,15 @@ export async function startContainer(agent: StartedPod, start: Start): Promise<'
   if (last?.state === 'exited') {
     agent.restarted(container.name, (last.finishedAt ?? last.createdAt).getTime())
   }
-  if (!(await run(agent, start, id))) return 'next'
-  agent.context.metrics.containerStarted(KINDS[start.kind])
-  await afterStart(agent, container, id)
+  // It runs for others when its hook has ended.
+  const show = container.lifecycle?.postStart === undefined ? undefined : agent.holdBack(id)
+  try {
+    if (!(await run(agent, start, id))) return 'next'
+    agent.context.metrics.containerStarted(KINDS[start.kind])
+    await afterStart(agent, container, id)
+  } finally {
+    show?.()
+  }
   return 'next'
 }
 

@@ -3,6 +3,7 @@ import type { Env } from '#base'
 import type { Node, Pod, Service } from '#api'
 import type { Client, EventRecorder } from '#client'
 import type { NoRoom, Rejection } from './admission.ts'
+import type { PodCertificates } from './certificates/index.ts'
 import type { Images } from './images.ts'
 import type { KubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
@@ -64,6 +65,7 @@ export interface KubeletContext {
   readonly images: Images
   readonly sources: Sources
   readonly tokens: Tokens
+  readonly certificates: PodCertificates
   readonly statuses: StatusWriter
   readonly volumeOptions: PodVolumesOptions
   /** Services of the cluster, once they are known. */

@@ -492,3 +492,19 @@ test('a pod takes the place of one that the API has forgotten, though that still
   assert.equal(node.get('late')?.status?.reason, 'OutOfcpu')
   await node.stop()
 })
+
+test('a container runs for others only when the hook after its start has ended', async () => {
+  const { env, node } = await world()
+  const lifecycle = { postStart: { sleep: { seconds: 5 } } }
+  node.create(started('web', { containers: [{ name: 'app', lifecycle }] }))
+  await env.advance(2000)
+  assert.equal(first(node.get('web'))?.state?.waiting?.reason, 'ContainerCreating')
+  assert.deepEqual(
+    [phase(node.get('web')), condition(node.get('web'), 'Ready')?.status],
+    ['Pending', 'False'],
+  )
+  await env.advance(4000)
+  assert.ok(first(node.get('web'))?.state?.running)
+  assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
+  await node.stop()
+})

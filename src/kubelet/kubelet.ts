@@ -13,6 +13,7 @@ import {
 import { isStatus, keyOf } from '#machinery'
 import { admit, roomFor } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
+import { PodCertificates } from './certificates/index.ts'
 import { Images, mountsImages, pullForVolume } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
 import { countedRuntime, kubeletMetrics } from './metrics.ts'
@@ -277,7 +278,18 @@ export class KubeletCore {
       },
     })
     const tokens = new Tokens(client, env, (uid) => this.agents.get(uid)?.sourcesChanged())
-    signal.addEventListener('abort', () => tokens.stop(), { once: true })
+    const certificates = new PodCertificates({
+      client,
+      env,
+      signal,
+      node: () => ({ name: config.nodeName, uid: this.nodeAgent?.node?.metadata.uid ?? '' }),
+      onChange: (uid) => this.agents.get(uid)?.sourcesChanged(),
+    })
+    const stopRenewals = () => {
+      tokens.stop()
+      certificates.stop()
+    }
+    signal.addEventListener('abort', stopRenewals, { once: true })
     const images = new Images({
       runtime,
       env,
@@ -316,11 +328,12 @@ export class KubeletCore {
       images,
       sources,
       tokens,
+      certificates,
       statuses: new StatusWriter(client, env, signal),
       volumeOptions: {
         podsFolder: join(config.rootDir, 'pods'),
         host: runtime.simulated ? noVolumeHost : linuxVolumeHost(env),
-        sources: volumeSources(client, sources, tokens),
+        sources: volumeSources(client, { objects: sources, tokens, certificates }),
         env,
         imageVolume: async (image, policy, stop) => {
           const found = await pullForVolume(runtime, image, policy, stop)

@@ -67,6 +67,8 @@ export class PodAgent implements StartedPod {
   readonly #resizer: Resizer
   /** Containers that were ended to be made anew. */
   readonly #again = new Set<string>()
+  /** Containers whose first hook has not ended. */
+  readonly #heldBack = new Set<string>()
   #worker: PodWorker
   #dirty = false
   #running: Promise<void> | undefined
@@ -294,6 +296,25 @@ export class PodAgent implements StartedPod {
     this.runtime = { ...this.runtime, containers }
   }
 
+  holdBack(id: string): () => void {
+    this.#heldBack.add(id)
+    return () => {
+      this.#heldBack.delete(id)
+      this.publish()
+    }
+  }
+
+  /** The runtime as others see it. */
+  #shown(): PodRuntime {
+    if (this.#heldBack.size === 0) return this.runtime
+    const containers = this.runtime.containers.map((container) =>
+      container.state === 'running' && this.#heldBack.has(container.id)
+        ? { ...container, state: 'created' as const }
+        : container,
+    )
+    return { ...this.runtime, containers }
+  }
+
   made(id: string, container: AnyContainer): void {
     this.#resizer.made(id, container)
   }
@@ -356,12 +377,13 @@ export class PodAgent implements StartedPod {
     const { config, env, statuses, runtimeVersion } = this.context
     const { pod } = this
     const terminating = this.#worker.phase !== 'syncing'
-    this.prober.update(pod, this.runtime, { terminating })
+    const shown = this.#shown()
+    this.prober.update(pod, shown, { terminating })
     for (const listener of this.#listeners) listener()
     if (this.#worker.phase === 'terminated' && this.#worker.cleaned) return
     const status = statusOf({
       pod,
-      runtime: this.runtime,
+      runtime: shown,
       waiting: this.waiting,
       readiness: (id) => this.prober.readiness(id),
       startup: (id) => this.prober.startup(id),
@@ -821,11 +843,12 @@ export class PodAgent implements StartedPod {
   }
 
   async #cleanUp(): Promise<void> {
-    const { env, runtime, machine, config, sources, tokens, images } = this.context
+    const { env, runtime, machine, config, sources, tokens, certificates, images } = this.context
     this.prober.stop()
     this.#cancelWake()
     sources.forget(this.uid)
     tokens.forget(this.uid)
+    certificates.forget(this.uid)
     images.forget(this.uid)
     for (let wait = RETRY_FIRST_MS; !this.#signal.aborted;) {
       try {

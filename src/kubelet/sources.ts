@@ -1,5 +1,5 @@
 /**
- * ConfigMaps and Secrets that pods on this node use: each watched by its name while some pod uses it,
+ * ConfigMaps, Secrets and trust bundles that pods on this node use: each watched by its name while some pod uses it,
  * so that a change reaches the pods' files at once, and nothing is asked for that no pod needs.
  */
 import type { Env } from '#base'
@@ -9,11 +9,15 @@ import type { ResourceRef } from '#machinery'
 import { namespaceOf, uidOf } from './pod/containers.ts'
 import { environmentSources } from './pod/environment.ts'
 import { sourceRefs } from './volumes/payload.ts'
+import { clusterTrustBundles } from './volumes/sources.ts'
 
-type Kind = 'ConfigMap' | 'Secret'
+type Kind = 'ConfigMap' | 'Secret' | 'ClusterTrustBundle'
 
 interface Watched {
-  readonly informer: Informer<ConfigMap> | Informer<Secret>
+  readonly informer: Pick<Informer<ConfigMap>, 'synced'> & {
+    get(key: string): unknown
+    onChange(handler: (current: unknown, old: unknown) => void): () => void
+  }
   readonly stop: AbortController
   readonly users: Set<string>
 }
@@ -86,7 +90,9 @@ export class Sources {
     const informer =
       kind === 'Secret'
         ? informers.informer(secrets, selection)
-        : informers.informer(configMaps, selection)
+        : kind === 'ConfigMap'
+          ? informers.informer(configMaps, selection)
+          : informers.informer(clusterTrustBundles)
     const made: Watched = { informer, stop, users: new Set() }
     this.#watched.set(key, made)
     // The first state is no change: pods that need it ask for it.
@@ -130,6 +136,8 @@ function* usedKeys(pod: Pod): Generator<string> {
       if (ref.kind === 'ConfigMap' || ref.kind === 'Secret') {
         yield keyFor(ref.kind, namespace, ref.name)
       }
+      // Any of them may be what a signer's selector finds.
+      if (ref.kind === 'ClusterTrustBundle') yield keyFor(ref.kind, '', '')
     }
   }
 }

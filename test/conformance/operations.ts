@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Json } from './api.ts'
 import type { Fixture } from './mirror.ts'
+import { change } from './support.ts'
 
 export interface Operated {
   readonly groupVersion: string
@@ -101,12 +102,12 @@ export async function operate(
     assert.deepEqual(look(after['status']), expected)
     const read = await api.get(`${path}/${names[0]}/status`)
     assert.deepEqual(look(read['status']), expected)
-    const replaced = await api.put(`${path}/${names[0]}/status`, {
-      ...read,
-      metadata: {
-        ...read['metadata'],
-        annotations: { ...read['metadata'].annotations, replacedstatus: 'true' },
-      },
+    // A controller may write its status too.
+    const replaced = await change(api, `${path}/${names[0]}/status`, (object) => {
+      object['metadata'].annotations = {
+        ...object['metadata'].annotations,
+        replacedstatus: 'true',
+      }
     })
     if (keepsMetadata !== false)
       assert.equal(replaced['metadata'].annotations.replacedstatus, 'true')

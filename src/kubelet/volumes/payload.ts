@@ -1,5 +1,13 @@
 /** The files of configMap, secret, downwardAPI and projected volumes: computed, not yet written. */
-import type { ConfigMap, KeyToPath, Pod, Secret, Volume, VolumeProjection } from '#api'
+import type {
+  ConfigMap,
+  KeyToPath,
+  Pod,
+  PodCertificateProjection,
+  Secret,
+  Volume,
+  VolumeProjection,
+} from '#api'
 import { type DownwardFacts, fieldValue, resourceValue } from '../pod/downward.ts'
 
 export interface PayloadFile {
@@ -15,6 +23,7 @@ export type Payload = ReadonlyMap<string, PayloadFile>
 export type SourceRef =
   | { readonly kind: 'ConfigMap' | 'Secret'; readonly name: string }
   | { readonly kind: 'Token'; readonly audience: string; readonly expirationSeconds: number }
+  | { readonly kind: 'PodCertificate'; readonly source: PodCertificateProjection }
   | {
       readonly kind: 'ClusterTrustBundle'
       readonly name?: string
@@ -27,6 +36,8 @@ export interface FoundSources {
   configMap(name: string): ConfigMap | undefined
   secret(name: string): Secret | undefined
   token(audience: string, expirationSeconds: number): string
+  /** Both PEM. */
+  podCertificate(source: PodCertificateProjection): { readonly key: string; readonly chain: string }
   /** PEM, or undefined when there is no such bundle. */
   trustBundle(ref: Extract<SourceRef, { kind: 'ClusterTrustBundle' }>): string | undefined
 }
@@ -58,6 +69,9 @@ function projectionRefs(source: VolumeProjection): readonly SourceRef[] {
     return [{ kind: 'Token', audience, expirationSeconds }]
   }
   if (bundle !== undefined) return [bundleRef(bundle)]
+  if (source.podCertificate !== undefined) {
+    return [{ kind: 'PodCertificate', source: source.podCertificate }]
+  }
   return []
 }
 
@@ -108,6 +122,7 @@ function addProjection(
   facts: DownwardFacts,
 ): void {
   const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source
+  const { podCertificate } = source
   if (configMap !== undefined) {
     const { name = '', items, optional = false } = configMap
     addConfigMap(files, sources.configMap(name), { name, items, optional }, mode)
@@ -131,12 +146,22 @@ function addProjection(
       )
     }
     files.set(clusterTrustBundle.path, { data: Buffer.from(pem ?? ''), mode })
+  } else if (podCertificate !== undefined) {
+    const { key, chain } = sources.podCertificate(podCertificate)
+    const { credentialBundlePath = '', keyPath = '', certificateChainPath = '' } = podCertificate
+    for (const [path, text] of [
+      [credentialBundlePath, key + chain],
+      [keyPath, key],
+      [certificateChainPath, chain],
+    ] as const) {
+      if (path !== '') files.set(path, { data: Buffer.from(text), ...tokenAccess(pod, mode) })
+    }
   } else {
     throw new VolumeError('this kind of projected source is not supported by the node')
   }
 }
 
-/** A token is for whom the containers run as; anybody else only when that is not one user. */
+/** A secret of the pod's own is for whom the containers run as; anybody else only when that is not one user. */
 function tokenAccess(pod: Pod, mode: number): Pick<PayloadFile, 'mode' | 'uid'> {
   const { securityContext, containers, initContainers = [] } = pod.spec
   if (securityContext?.fsGroup !== undefined) return { mode: 0o600 }

@@ -2,13 +2,14 @@
 import { type Pod, persistentVolumeClaims, persistentVolumes } from '#api'
 import type { Client } from '#client'
 import type { KubeObject, ResourceRef } from '#machinery'
+import type { PodCertificates } from '../certificates/index.ts'
 import { namespaceOf } from '../pod/containers.ts'
 import type { Sources } from '../sources.ts'
 import type { Tokens } from '../tokens.ts'
 import type { FoundSources, SourceRef } from './payload.ts'
 import type { VolumeSources } from './pod-volumes.ts'
 
-const clusterTrustBundles: ResourceRef<
+export const clusterTrustBundles: ResourceRef<
   KubeObject & { readonly spec: { readonly signerName?: string; readonly trustBundle: string } }
 > = {
   group: 'certificates.k8s.io',
@@ -18,9 +19,15 @@ const clusterTrustBundles: ResourceRef<
   namespaced: false,
 }
 
-export function volumeSources(client: Client, objects: Sources, tokens: Tokens): VolumeSources {
+interface Makers {
+  readonly objects: Sources
+  readonly tokens: Tokens
+  readonly certificates: PodCertificates
+}
+
+export function volumeSources(client: Client, makers: Makers): VolumeSources {
   return {
-    find: (pod, refs, signal) => find(client, objects, tokens, pod, refs, signal),
+    find: (pod, refs, signal) => find(client, makers, pod, refs, signal),
     claim: (namespace, name) => client.getOptional(persistentVolumeClaims, { namespace, name }),
     persistentVolume: (name) => client.getOptional(persistentVolumes, { name }),
   }
@@ -28,8 +35,7 @@ export function volumeSources(client: Client, objects: Sources, tokens: Tokens):
 
 async function find(
   client: Client,
-  objects: Sources,
-  tokens: Tokens,
+  { objects, tokens, certificates }: Makers,
   pod: Pod,
   refs: readonly SourceRef[],
   signal: AbortSignal,
@@ -49,6 +55,9 @@ async function find(
         case 'Token':
           found.set(key, await tokens.get(pod, ref.audience, ref.expirationSeconds, signal))
           break
+        case 'PodCertificate':
+          found.set(key, await certificates.get(pod, ref.source, signal))
+          break
         case 'ClusterTrustBundle':
           found.set(key, await trustBundle(client, ref))
           break
@@ -60,6 +69,7 @@ async function find(
     configMap: (name) => at({ kind: 'ConfigMap', name }),
     secret: (name) => at({ kind: 'Secret', name }),
     token: (audience, expirationSeconds) => at({ kind: 'Token', audience, expirationSeconds }),
+    podCertificate: (source) => at({ kind: 'PodCertificate', source }),
     trustBundle: (ref) => at(ref),
   }
 }

@@ -17,6 +17,7 @@ const none: FoundSources = {
   configMap: () => undefined,
   secret: () => undefined,
   token: () => 'token',
+  podCertificate: () => ({ key: 'KEY\n', chain: 'CHAIN\n' }),
   trustBundle: () => undefined,
 }
 const texts = (payload: Payload) =>
@@ -188,6 +189,25 @@ test('an image that the runtime does not mount itself is mounted once, for all c
     assert.deepEqual((await make()).get('v'), { hostPath, readOnly: true })
   }
   assert.deepEqual(mounted, [hostPath])
+})
+
+test('a certificate is one file of key and chain, or one for each; secret from all but its user', () => {
+  const source = {
+    signerName: 'example.com/signer',
+    keyType: 'ED25519',
+    credentialBundlePath: 'bundle.pem',
+    keyPath: 'key.pem',
+    certificateChainPath: 'chain.pem',
+  }
+  const volume = { name: 'v', projected: { sources: [{ podCertificate: source }] } }
+  assert.deepEqual(sourceRefs(volume), [{ kind: 'PodCertificate', source }])
+  const payload = payloadOf(pod({ securityContext: { runAsUser: 1000 } }), volume, none, facts)
+  assert.deepEqual(texts(payload), {
+    'bundle.pem': 'KEY\nCHAIN\n',
+    'key.pem': 'KEY\n',
+    'chain.pem': 'CHAIN\n',
+  })
+  assert.deepEqual([payload.get('key.pem')?.mode, payload.get('key.pem')?.uid], [0o600, 1000])
 })
 
 test('the type of a host path is checked, and what may be made is made', async () => {
