@@ -606,7 +606,45 @@ function curl() {
   })
 }
 
+/** A server that only speaks with those whose certificate its trust bundle knows, and tells them who they are. */
+function mtlsServer() {
+  const [address, port] = flag('listen', '0.0.0.0:443').split(/:(?=\d+$)/)
+  const bundle = fs.readFileSync(flag('credential-bundle'), 'utf8')
+  https
+    .createServer(
+      {
+        key: bundle,
+        cert: bundle,
+        ca: fs.readFileSync(flag('trust-bundle')),
+        requestCert: true,
+        rejectUnauthorized: true,
+      },
+      (request, response) => response.end(request.socket.getPeerX509Certificate().subjectAltName),
+    )
+    .listen(Number(port), address)
+}
+
+async function mtlsClient() {
+  for (;;) {
+    const bundle = fs.readFileSync(flag('credential-bundle'), 'utf8')
+    const options = {
+      key: bundle,
+      cert: bundle,
+      ca: fs.readFileSync(flag('trust-bundle')),
+      agent: false,
+    }
+    await new Promise((resolve) => {
+      https
+        .get(flag('fetch-url'), options, async (response) => resolve(say(await bodyOf(response))))
+        .on('error', ({ message }) => resolve(say(`error: ${message}`)))
+    })
+    await sleep(1000)
+  }
+}
+
 const commands = {
+  mtlsserver: mtlsServer,
+  mtlsclient: mtlsClient,
   curl,
   pause() {
     say('Paused')
