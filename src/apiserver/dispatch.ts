@@ -31,7 +31,7 @@ import {
   type WriteOptions,
 } from './options.ts'
 import type { RequestMetrics } from './metrics.ts'
-import { formed, patchObject, patchType, patched, readPatch } from './patches.ts'
+import { applyScale, formed, patchObject, patchType, patched, readPatch } from './patches.ts'
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { getEntry, listEntries, type ReadContext } from './reads.ts'
 import type { Registry, Served } from './registry.ts'
@@ -458,6 +458,10 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
   }
   const type = patchType(exchange, definition)
   const options = patchOptions(call)
+  if (type === 'apply') {
+    const outcome = await applyScale(writer, target, info.name, options)
+    return reply(outcome.object())
+  }
   const { value: patch } = await readPatch(exchange, type)
   const outcome = await updateObject(
     writer,
@@ -466,7 +470,7 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
     {
       next(old) {
         const now = scaleOf(definition, old)
-        // Scales have no lists: a strategic or apply patch is a merge patch here.
+        // Scales have no lists: a strategic patch is a merge patch here.
         const result = patched(codec, definition, type === 'strategic' ? 'merge' : type, now, patch)
         const wanted = formed(codec, exchange, SCALE, {
           result,

@@ -17,6 +17,7 @@ import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
 import type { WriteOptions } from './options.ts'
 import { jsonPatchRefused, patchRefused, unknownInJsonPatch } from './patch-errors.ts'
 import { isBuiltIn } from './render.ts'
+import { SCALE, appliedToScaled } from './scale.ts'
 import { managerOf, updateObject, type Outcome, type WriteTarget, type Writer } from './writes.ts'
 
 type PatchType = 'json' | 'merge' | 'strategic' | 'apply'
@@ -91,9 +92,7 @@ export async function patchObject(
   const { value, duplicates, duplicateKeys } = await readPatch(exchange, type)
   const expected = kindOf(definition)
   if (type === 'apply') {
-    const doubles =
-      duplicateKeys ??
-      duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`).join(', ')
+    const doubles = doublesIn(duplicates, duplicateKeys)
     return applyObject(writer, target, name, value, doubles, options)
   }
   return updateObject(
@@ -151,6 +150,24 @@ export function formed(
   return checkKind(object, expected)
 }
 
+/** Applies a scale: the number is owned in the object that is scaled. */
+export async function applyScale(
+  writer: Writer,
+  target: WriteTarget,
+  name: string,
+  options: WriteOptions,
+): Promise<Outcome> {
+  const { value, duplicates, duplicateKeys } = await readPatch(target.exchange, 'apply')
+  const doubles = doublesIn(duplicates, duplicateKeys)
+  return applyObject(writer, target, name, value, doubles, options, {
+    expected: SCALE,
+    toOwn: (scale) => appliedToScaled(target.definition, name, target.namespace, scale),
+  })
+}
+
+const doublesIn = (duplicates: readonly string[], duplicateKeys: string | undefined): string =>
+  duplicateKeys ?? duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`).join(', ')
+
 /** Server-side apply: says what the manager wants to own, and makes the object when there is none. */
 async function applyObject(
   writer: Writer,
@@ -160,11 +177,16 @@ async function applyObject(
   /** What is in the configuration twice, in words. */
   doubles: string,
   options: WriteOptions,
+  /** For configurations of another kind than the object's. */
+  kinds?: {
+    readonly expected: ExpectedKind
+    readonly toOwn: (configuration: JsonObject) => JsonObject
+  },
 ): Promise<Outcome> {
   const { exchange, definition, subresource } = target
   const { codec, env } = writer
   if (!isObject(value)) throw badRequest('an apply patch must be an object')
-  const expected = kindOf(definition)
+  const expected = kinds?.expected ?? kindOf(definition)
   // An apply says what it is: absent kinds would be guesses.
   if (typeof value['kind'] !== 'string' || typeof value['apiVersion'] !== 'string')
     throw badRequest('invalid object type: an apply patch must have kind and apiVersion')
@@ -194,8 +216,10 @@ async function applyObject(
     if (options.fieldValidation === 'Strict') throw badRequest(`error strict decoding YAML: ${why}`)
     if (options.fieldValidation === 'Warn') exchange.warnings.push(why.replaceAll(/\n\s*/g, ' '))
   }
+  const configuration = kinds?.toOwn(patch) ?? patch
+  const own = kindOf(definition)
   const apply = (old: KubeObject | undefined): JsonObject =>
-    codec.apply(definition, old, patch, {
+    codec.apply(definition, old, configuration, {
       manager: managerOf(exchange, options.fieldManager),
       force: options.force === true,
       now: env.clock.now(),
@@ -207,7 +231,7 @@ async function applyObject(
     target,
     name,
     {
-      next: (old) => codec.shape(apply(old), expected, false).object,
+      next: (old) => codec.shape(apply(old), own, false).object,
       ...(subresource === ''
         ? {
             absent() {
@@ -216,7 +240,7 @@ async function applyObject(
                   'Conflict',
                   `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
                 )
-              return codec.shape(apply(undefined), expected, false).object
+              return codec.shape(apply(undefined), own, false).object
             },
           }
         : {}),

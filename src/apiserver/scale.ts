@@ -2,6 +2,7 @@
 import {
   FieldPath,
   ageOf,
+  apiVersionOf,
   formatLabelSelector,
   internalError,
   invalid,
@@ -97,21 +98,47 @@ function selectorText(selector: unknown): string {
   return formatLabelSelector(selectorRequirements(full) ?? [])
 }
 
+function replicasOf(scale: JsonObject, name: string): number {
+  const replicas = valueAt(scale, ['spec', 'replicas']) ?? 0
+  if (typeof replicas === 'number' && replicas >= 0) return replicas
+  throw invalid(SCALE, name, [
+    invalidValue(FieldPath.of('spec', 'replicas'), replicas, 'must be greater than or equal to 0'),
+  ])
+}
+
+/** What applying a scale means for the object that has it: the manager wants this number, or none. */
+export function appliedToScaled(
+  { facts, ...definition }: ResourceDefinition,
+  name: string,
+  namespace: string,
+  scale: JsonObject,
+): JsonObject {
+  const { resourceVersion } = (scale['metadata'] ?? {}) as JsonObject
+  const configuration: JsonObject = {
+    apiVersion: apiVersionOf(facts),
+    kind: facts.kind,
+    metadata: {
+      name,
+      ...(namespace === '' ? {} : { namespace }),
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    },
+  }
+  if (valueAt(scale, ['spec', 'replicas']) !== undefined)
+    setAt(
+      configuration,
+      pathOf((definition.scale ?? DEFAULT_PATHS).specReplicas),
+      replicasOf(scale, name),
+    )
+  return configuration
+}
+
 /** The object with the number that the scale says. */
 export function scaled(
   definition: ResourceDefinition,
   old: KubeObject,
   scale: JsonObject,
 ): JsonObject {
-  const replicas = valueAt(scale, ['spec', 'replicas']) ?? 0
-  if (typeof replicas !== 'number' || replicas < 0)
-    throw invalid(SCALE, old.metadata.name, [
-      invalidValue(
-        FieldPath.of('spec', 'replicas'),
-        replicas,
-        'must be greater than or equal to 0',
-      ),
-    ])
+  const replicas = replicasOf(scale, old.metadata.name)
   const object = copyJson(old) as unknown as JsonObject
   const given = scale['metadata'] as JsonObject
   const metadata = object['metadata'] as JsonObject

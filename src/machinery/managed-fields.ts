@@ -70,7 +70,13 @@ const entriesOf = (
 const fieldsOf = (entry: ManagedFieldsEntry | undefined): FieldSet =>
   (entry?.fieldsV1 ?? EMPTY) as FieldSet
 
-type Holder = { readonly metadata?: { readonly managedFields?: readonly ManagedFieldsEntry[] } }
+interface Holder {
+  readonly metadata?: {
+    readonly managedFields?: readonly ManagedFieldsEntry[]
+    /** Live objects have one. */
+    readonly uid?: string
+  }
+}
 
 const entryOf = (
   { manager, apiVersion, subresource, now }: OwnershipContext,
@@ -95,6 +101,12 @@ const ordered = (entries: readonly ManagedFieldsEntry[]): readonly ManagedFields
     return left < right ? -1 : left > right ? 1 : (a.manager ?? '') < (b.manager ?? '') ? -1 : 1
   })
 
+function isReset({ metadata }: Holder, [first, second]: readonly ManagedFieldsEntry[]): boolean {
+  if (metadata === undefined || !('managedFields' in metadata)) return false
+  if (first === undefined) return metadata.managedFields !== undefined
+  return second === undefined && Object.keys(first).length === 0
+}
+
 /** After a create, update or patch: `before` is the live object, or the type's zero object for a create. */
 export function trackUpdate(
   before: Holder,
@@ -102,16 +114,12 @@ export function trackUpdate(
   context: OwnershipContext,
 ): readonly ManagedFieldsEntry[] {
   const sent = entriesOf(after)
-  // Whoever sends an empty first entry, or none at all, resets the ownership; otherwise the live one counts.
+  // Whoever sends one empty entry, or an empty list, resets the ownership; otherwise the live one counts.
   const live = entriesOf(before)
-  const base =
-    sent.length === 0 &&
-    live.length > 0 &&
-    after.metadata !== undefined &&
-    'managedFields' in after.metadata
-      ? []
-      : (validEntries(sent) ?? live)
+  const base = isReset(after, sent) ? [] : (validEntries(sent) ?? live)
   if (base.length === 0) {
+    // What nobody owns yet stays so until somebody applies.
+    if (before.metadata?.uid !== undefined) return base
     const fields = fieldsOfNew(before, after, context)
     return isEmptySet(fields) ? base : [entryOf(context, 'Update', fields)]
   }
