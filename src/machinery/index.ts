@@ -6,11 +6,11 @@ export * from './json.ts'
 export { jsonSyntaxError } from './json-syntax.ts'
 export {
   applyConfiguration,
-  textOfShared,
   trackUpdate,
   type Applied,
   type OwnershipContext,
 } from './managed-fields.ts'
+export { parseSharing, textOfShared } from './shared-fields.ts'
 export { goText } from './go-text.ts'
 export { mergeConfiguration } from './merge.ts'
 export * from './names.ts'

@@ -21,6 +21,7 @@ import { fieldsOfLastApplied, withLastApplied } from './last-applied.ts'
 import type { JsonObject } from './object.ts'
 import { equal } from './patch-json.ts'
 import type { Shape } from './shape.ts'
+import { sharedFields } from './shared-fields.ts'
 import { badRequest } from './status.ts'
 import { timestamp } from './time.ts'
 
@@ -161,12 +162,6 @@ const MOST_SIGNATURES = 512
 const NO_FIELDS: readonly (readonly string[])[] = []
 const knownFields = new WeakMap<Shape, WeakMap<object, Map<string, FieldSet>>>()
 
-const sharedTexts = new WeakMap<FieldSet, string>()
-
-/** The JSON of a set that many objects share; undefined of any other. */
-export const textOfShared = (fields: object): string | undefined =>
-  sharedTexts.get(fields as FieldSet)
-
 /** What a first owner owns. Objects with the same fields share one set: most are made from few templates. */
 function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): FieldSet {
   const { shape, resetFields = NO_FIELDS } = context
@@ -180,9 +175,7 @@ function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): 
   let fields = known.get(signature)
   if (fields === undefined) {
     if (known.size >= MOST_SIGNATURES) known.clear()
-    const text = JSON.stringify(newFields(before, after, context))
-    fields = JSON.parse(text) as FieldSet
-    sharedTexts.set(fields, text)
+    fields = sharedFields(JSON.stringify(newFields(before, after, context)))
     known.set(signature, fields)
   }
   return fields

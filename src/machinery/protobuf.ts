@@ -7,6 +7,7 @@
 import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
 import { BYTES, FIXED64, Reader, VARINT, Writer, decodeText } from './protobuf-wire.ts'
+import { bytesOfShared } from './shared-fields.ts'
 import { badRequest } from './status.ts'
 
 const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
@@ -269,7 +270,10 @@ function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown):
       // RawExtension, FieldsV1, JSON: the text of the JSON inside.
       if (value === undefined || value === null) return
       w.tag(1, BYTES)
-      w.string(JSON.stringify(value))
+      const bytes = typeof value === 'object' ? bytesOfShared(value) : undefined
+      if (bytes === undefined) return w.string(JSON.stringify(value))
+      w.varint(bytes.length)
+      w.raw(bytes)
     }
   }
 }

@@ -4,6 +4,7 @@
  * hears of it; over another it follows the store's watch.
  */
 import type { Env } from '#base'
+import { parseSharing } from '#machinery'
 import { isEmbedded, type EmbeddedChange, type EmbeddedStorage } from './embedded.ts'
 import { ParsedCache, type Parsed } from './parsed-cache.ts'
 import { Slabs, type SlabEntry } from './slabs.ts'
@@ -466,7 +467,7 @@ const decoder = new TextDecoder()
 
 /** Objects are stored without their revision: it is known only once they are. */
 export function parseJson<T extends object>(bytes: Uint8Array, revision: Revision): T {
-  const object = JSON.parse(decoder.decode(bytes)) as T & { metadata?: Record<string, unknown> }
+  const object = parseSharing(decoder.decode(bytes)) as T & { metadata?: Record<string, unknown> }
   if (object.metadata !== undefined) object.metadata['resourceVersion'] = String(revision)
   return object
 }
