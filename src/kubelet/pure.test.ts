@@ -5,6 +5,7 @@ import type { Pod, PodStatus } from '#api'
 import { admit } from './admission.ts'
 import { CRASH_BACKOFF, nextDelay } from './backoff.ts'
 import { readIds } from './cri/events.ts'
+import { StatusError } from '#machinery'
 import { exitCodeOf } from './cri/streaming.ts'
 import { duration, normalized } from './images.ts'
 import { parseCgroupMounts } from './node/machine.ts'
@@ -224,7 +225,10 @@ test('the end of a session is a success, an exit code, or a failure', () => {
   assert.equal(exitCodeOf('{"status":"Success"}'), 0)
   const failed = { status: 'Failure', details: { causes: [{ reason: 'ExitCode', message: '7' }] } }
   assert.equal(exitCodeOf(JSON.stringify(failed)), 7)
-  assert.throws(() => exitCodeOf('{"status":"Failure","message":"gone"}'), /gone/)
+  assert.throws(
+    () => exitCodeOf('{"status":"Failure","message":"gone","reason":"InternalError","code":500}'),
+    (error) => error instanceof StatusError && error.code === 500 && error.message === 'gone',
+  )
 })
 
 const anyStatus: fc.Arbitrary<PodStatus> = fc.record(

@@ -3,7 +3,7 @@ import type { Duplex, Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { Env } from '#base'
 import type { SessionStreams } from '#client'
-import type { Status } from '#machinery'
+import { StatusError, type Status } from '#machinery'
 import { RuntimeError } from '../runtime.ts'
 import { type SpdySession, upgrade } from './spdy.ts'
 
@@ -113,7 +113,8 @@ export function exitCodeOf(text: string): number {
   if (status.status === 'Success') return 0
   const code = status.details?.causes?.find(({ reason }) => reason === 'ExitCode')?.message
   if (code !== undefined) return Number(code)
-  throw new RuntimeError('failed', status.message ?? text)
+  // The runtime's streaming server has put it in the words that clients know.
+  throw StatusError.from({ ...status, metadata: {}, message: status.message ?? text })
 }
 
 /** How long silence is taken for trouble that is still to come, and not for a listener that waits for us. */
