@@ -26,6 +26,7 @@ import {
 } from '#network'
 import { firstSubnet, nthAddress } from './addresses.ts'
 import { namesFor } from './names.ts'
+import { checkRanges } from './free-ranges.ts'
 import { rememberNetwork } from './kept-network.ts'
 import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
@@ -82,6 +83,7 @@ export async function startMachinery(
     }
   }
   progress({ phase: 'runtime', state: 'begun' })
+  await checkRanges(options, env)
   await rememberNetwork(env, options)
   const names = namesFor(options)
   const podCidr = options.nodePodCidr ?? firstSubnet(options.podCidr, NODE_MASK)

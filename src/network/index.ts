@@ -23,6 +23,7 @@ export {
   type ServiceProxyOptions,
 } from './proxy/service-proxy.ts'
 export { keepAgreement, PROXY_ANNOTATION, type Agreement } from './proxy/agreement.ts'
+export { firstFree, occupied } from './occupied.ts'
 export { keepRoutes, removeRoutes, type RoutesOptions } from './routes.ts'
 export { publishDns, type DnsPublication } from './dns/publish.ts'
 export { startDns, type Dns, type DnsOptions } from './dns/server.ts'

@@ -18,6 +18,8 @@ import { after, before, describe, test } from 'node:test'
 import { eventually, freePort } from '../support/navarch.ts'
 import { root } from '../support/tools.ts'
 
+const isRoot = process.getuid?.() === 0
+
 describe('bad circumstances', () => {
   let base: string
   let env: NodeJS.ProcessEnv
@@ -78,6 +80,34 @@ describe('bad circumstances', () => {
       other.close()
     }
   })
+
+  test(
+    'addresses that another network has are refused with ranges that are free',
+    { skip: !isRoot },
+    () => {
+      const device = 'nvtaken0'
+      const script = `ip link add ${device} type bridge && ip address add 10.250.7.1/24 dev ${device} && ip link set ${device} up`
+      assert.equal(spawnSync('sh', ['-c', script]).status, 0)
+      try {
+        const ran = navarch(
+          'up',
+          '--node-name=node-1',
+          '--port=0',
+          '--pod-cidr=10.250.0.0/16',
+          '--service-cidr=10.176.0.0/12',
+        )
+        assert.equal(ran.code, 1)
+        assert.match(
+          ran.text,
+          /10\.250\.0\.0\/16 are in use on this machine: nvtaken0 has 10\.250\.7/,
+        )
+        assert.match(ran.text, /--pod-cidr 10\.24\d\.0\.0\/16 --service-cidr 10\.\d+\.0\.0\/12/)
+        assert.match(navarch('status').text, /No cluster runs/)
+      } finally {
+        spawnSync('ip', ['link', 'delete', device])
+      }
+    },
+  )
 
   test('up twice finds the first one; a second process on the same folder is refused', async () => {
     const port = await freePort()
