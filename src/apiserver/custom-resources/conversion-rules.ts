@@ -23,14 +23,16 @@ export function conversionProblems(
   const errors: FieldError[] = [
     ...acceptedWord(at.child('strategy'), conversion.strategy, ['None', 'Webhook']),
   ]
-  const webhook = at.child('webhook')
+  const { clientConfig: client, conversionReviewVersions: reviews = [] } = conversion.webhook ?? {}
+  // Upstream judges the older form, whose fields lie one level higher.
+  const where = at.child('webhookClientConfig')
+  const reviewsPath = at.child('conversionReviewVersions')
   if (conversion.strategy !== 'Webhook') {
-    if (conversion.webhook !== undefined)
-      errors.push(forbiddenField(webhook, 'should not be set when strategy is not set to Webhook'))
+    const misplaced = 'should not be set when strategy is not set to Webhook'
+    if (client !== undefined) errors.push(forbiddenField(where, misplaced))
+    if (reviews.length > 0) errors.push(forbiddenField(reviewsPath, misplaced))
     return errors
   }
-  const client = conversion.webhook?.clientConfig
-  const where = webhook.child('clientConfig')
   if (client === undefined) errors.push(required(where, 'required when strategy is set to Webhook'))
   else {
     if ((client.url === undefined) === (client.service === undefined))
@@ -40,13 +42,7 @@ export function conversionProblems(
     if ((client.caBundle ?? '') !== '' && !trustsBundle)
       errors.push(...bundleProblems(client.caBundle ?? '', where.child('caBundle')))
   }
-  errors.push(
-    ...reviewProblems(
-      conversion.webhook?.conversionReviewVersions ?? [],
-      webhook.child('conversionReviewVersions'),
-    ),
-  )
-  return errors
+  return [...errors, ...reviewProblems(reviews, reviewsPath)]
 }
 
 function urlProblems(text: string, path: FieldPath): readonly FieldError[] {

@@ -20,7 +20,7 @@ async function judged(definition: object): Promise<string> {
 const withSchema = (schema: object, more: object = {}): object =>
   widgets([version('v1', { schema, ...more })])
 
-const SCHEMA = 'spec.versions[0].schema.openAPIV3Schema'
+const SCHEMA = 'spec.validation.openAPIV3Schema'
 
 test('names, groups, versions and conversions follow their rules', async () => {
   const cases: readonly (readonly [object, string])[] = [
@@ -46,10 +46,13 @@ test('names, groups, versions and conversions follow their rules', async () => {
       widgets(undefined, { names: { plural: 'widgets', kind: 'My_Widget' } }),
       'spec.names.kind: Invalid value: "My_Widget": may have mixed case, but should otherwise match: a DNS-1035 label',
     ],
-    [widgets([{ name: 'v1', served: true, storage: true }]), `${SCHEMA}: Required value`],
+    [
+      widgets([{ name: 'v1', served: true, storage: true }]),
+      'spec.versions[0].schema.openAPIV3Schema: Required value',
+    ],
     [
       widgets(undefined, { conversion: { strategy: 'Webhook' } }),
-      'spec.conversion.webhook.clientConfig: Required value: required when strategy is set to Webhook',
+      'spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook',
     ],
     [
       widgets(undefined, {
@@ -273,4 +276,37 @@ test('the stored versions grow with the version that is stored, until someone sa
   })
   const { json: now } = await request(`GET ${path}`)
   assert.deepEqual((now['status'] as { storedVersions: unknown }).storedVersions, ['v2'])
+})
+
+test('parts that all versions have alike are told of as the definition’s own', async () => {
+  const { request } = await server()
+  const bad = { type: 'object', properties: { spec: { type: 'array' } } }
+  const column = (jsonPath: string) => ({
+    additionalPrinterColumns: [{ name: 'A', type: 'string', jsonPath }],
+  })
+  const problems = async (...versions: readonly object[]): Promise<readonly string[]> => {
+    const { json } = await request(`POST ${CRDS}`, widgets(versions))
+    const { causes } = json['details'] as { causes: { field: string }[] }
+    return causes.map(({ field }) => field)
+  }
+  assert.deepEqual(
+    await problems(
+      version('v1', { schema: bad, ...column('x') }),
+      version('v2', { schema: bad, ...column('x'), storage: false }),
+    ),
+    [
+      'spec.validation.openAPIV3Schema.properties[spec].items',
+      'spec.additionalPrinterColumns[0].jsonPath',
+    ],
+  )
+  assert.deepEqual(
+    await problems(
+      version('v1', { schema: { type: 'object' }, ...column('.a') }),
+      version('v2', { schema: bad, ...column('x'), storage: false }),
+    ),
+    [
+      'spec.versions[1].schema.openAPIV3Schema.properties[spec].items',
+      'spec.versions[1].additionalPrinterColumns[0].jsonPath',
+    ],
+  )
 })

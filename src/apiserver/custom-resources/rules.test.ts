@@ -222,7 +222,7 @@ test('rules are compiled when the definition is written', async () => {
           items: { ...integer, 'x-kubernetes-validations': [{ rule: 'self == oldSelf' }] },
         },
       }),
-      /oldSelf cannot be used on the uncorrelatable portion of the schema within spec\.versions\[0\]\.schema\.openAPIV3Schema\.properties\[spec\]\.properties\[list\]/,
+      /oldSelf cannot be used on the uncorrelatable portion of the schema within spec\.validation\.openAPIV3Schema\.properties\[spec\]\.properties\[list\]/,
     ],
     [
       specSchema({

@@ -136,16 +136,71 @@ function specProblems(spec: Spec, options: SpecOptions): readonly FieldError[] {
   for (const [i, version] of versions.entries())
     if (schemaOf(version) === undefined)
       errors.push(required(where.index(i).child('schema', 'openAPIV3Schema')))
+  const isShared = sharedParts(versions)
   for (const [i, version] of versions.entries())
-    errors.push(...versionProblems(version, where.index(i), options))
+    errors.push(...versionProblems(version, where.index(i), options, isShared))
   if (new Set(versions.map(({ name }) => name)).size < versions.length)
     errors.push(invalidValue(where, versions, 'must contain unique version names'))
   if (versions.filter(({ storage }) => storage).length !== 1)
     errors.push(
       invalidValue(where, versions, 'must have exactly one version marked as storage version'),
     )
-  errors.push(...nameWordProblems(spec), ...conversionProblems(spec, options))
+  errors.push(
+    ...nameWordProblems(spec),
+    ...sharedProblems(spec, options, isShared),
+    ...conversionProblems(spec, options),
+  )
   return errors
+}
+
+const PARTS = ['schema', 'subresources', 'additionalPrinterColumns', 'selectableFields'] as const
+type Part = (typeof PARTS)[number]
+
+/** What all versions have alike is the definition's own: it is judged once, and told of as that. */
+const sharedParts = (versions: readonly Version[]): ReadonlySet<Part> =>
+  new Set(
+    PARTS.filter((part) =>
+      versions.every((version) => sameJson(version[part] ?? null, versions[0]?.[part] ?? null)),
+    ),
+  )
+
+function sharedProblems(
+  { versions }: Spec,
+  { unchanged }: SpecOptions,
+  isShared: ReadonlySet<Part>,
+): readonly FieldError[] {
+  const [first] = versions
+  if (first === undefined) return []
+  const schema = schemaOf(first)
+  const hasStatus = versions.some(({ subresources }) => subresources?.status !== undefined)
+  const isJudged = versions.every(({ name }) => unchanged.has(name))
+  return [
+    ...(isShared.has('schema') && schema !== undefined && !isJudged
+      ? validateSchema(schema, SPEC.child('validation', 'openAPIV3Schema'), { hasStatus })
+      : []),
+    ...partProblems(first, SPEC, (part) => isShared.has(part)),
+  ]
+}
+
+/** Those parts of a version that are wanted, but for its schema. */
+function partProblems(
+  version: Version,
+  path: FieldPath,
+  isWanted: (part: Part) => boolean,
+): readonly FieldError[] {
+  return [
+    ...(isWanted('subresources') ? scaleProblems(version, path.child('subresources')) : []),
+    ...(isWanted('additionalPrinterColumns')
+      ? columnProblems(version, path.child('additionalPrinterColumns'))
+      : []),
+    ...(isWanted('selectableFields')
+      ? selectableProblems(
+          version.selectableFields ?? [],
+          schemaOf(version),
+          path.child('selectableFields'),
+        )
+      : []),
+  ]
 }
 
 function nameWordProblems({ names }: Spec): readonly FieldError[] {
@@ -178,17 +233,16 @@ function versionProblems(
   version: Version,
   path: FieldPath,
   { unchanged }: SpecOptions,
+  isShared: ReadonlySet<Part>,
 ): readonly FieldError[] {
   const schema = schemaOf(version)
   return [
     ...check(path.child('name'), version.name, dns1035Label),
     ...deprecationProblems(version, path.child('deprecationWarning')),
-    ...(schema === undefined || unchanged.has(version.name)
+    ...(schema === undefined || unchanged.has(version.name) || isShared.has('schema')
       ? []
       : schemaProblems(schema, version, path.child('schema', 'openAPIV3Schema'))),
-    ...scaleProblems(version, path.child('subresources')),
-    ...columnProblems(version, path.child('additionalPrinterColumns')),
-    ...selectableProblems(version.selectableFields ?? [], schema, path.child('selectableFields')),
+    ...partProblems(version, path, (part) => !isShared.has(part)),
   ]
 }
 
@@ -270,7 +324,7 @@ function columnProblems(
       errors.push(
         invalidValue(at.child('format'), format, `must be one of ${COLUMN_FORMATS.join(',')}`),
       )
-    if (jsonPath === '') errors.push(required(at.child('jsonPath')))
+    if (jsonPath === '') errors.push(required(at.child('JSONPath')))
     else if (!jsonPath.startsWith('.'))
       errors.push(
         invalidValue(at.child('jsonPath'), jsonPath, 'must be a simple json path starting with .'),
