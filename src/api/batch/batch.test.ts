@@ -229,3 +229,25 @@ test('a job that is created from the export of another one keeps what cannot be'
   const [problem = ''] = errorsOf(job({ selector }))
   assert.match(problem, /^spec\.selector: Invalid value: .*: `selector` not auto-generated$/)
 })
+
+test('a suspended job may ask for other amounts, and an indexed one grows in tandem', () => {
+  const podWith = (resources: Part) => ({
+    suspend: true,
+    template: { spec: podSpec({ containers: [{ name: 'main', image: 'busybox:1', resources }] }) },
+  })
+  const more = podWith({ requests: { cpu: '2' } })
+  assert.deepEqual(jobs.updateErrors(job(more), job(podWith({}))), [])
+  assert.match(
+    jobs.updateErrors(
+      job({ ...more, suspend: false }),
+      job({ ...podWith({}), suspend: false }),
+    )[0] ?? '',
+    /^spec\.template: .*field is immutable$/,
+  )
+  const indexed = (completions: number, parallelism: number) =>
+    job({ completionMode: 'Indexed', completions, parallelism })
+  assert.deepEqual(jobs.updateErrors(indexed(3, 3), indexed(2, 2)), [])
+  assert.deepEqual(jobs.updateErrors(indexed(3, 2), indexed(2, 2)), [
+    'spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism',
+  ])
+})

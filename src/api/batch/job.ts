@@ -361,7 +361,7 @@ function validateSuccessRule(
   return errors
 }
 
-/** Suspended jobs that never started may change where, not what, they run. */
+/** Suspended jobs without pods may change where they run, and with how much (KEP-2926, KEP-5440); not what. */
 function withScheduling(template: PodTemplateSpec, from: PodTemplateSpec): PodTemplateSpec {
   const names = ['nodeSelector', 'tolerations', 'schedulingGates', 'affinity'] as const
   const spec: Record<string, unknown> = { ...template.spec }
@@ -369,6 +369,15 @@ function withScheduling(template: PodTemplateSpec, from: PodTemplateSpec): PodTe
     const value = from.spec?.[name]
     if (value === undefined) delete spec[name]
     else spec[name] = value
+  }
+  for (const field of ['initContainers', 'containers'] as const) {
+    const known = new Map(from.spec?.[field]?.map(({ name, resources }) => [name, resources]))
+    const given = template.spec?.[field]
+    if (given !== undefined)
+      spec[field] = given.map(({ resources, ...container }) => ({
+        ...container,
+        resources: known.has(container.name) ? known.get(container.name) : resources,
+      }))
   }
   const metadata = {
     ...template.metadata,
@@ -382,17 +391,21 @@ function validateUpdate(now: Job, old: Job): readonly FieldError[] {
   const errors: FieldError[] = []
   const { spec } = now
   const before = old.spec
+  const at = path.child('completions')
+  const { completions } = spec
   // An indexed job may grow and shrink as long as all its indexes may run at once.
-  const elastic =
-    before.completionMode === 'Indexed' &&
-    spec.completions !== undefined &&
-    before.completions !== undefined &&
-    spec.completions === spec.parallelism
-  if (!elastic) {
-    errors.push(...immutable(spec.completions, before.completions, path.child('completions')))
-  }
+  if (before.completionMode !== 'Indexed')
+    errors.push(...immutable(completions, before.completions, at))
+  else if (
+    completions !== undefined &&
+    completions !== before.completions &&
+    completions !== spec.parallelism
+  )
+    errors.push(
+      invalidValue(at, completions, 'can only be modified in tandem with spec.parallelism'),
+    )
   errors.push(...immutable(spec.selector, before.selector, path.child('selector')))
-  const mayMove = before.suspend === true && old.status?.startTime === undefined
+  const mayMove = before.suspend === true && (old.status?.active ?? 0) === 0
   const template = mayMove ? withScheduling(spec.template, before.template) : spec.template
   const was = mayMove ? withScheduling(before.template, before.template) : before.template
   if (!equal(template, was)) {
