@@ -19,6 +19,7 @@ import { namespaceController } from './namespace/index.ts'
 import { nodeIpamController } from './node-ipam/index.ts'
 import { nodeLifecycleController } from './node-lifecycle/index.ts'
 import { claimBindingController, volumePhaseController } from './persistent-volume/index.ts'
+import { podAutoscalerController } from './podautoscaler/index.ts'
 import { podGcController } from './pod-gc/index.ts'
 import { replicationControllerController } from './replicationcontroller/index.ts'
 import { replicaSetController } from './replicaset/index.ts'
@@ -71,6 +72,7 @@ export const controllersOf = ({
   serviceCidrController,
   ipAddressController,
   disruptionController,
+  podAutoscalerController,
   nodeIpamController(podCidr),
   podGcController,
   nodeLifecycleController(),
