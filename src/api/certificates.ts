@@ -2,6 +2,8 @@
 import {
   timestamp,
   FieldPath,
+  duplicate,
+  forbiddenField,
   humanDuration,
   invalidValue,
   notSupported,
@@ -74,6 +76,8 @@ function validateConditions(
   for (const [i, { type, status }] of conditions.entries()) {
     const at = list.index(i)
     if (type === '') errors.push(required(at.child('type')))
+    if (conditions.findIndex((each) => each.type === type) < i)
+      errors.push(duplicate(at.child('type'), type))
     if (DECISIONS.has(type) && status !== 'True') {
       errors.push(
         status === ''
@@ -120,10 +124,8 @@ function prepareForUpdate(
   if (subresource === 'approval') {
     // Only the conditions: the certificate is the signer's to write.
     const conditions = request.status?.conditions ?? []
-    request.status = {
-      ...before.status,
-      ...(conditions.length > 0 ? { conditions } : {}),
-    }
+    const { conditions: _, ...status } = before.status ?? {}
+    request.status = { ...status, ...(conditions.length > 0 ? { conditions } : {}) }
   } else if (subresource === 'status') {
     // The signer cannot approve its own work.
     const asked = request.status?.conditions ?? []
@@ -165,9 +167,26 @@ function conditionText({ status }: CertificateSigningRequest): string {
   return words.join(',')
 }
 
+/** What was decided stays decided. */
+const removedDecisions = (
+  now: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+): readonly FieldError[] =>
+  (old.status?.conditions ?? [])
+    .filter(({ type }) => DECISIONS.has(type))
+    .filter(({ type }) => now.status?.conditions?.every((each) => each.type !== type) ?? true)
+    .map(({ type }) =>
+      forbiddenField(
+        FieldPath.of('status', 'conditions'),
+        `updates may not remove a condition of type ${JSON.stringify(type)}`,
+      ),
+    )
+
 const certificateSigningRequests = defineResource(requestsRef, {
   validate,
   validateUpdate: (now, old, { subresource }) => {
+    const removed = removedDecisions(now, old)
+    if (removed.length > 0) return removed
     const was = old.status?.certificate ?? ''
     if (subresource === 'status' && was !== '' && now.status?.certificate !== was) {
       return [

@@ -346,3 +346,19 @@ test('a question about access has selectors that can be read', () => {
     ],
   )
 })
+
+test('what was decided about a certificate request stays, and is said once', () => {
+  const requests = trying('certificates.k8s.io', 'v1', 'certificatesigningrequests')
+  const spec = { request: 'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0=', signerName: 'a.b/c' }
+  const approved = { type: 'Approved', status: 'True' }
+  const request = (...conditions: readonly object[]) => ({ spec, status: { conditions } })
+  assert.deepEqual(requests.updateErrors(request(), request(approved), 'approval'), [
+    'status.conditions: Forbidden: updates may not remove a condition of type "Approved"',
+  ])
+  assert.deepEqual(requests.updateErrors(request(approved), request(), 'approval'), [])
+  assert.ok(
+    requests
+      .errors(request(approved, approved) as never)
+      .includes('status.conditions[1].type: Duplicate value: "Approved"'),
+  )
+})
