@@ -108,9 +108,14 @@ for (const [what, when, how] of [
     const { api, ns, until } = fixture
     await needsContainers(fixture)
     // Writes down who asked: the echo of a file that each hook makes by a shell command.
+    // A hook that finds nobody listening yet would fail, as it should: that is not what is tried here.
     await api.post(
       ns('pods'),
-      agnhostPod('pod-handle-http-request', ['netexec', '--http-port=8080']),
+      agnhostPod('pod-handle-http-request', ['netexec', '--http-port=8080'], {
+        container: {
+          readinessProbe: { httpGet: { path: '/healthz', port: 8080 }, periodSeconds: 1 },
+        },
+      }),
     )
     const { status } = await runningPod(fixture, 'pod-handle-http-request')
     const path = '/shell?cmd=touch%20/tmp/hook-has-run'
