@@ -2,7 +2,7 @@
 import type { Turn } from '#base'
 import type { JsonObject } from '#machinery'
 import type { StoredEntry } from './collection.ts'
-import { CHUNK_BYTES } from './json-bytes.ts'
+import { ChunkWriter } from './json-bytes.ts'
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 const encoder = new TextEncoder()
@@ -13,16 +13,9 @@ export interface ItemEncoder {
   readonly item: (entry: StoredEntry) => Uint8Array
 }
 
-function varint(value: number): Uint8Array {
-  const bytes: number[] = []
-  let rest = value
-  while (rest > 0x7f) {
-    bytes.push((rest % 128) | 0x80)
-    rest = Math.floor(rest / 128)
-  }
-  bytes.push(rest)
-  return Uint8Array.from(bytes)
-}
+/** Encoded items that lists hold until they are sent, all lists together. Beyond, items are encoded once to know their size, and again to be sent. */
+const MOST_HELD_BYTES = 256 * 1024 * 1024
+let heldBytes = 0
 
 const varintBytes = (value: number): number => {
   let count = 1
@@ -30,8 +23,30 @@ const varintBytes = (value: number): number => {
   return count
 }
 
-const field = (number: number, content: Uint8Array): Uint8Array =>
-  Buffer.concat([varint((number << 3) | 2), varint(content.length), content])
+/** Gives the place after it. */
+function putVarint(target: Uint8Array, start: number, value: number): number {
+  let at = start
+  let rest = value
+  while (rest > 0x7f) {
+    target[at++] = (rest % 128) | 0x80
+    rest = Math.floor(rest / 128)
+  }
+  target[at++] = rest
+  return at
+}
+
+function putField(writer: ChunkWriter, number: number, content: Uint8Array): void {
+  putHead(writer, number, content.length)
+  writer.bytes(content)
+}
+
+function putHead(writer: ChunkWriter, number: number, length: number): void {
+  const target = writer.reserve(MOST_HEAD_BYTES)
+  const { position } = writer
+  target[position] = (number << 3) | 2
+  writer.advance(putVarint(target, position + 1, length))
+}
+const MOST_HEAD_BYTES = 11
 
 /** In the envelope: kind and version in field 1, the list's message in field 2; in it metadata 1 and items 2. */
 export async function* protobufList(
@@ -39,40 +54,48 @@ export async function* protobufList(
   entries: readonly StoredEntry[],
   encode: ItemEncoder,
   turn: Turn,
+  mostHeldBytes = MOST_HELD_BYTES,
 ): AsyncGenerator<Uint8Array> {
-  // The length of all comes first.
-  const items: Uint8Array[] = []
-  let length = 0
-  for (const entry of entries) {
-    const bytes = encode.item(entry)
-    items.push(bytes)
-    length += 1 + varintBytes(bytes.length) + bytes.length
-    if (turn.isOver()) await turn.next()
+  const items: (Uint8Array | undefined)[] = []
+  let ownBytes = 0
+  try {
+    // The length of all comes first.
+    let length = 0
+    for (const entry of entries) {
+      const bytes = encode.item(entry)
+      length += 1 + varintBytes(bytes.length) + bytes.length
+      const isHeld = heldBytes + bytes.length <= mostHeldBytes
+      items.push(isHeld ? bytes : undefined)
+      if (isHeld) {
+        heldBytes += bytes.length
+        ownBytes += bytes.length
+      }
+      if (turn.isOver()) await turn.next()
+    }
+    const metadata = encode.metadata(list.metadata)
+    const writer = new ChunkWriter()
+    writer.bytes(MAGIC)
+    const [apiVersion, kind] = [encoder.encode(list.apiVersion), encoder.encode(list.kind)]
+    const sizeOf = ({ length: size }: Uint8Array): number => 1 + varintBytes(size) + size
+    putHead(writer, 1, sizeOf(apiVersion) + sizeOf(kind))
+    putField(writer, 1, apiVersion)
+    putField(writer, 2, kind)
+    putHead(writer, 2, sizeOf(metadata) + length)
+    putField(writer, 1, metadata)
+    for (const [i, entry] of entries.entries()) {
+      putField(writer, 2, items[i] ?? encode.item(entry))
+      if (turn.isOver()) await turn.next()
+      const full = writer.take()
+      if (full.length === 0) continue
+      yield* full
+      await turn.next()
+    }
+    writer.bytes(TAIL)
+    yield* writer.finish()
+  } finally {
+    heldBytes -= ownBytes
   }
-  const metadata = field(1, encode.metadata(list.metadata))
-  const typeMeta = Buffer.concat([
-    field(1, encoder.encode(list.apiVersion)),
-    field(2, encoder.encode(list.kind)),
-  ])
-  const tail = Buffer.from([0x1a, 0x00, 0x22, 0x00])
-  let chunk: Uint8Array[] = [
-    MAGIC,
-    field(1, typeMeta),
-    Uint8Array.of(0x12),
-    varint(metadata.length + length),
-    metadata,
-  ]
-  let size = 0
-  for (const item of items) {
-    chunk.push(ITEM, varint(item.length), item)
-    size += item.length
-    if (size < CHUNK_BYTES) continue
-    yield Buffer.concat(chunk)
-    await turn.next()
-    chunk = []
-    size = 0
-  }
-  yield Buffer.concat([...chunk, tail])
 }
 
-const ITEM = Uint8Array.of(0x12)
+/** Content encoding and type, both empty. */
+const TAIL = Uint8Array.of(0x1a, 0x00, 0x22, 0x00)

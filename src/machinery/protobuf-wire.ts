@@ -124,9 +124,21 @@ export class Writer {
     this.#length = 0
   }
   done(): Uint8Array {
-    return this.#buffer.slice(0, this.#length)
+    const bytes = this.#buffer.subarray(0, this.#length)
+    if (this.#length > BLOCK_BYTES / 8) return bytes.slice()
+    if (used + this.#length > BLOCK_BYTES) {
+      block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+      used = 0
+    }
+    block.set(bytes, used)
+    return block.subarray(used, (used += this.#length))
   }
 }
+
+/** Messages are cut out of large blocks: a hundred thousand buffers of their own cost the collector more than the work. */
+const BLOCK_BYTES = 128 * 1024
+let block = Buffer.alloc(0)
+let used = BLOCK_BYTES
 
 export class Reader {
   readonly #bytes: Uint8Array
