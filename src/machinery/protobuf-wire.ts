@@ -72,6 +72,13 @@ export class Writer {
     this.#buffer.set(bytes, this.#length)
     this.#length += bytes.length
   }
+  /** Few bytes, which a loop copies faster. */
+  few(bytes: Uint8Array): void {
+    const { length } = bytes
+    this.#room(length)
+    for (let i = 0; i < length; i++) this.#buffer[this.#length + i] = bytes[i]!
+    this.#length += length
+  }
   string(value: string): void {
     const { length } = value
     this.#room(length * 3 + 5)
@@ -96,7 +103,9 @@ export class Writer {
     this.raw(bytes)
   }
   tag(number: number, wire: number): void {
-    this.varint(number * 8 + wire)
+    if (number > 15) return this.varint(number * 8 + wire)
+    this.#room(1)
+    this.#buffer[this.#length++] = (number << 3) | wire
   }
   /** Begins what is written with its length before it; gives its place to `end`. */
   begin(): number {

@@ -18,7 +18,16 @@ interface MessagePlan {
 }
 /** A field, or a message that holds fields which JSON has one level up. */
 type Slot =
-  | { readonly number: number; readonly field: FieldFact; readonly kind: 'field' }
+  | {
+      readonly number: number
+      readonly field: FieldFact
+      readonly name: string
+      readonly kind: 'field'
+      /** A value that is there, as quickly as its type allows. */
+      readonly write: (w: Writer, value: unknown) => void
+      /** What stands for a value that is not there: always the same bytes. */
+      absent: Uint8Array | undefined
+    }
   | {
       readonly number: number
       readonly inner: MessagePlan
@@ -34,6 +43,7 @@ function planOf(types: TypeTable, definition: string): MessagePlan {
   let plan = known.get(definition)
   if (plan === undefined) {
     plan = build(
+      types,
       (types[definition]?.fields ?? []).filter((field) => field.via !== 'TypeMeta'),
       0,
     )
@@ -42,13 +52,16 @@ function planOf(types: TypeTable, definition: string): MessagePlan {
   return plan
 }
 
-function build(fields: readonly FieldFact[], depth: number): MessagePlan {
+function build(types: TypeTable, fields: readonly FieldFact[], depth: number): MessagePlan {
   const slots: Slot[] = []
   const groups = new Map<number, FieldFact[]>()
   for (const field of fields) {
     const via = field.via === 'TypeMeta' ? undefined : field.via?.[depth]
     if (via === undefined) {
-      if (field.num !== undefined) slots.push({ kind: 'field', number: field.num, field })
+      const { num: number, name } = field
+      if (number === undefined) continue
+      const write = writerOf(types, field, number)
+      slots.push({ kind: 'field', number, field, name, write, absent: undefined })
     } else {
       const group = groups.get(via[1])
       if (group === undefined) groups.set(via[1], [field])
@@ -56,7 +69,7 @@ function build(fields: readonly FieldFact[], depth: number): MessagePlan {
     }
   }
   for (const [number, group] of groups)
-    slots.push({ kind: 'inner', number, inner: build(group, depth + 1), always: true })
+    slots.push({ kind: 'inner', number, inner: build(types, group, depth + 1), always: true })
   slots.sort((a, b) => a.number - b.number)
   return { slots, byNumber: new Map(slots.map((slot) => [slot.number, slot])) }
 }
@@ -70,7 +83,70 @@ function writeMessage(w: Writer, types: TypeTable, plan: MessagePlan, object: Js
       const start = w.begin()
       writeMessage(w, types, slot.inner, object)
       w.end(start)
-    } else writeField(w, types, slot.field, slot.number, object[slot.field.name])
+      continue
+    }
+    const value = object[slot.name]
+    if (value !== undefined && value !== null) slot.write(w, value)
+    else w.few((slot.absent ??= absentOf(types, slot.field, slot.number)))
+  }
+}
+
+function absentOf(types: TypeTable, field: FieldFact, number: number): Uint8Array {
+  const w = new Writer()
+  writeField(w, types, field, number, undefined)
+  return w.done()
+}
+
+/** How values of a field are written, worked out once for the fields that most of all messages consist of. */
+function writerOf(
+  types: TypeTable,
+  field: FieldFact,
+  number: number,
+): (w: Writer, value: unknown) => void {
+  const one = field.type === 'array' ? field.items : field
+  const write = one && oneWriterOf(types, one, number, field.proto)
+  if (write === undefined) return (w, value) => writeField(w, types, field, number, value)
+  if (field.type !== 'array') return write
+  return (w, value) => {
+    for (const item of value as readonly unknown[]) write(w, item)
+  }
+}
+
+/** Texts, numbers, truths and messages; undefined of other values, and of what is not what its type says. */
+function oneWriterOf(
+  types: TypeTable,
+  schema: SchemaFact,
+  number: number,
+  proto: string | undefined,
+): ((w: Writer, value: unknown) => void) | undefined {
+  const { ref, type } = schema
+  const other = (w: Writer, value: unknown): void =>
+    writeValue(w, types, schema, number, value, proto)
+  if (ref !== undefined) {
+    const fact = types[ref]
+    if (fact?.alias !== undefined || fact?.scalar !== undefined) return undefined
+    let plan: MessagePlan | undefined
+    return (w, value) => {
+      if (typeof value !== 'object' || value === null) return other(w, value)
+      w.tag(number, BYTES)
+      const start = w.begin()
+      // Types refer to one another, and to themselves.
+      writeMessage(w, types, (plan ??= planOf(types, ref)), value as JsonObject)
+      w.end(start)
+    }
+  }
+  if (type === 'boolean') return other
+  if (type === 'integer')
+    return (w, value) => {
+      if (typeof value !== 'number') return other(w, value)
+      w.tag(number, VARINT)
+      w.varint(value)
+    }
+  if (type !== 'string' || schema.format === 'byte' || proto === 'bytes') return undefined
+  return (w, value) => {
+    if (typeof value !== 'string') return other(w, value)
+    w.tag(number, BYTES)
+    w.string(value)
   }
 }
 
