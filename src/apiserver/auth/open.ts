@@ -8,9 +8,11 @@ import {
   type AnonymousConfig,
   type JwtIssuer,
 } from './oidc/config.ts'
+import { followFile } from './followed-file.ts'
 import { oidcTokens } from './oidc/index.ts'
 import { openAuthorization, type AuthorizationOptions } from './authorization/index.ts'
 import { DEFAULT_ISSUER } from './service-account-tokens.ts'
+import { unionOfTokens } from './tokens.ts'
 import { webhookTokens } from './webhooks.ts'
 
 export interface OidcOptions {
@@ -70,22 +72,18 @@ export async function openAccess(
   if (authenticationFile !== undefined && oidc !== undefined)
     throw new Error('--authentication-config and --oidc-* cannot be given together')
   const read = (file: string): Promise<string> => env.fs.readText(file)
-  const in_ = async <T>(file: string, run: (text: string) => T | Promise<T>): Promise<T> => {
-    try {
-      return await run(await read(file))
-    } catch (error) {
-      throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      })
-    }
-  }
-  const config =
+  const followed =
     authenticationFile === undefined
       ? undefined
-      : await in_(authenticationFile, (text) => {
-          const parsed = parseAuthenticationConfiguration(text)
-          return { parsed, tokens: parsed.jwt.map((issuer) => oidcTokens(env, issuer)) }
+      : await followFile(env, authenticationFile, {
+          what: 'authentication',
+          parse(text) {
+            const parsed = parseAuthenticationConfiguration(text)
+            const tokens = parsed.jwt.map((issuer) => oidcTokens(env, issuer))
+            return { parsed, tokens: unionOfTokens(tokens) }
+          },
         })
+  const config = followed?.current()
   if (config?.parsed.anonymous !== undefined && options.allowAnonymous !== undefined)
     throw new Error(
       '--anonymous-auth cannot be given when the authentication configuration says it',
@@ -102,9 +100,19 @@ export async function openAccess(
     issuers,
     audiences,
     authorization,
-    close: () => authorization.close(),
+    close() {
+      authorization.close()
+      followed?.close()
+    },
     moreTokens: [
-      ...(config?.tokens ?? []),
+      ...(followed === undefined
+        ? []
+        : [
+            {
+              authenticateToken: (token: string, wanted?: readonly string[]) =>
+                followed.current().tokens.authenticateToken(token, wanted),
+            },
+          ]),
       ...(oidc === undefined ? [] : [oidcTokens(env, await issuerOf(oidc, read))]),
       ...(tokenWebhook === undefined
         ? []

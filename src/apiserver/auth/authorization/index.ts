@@ -1,9 +1,9 @@
 /** Who decides about requests, and in which order: from flags and files to a chain that may change while it is used. */
-import { dirname } from 'node:path'
 import type { Env } from '#base'
 import type { Authorizer } from '../../access.ts'
 import type { CallWebhook } from '../../webhook-client/index.ts'
 import { readWebhookFile } from '../../webhook-client/kubeconfig.ts'
+import { followFile } from '../followed-file.ts'
 import { webhookAuthorizer } from '../webhooks.ts'
 import { abacAuthorizer } from './abac.ts'
 import { matcher } from './conditions.ts'
@@ -46,8 +46,6 @@ type ChainEnv = Pick<Env, 'fs' | 'clock' | 'log' | 'metrics'>
 
 const MODES = ['AlwaysAllow', 'AlwaysDeny', 'ABAC', 'Webhook', 'RBAC', 'Node']
 const DEFAULT_MODES: readonly string[] = ['Node', 'RBAC']
-/** Editors write in several steps. */
-const SETTLE_MS = 200
 
 const fixed = (verdict: 'allow' | 'deny'): Authorizer => ({
   authorize: async () => ({
@@ -68,7 +66,7 @@ export async function openAuthorization(
   call: CallWebhook,
   options: AuthorizationOptions,
 ): Promise<AuthorizationChain> {
-  if (options.file !== undefined) return followFile(env, call, options.file)
+  if (options.file !== undefined) return followLinks(env, call, options.file)
   const { webhook, policyFile } = options
   const modes =
     options.modes ?? (webhook === undefined ? DEFAULT_MODES : [...DEFAULT_MODES, 'Webhook'])
@@ -125,10 +123,10 @@ const builtIn = (type: SingleType, name: string): Link =>
     ? { type, name, authorizer: fixed(type === 'AlwaysAllow' ? 'allow' : 'deny') }
     : { type, name }
 
-async function readLinks(env: ChainEnv, call: CallWebhook, file: string): Promise<readonly Link[]> {
-  const configs = parseAuthorizationConfiguration(await env.fs.readText(file))
+async function linksOf(env: ChainEnv, call: CallWebhook, text: string): Promise<readonly Link[]> {
   const links: Link[] = []
-  for (const config of configs) links.push(await linkOf(env, call, config))
+  for (const config of parseAuthorizationConfiguration(text))
+    links.push(await linkOf(env, call, config))
   return links
 }
 
@@ -178,61 +176,21 @@ async function configuredWebhook(
   )
 }
 
-/** Reads the file again when it changes; a file that is wrong leaves everything as it was. */
-async function followFile(
+async function followLinks(
   env: ChainEnv,
   call: CallWebhook,
   file: string,
 ): Promise<AuthorizationChain> {
-  const read = async (): Promise<readonly Link[]> => {
-    try {
-      return await readLinks(env, call, file)
-    } catch (error) {
-      throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      })
-    }
-  }
-  let links = await read()
-  let text = await env.fs.readText(file)
-  const log = env.log.for('authorization')
-  const reloads = env.metrics.counter({
-    name: 'apiserver_authorization_config_controller_automatic_reloads_total',
-    help: 'Times that the changed authorization configuration was read.',
-    labels: ['status'],
-  })
-  const reload = async (): Promise<void> => {
-    const now = await env.fs.readText(file)
-    if (now === text) return
-    text = now
-    const next = await read()
-    for (const type of ['Node', 'RBAC'] as const)
-      if (has(next, type) !== has(links, type))
-        throw new Error(`${file}: ${type} can only be added or removed by a restart`)
-    links = next
-    reloads.with('success').add()
-    log.info('The authorization configuration was read anew', { file })
-  }
-  const closing = new AbortController()
-  let cancel: () => void = () => undefined
-  const changed = (): void => {
-    cancel()
-    cancel = env.clock.schedule(SETTLE_MS, () => {
-      reload().catch((error: unknown) => {
-        reloads.with('failure').add()
-        log.error('The changed authorization configuration is not used', { error })
-      })
-    })
-  }
-  // The folder: who writes a new file in the place of the old one does not change the old one.
-  env.fs.watch(dirname(file), changed, closing.signal)
-  return {
-    links: () => links,
-    close() {
-      cancel()
-      closing.abort()
+  const followed = await followFile(env, file, {
+    what: 'authorization',
+    parse: (text) => linksOf(env, call, text),
+    mayFollow(before, next) {
+      for (const type of ['Node', 'RBAC'] as const)
+        if (has(next, type) !== has(before, type))
+          throw new Error(`${file}: ${type} can only be added or removed by a restart`)
     },
-  }
+  })
+  return { links: () => followed.current(), close: () => followed.close() }
 }
 
 const has = (links: readonly Link[], type: Link['type']): boolean =>

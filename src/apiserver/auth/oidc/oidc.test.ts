@@ -161,6 +161,27 @@ test('a configuration that is wrong says where', () => {
   wrong({}, { anonymous: { enabled: false, conditions: [{ path: '/livez' }] } }, /only when/)
 })
 
+test('the configuration is read again when it changes, and a mistake in it changes nothing', async () => {
+  const files = virtualEnv({ start: new Date() })
+  const mapped = (prefix: string): string =>
+    configuration({ claimMappings: { username: { claim: 'sub', prefix } } })
+  await files.fs.write('/authn.yaml', mapped('one:'))
+  const access = await openAccess(
+    { ...env, fs: files.fs, clock: files.clock },
+    { authenticationFile: '/authn.yaml' },
+  )
+  const who = async (): Promise<string | undefined> =>
+    (await access.moreTokens?.[0]?.authenticateToken(await token()))?.user.name
+  assert.equal(await who(), 'one:jane')
+  await files.fs.write('/authn.yaml', mapped('two:'))
+  await files.advance(1000)
+  assert.equal(await who(), 'two:jane')
+  await files.fs.write('/authn.yaml', 'nonsense')
+  await files.advance(1000)
+  assert.equal(await who(), 'two:jane')
+  access.close()
+})
+
 test('the flags of old mean the same', async () => {
   const files = virtualEnv()
   await files.fs.write('/ca.pem', authority)
