@@ -154,6 +154,7 @@ describe('kubectl and what runs', () => {
       k`get horizontalpodautoscalers.v1.autoscaling d -o ${'jsonpath={.spec.minReplicas} {.spec.targetCPUUtilizationPercentage}'}`,
       '1 80',
     )
+    k`delete hpa d`
     assert.match(
       k`top nodes`,
       /^NAME +CPU\(cores\) +CPU\(%\) +MEMORY\(bytes\) +MEMORY\(%\) *\nnode-1 /,
