@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { send, testServer } from './server.testing.ts'
+import { exchangeFor, send, testServer } from './server.testing.ts'
 
 const MAPS = '/api/v1/namespaces/shop/configmaps'
 const text = 'a line\n\n  another, indented\n- not an item: "quoted"\n'
@@ -42,4 +42,38 @@ test('a table of many is one table', async () => {
     columns.map(({ name }) => name),
     ['Name', 'Data', 'Age'],
   )
+})
+
+const long = 'x'.repeat(4096)
+async function withLongList() {
+  const t = await testServer()
+  for (let i = 0; i < 100; i++)
+    await send(t.server, `POST ${MAPS}`, { metadata: { name: `m-${i}` }, data: { long } })
+  return t
+}
+
+for (const accept of ['application/json', 'application/vnd.kubernetes.protobuf'])
+  test(`a list as ${accept} ends when nobody reads on`, async () => {
+    const { server, env } = await withLongList()
+    const { body, over } = await server.handler(exchangeFor(`GET ${MAPS}`, undefined, { accept }))
+    const chunks = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+    for (let i = 0; i < 3; i++) {
+      await chunks.next()
+      await env.advance(50_000)
+      assert.equal(over?.aborted, false)
+    }
+    await env.advance(50_000)
+    assert.equal(over?.aborted, true)
+  })
+
+test('a list that nobody begins to read is left when the client has gone', async () => {
+  const { server, env } = await withLongList()
+  const client = new AbortController()
+  const exchange = exchangeFor(`GET ${MAPS}`, undefined, {}, client.signal)
+  const { body } = await server.handler(exchange)
+  client.abort()
+  await env.settle()
+  const left = await Array.fromAsync(body as AsyncIterable<Uint8Array>)
+  // Only what was made before.
+  assert.equal(left.length, 2)
 })

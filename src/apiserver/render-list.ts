@@ -1,5 +1,5 @@
 /** Lists as answers, in every encoding and shape a few items at a time: a long one holds up nobody. */
-import { Turn } from '#base'
+import { Turn, type Clock } from '#base'
 import { apiVersionOf, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
 import { shownAs, type StoredEntry } from './collection.ts'
@@ -47,7 +47,7 @@ export async function listReply(context: RenderContext, page: Page): Promise<Rep
   const accepted = negotiate(exchange.headers['accept'], LIST_SHAPES, definition)
   const headers = { 'content-type': MEDIA_TYPES[accepted.encoding] }
   const chunks = chunksOf(context, accepted, page, turn)
-  return { status: 200, headers, ...(await wholeIfSmall(chunks)) }
+  return { status: 200, headers, ...(await wholeIfSmall(chunks, exchange.signal, clock)) }
 }
 
 const headOf = (definition: ResourceDefinition, page: Page): JsonObject => ({
@@ -172,25 +172,44 @@ async function* yamlList(
   yield utf8(isFirst ? `${text}${field}: []\n` : text)
 }
 
+/** Who takes nothing of a list for so long gets no more of it. */
+const STALLED_MS = 60_000
+
 /** One chunk is sent with its length; more than one as they come. */
 async function wholeIfSmall(
   chunks: AsyncGenerator<Uint8Array>,
-): Promise<Pick<Reply, 'body' | 'compressible'>> {
+  signal: AbortSignal,
+  clock: Clock,
+): Promise<Pick<Reply, 'body' | 'compressible' | 'over'>> {
   const first = await chunks.next()
   if (first.done === true) return { body: new Uint8Array() }
   const second = await chunks.next()
   if (second.done === true) return { body: first.value }
-  return { body: following([first.value, second.value], chunks), compressible: true }
+  // However it ends, even when nobody has begun to read it: what it holds is needed no more.
+  const leave = (): void => void chunks.return(undefined)
+  if (signal.aborted) leave()
+  else signal.addEventListener('abort', leave, { once: true })
+  const stalled = new AbortController()
+  const body = following([first.value, second.value], chunks, clock, () => stalled.abort())
+  return { body, compressible: true, over: stalled.signal }
 }
 
 async function* following(
   ready: readonly Uint8Array[],
   rest: AsyncGenerator<Uint8Array>,
+  clock: Clock,
+  onStalled: () => void,
 ): AsyncGenerator<Uint8Array> {
+  let cancel = (): void => undefined
   try {
-    yield* ready
-    yield* rest
+    for (const chunks of [ready, rest])
+      for await (const chunk of chunks) {
+        cancel = clock.schedule(STALLED_MS, onStalled)
+        yield chunk
+        cancel()
+      }
   } finally {
+    cancel()
     await rest.return(undefined)
   }
 }

@@ -1,5 +1,5 @@
 /** Every request from outside takes its turn here, between who it is from and what it may do. */
-import type { Filter, RequestInfo } from '../exchange.ts'
+import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
 import { isLongRunning, requireUser } from '../filters.ts'
 import type { RequestMetrics } from '../metrics.ts'
 import type { FlowControl } from './flow-control.ts'
@@ -21,6 +21,13 @@ export function widthOf(
   const objects = limit > 0 ? Math.min(limit, count) : count
   return Math.max(1, Math.ceil(objects / OBJECTS_A_SEAT))
 }
+
+/** A client's signal aborts when it has its answer, too. */
+const isSentLater = ({ signal, trustedUser }: Exchange, reply: Reply | undefined): boolean =>
+  trustedUser === undefined &&
+  !signal.aborted &&
+  reply?.body !== undefined &&
+  !(reply.body instanceof Uint8Array)
 
 /** Calls from this process are not held up: whom they serve has waited already. */
 export const withPriorityAndFairness =
@@ -54,11 +61,17 @@ export const withPriorityAndFairness =
       release = () => turn.release()
     }
     inFlight[kind]++
-    try {
-      // A watch gives its seat back as soon as it has begun.
-      return await next(exchange)
-    } finally {
+    const end = (): void => {
       inFlight[kind]--
       release()
+    }
+    let reply: Reply | undefined
+    try {
+      reply = await next(exchange)
+      return reply
+    } finally {
+      // A watch gives its seat back as soon as it has begun; a long answer keeps it until it is sent, or nobody wants it.
+      if (watching || !isSentLater(exchange, reply)) end()
+      else exchange.signal.addEventListener('abort', end, { once: true })
     }
   }

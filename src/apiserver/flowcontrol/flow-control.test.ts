@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { FlowSchema, PriorityLevelConfiguration } from '#api'
 import { virtualEnv } from '#base'
-import type { Exchange, RequestInfo } from '../exchange.ts'
-import { send, testServer } from '../server.testing.ts'
+import type { Exchange, Reply, RequestInfo } from '../exchange.ts'
+import { exchangeFor, send, testServer } from '../server.testing.ts'
 import { flowSchemas, mendings, priorityLevels } from './defaults.ts'
 import { dealHand, FairQueues } from './fair-queues.ts'
 import { createFlowControl, type FlowControl } from './flow-control.ts'
@@ -13,7 +13,7 @@ import { danglingCondition, keepFlowStatus } from './follow.ts'
 import { inOrder, matches } from './match.ts'
 import { flowControlPages } from './pages.ts'
 import { limitOf, shareSeats } from './seats.ts'
-import { widthOf } from './filter.ts'
+import { widthOf, withPriorityAndFairness } from './filter.ts'
 import { ADMIN } from '../server.testing.ts'
 
 const get: RequestInfo = {
@@ -177,6 +177,36 @@ test('what finds no seat waits, and is refused when the queue is full', async ()
   const { nominalSeats, seatsInUse, waiting, dispatched } = stateOf(control, 'few')!
   assert.deepEqual([nominalSeats, seatsInUse, waiting, dispatched], [1, 0, 0, 3])
   assert.equal(stateOf(control, 'few')?.rejected.get('queue-full'), 1)
+})
+
+test('a long answer keeps its seat until it is sent, or the client has gone', async () => {
+  const control = createFlowControl(virtualEnv(), { seats: 1 })
+  control.configure([schema('few')], [level('few', QUEUE), catchAll])
+  const counts = { readOnly: 0, mutating: 0 }
+  const filter = withPriorityAndFairness(
+    control,
+    { inFlight: counts, inQueue: { readOnly: 0, mutating: 0 } },
+    () => 100_000,
+  )
+  const answer = (body: Reply['body']) => async (): Promise<void> => {
+    const client = new AbortController()
+    const exchange = exchangeFor('GET /api/v1/pods', undefined, {}, client.signal)
+    exchange.user = jane
+    exchange.info = { ...get, verb: 'list', name: '' }
+    const reply = await filter(async () => ({ status: 200, headers: {}, body }))(exchange)
+    const isSent = reply.body instanceof Uint8Array
+    assert.equal(stateOf(control, 'few')?.seatsInUse, isSent ? 0 : 1)
+    assert.equal(counts.readOnly, isSent ? 0 : 1)
+    client.abort()
+    assert.equal(stateOf(control, 'few')?.seatsInUse, 0)
+    assert.equal(counts.readOnly, 0)
+  }
+  await answer(new Uint8Array())()
+  await answer(
+    (async function* () {
+      yield new Uint8Array()
+    })(),
+  )()
 })
 
 test('who waits where is counted under the names of stock clusters, and shown on the debugging pages', async () => {
