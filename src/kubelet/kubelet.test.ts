@@ -508,3 +508,33 @@ test('a container runs for others only when the hook after its start has ended',
   assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
   await node.stop()
 })
+
+test('a privileged debugger is made in a sandbox that says so', async () => {
+  const env = virtualEnv()
+  const runtime = simulatedRuntime(env)
+  const asked: boolean[] = []
+  const create = runtime.createContainer.bind(runtime)
+  const node = await startTestNode(
+    env,
+    Object.assign(runtime, {
+      createContainer: (...args: Parameters<typeof create>) => {
+        asked.push(args[2].linux.securityContext.privileged)
+        return create(...args)
+      },
+    }),
+  )
+  await env.advance(500)
+  node.create(started('web'))
+  await env.advance(500)
+  const web = node.get('web')
+  assert.ok(web)
+  const debug = { name: 'debug', image: 'busybox:1', securityContext: { privileged: true } }
+  node.api.store.update(
+    pods,
+    { ...web, spec: { ...web.spec, ephemeralContainers: [debug] } },
+    'ephemeralcontainers',
+  )
+  await env.advance(500)
+  assert.deepEqual(asked, [false, true])
+  await node.stop()
+})

@@ -174,9 +174,12 @@ export class PodAgent implements StartedPod {
     } else if (isTerminal(pod) && this.#worker.phase === 'syncing' && !isTerminal(before)) {
       this.#requestStop(pod, graceOf(pod), { type: 'completed' })
     } else this.#dispatch({ type: 'updated', pod })
-    // One that was added may mount what no other does.
+    // One that was added may mount what no other does, and be privileged.
     const added = (pod.spec.ephemeralContainers ?? []).length
-    if (added > (before.spec.ephemeralContainers ?? []).length) this.mounted = undefined
+    if (added > (before.spec.ephemeralContainers ?? []).length) {
+      this.mounted = undefined
+      this.sandboxConfig = undefined
+    }
     if (this.#worker.phase === 'syncing' && before !== pod) this.#refreshDownward(before, pod)
   }
 

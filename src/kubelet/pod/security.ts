@@ -7,7 +7,7 @@ import type {
   SecurityProfile,
   SelinuxOptions,
 } from '../runtime.ts'
-import type { AnyContainer } from './containers.ts'
+import { type AnyContainer, allContainers } from './containers.ts'
 
 const MASKED_PATHS: readonly string[] = [
   '/proc/asound',
@@ -46,10 +46,9 @@ function namespaceOptions({ spec }: Pod): NamespaceOptions {
   }
 }
 
+/** Debuggers too, which come later: a runtime makes privileged containers only in such a sandbox. */
 const privileged = (pod: Pod): boolean =>
-  [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].some(
-    ({ securityContext }) => securityContext?.privileged === true,
-  )
+  [...allContainers(pod)].some(([{ securityContext }]) => securityContext?.privileged === true)
 
 export function sandboxSecurity(
   pod: Pod,
