@@ -122,6 +122,27 @@ export class Images {
     return { type: 'pulling' }
   }
 
+  /** For a volume that is an image: its reference in the runtime. */
+  async forVolume(pod: Pod, image: string, policy: string, signal: AbortSignal): Promise<string> {
+    const { runtime, auth } = this.#options
+    const name = normalized(image)
+    const present = await runtime.imageStatus(name)
+    if (present !== undefined && policy !== 'Always') return present.id
+    if (policy === 'Never') {
+      throw new VolumeError(`image "${image}" is not present with pull policy of Never`)
+    }
+    await this.#turn()
+    try {
+      return await this.#pullWith(name, await auth(pod, name), signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      const why = error instanceof Error ? error.message : String(error)
+      throw new VolumeError(`failed to pull image "${image}": ${why}`)
+    } finally {
+      this.#next()
+    }
+  }
+
   /** A failed pull of the container, to be shown while it waits; undefined when there is none. */
   failure(pod: Pod, image: string): Waiting | undefined {
     return this.#failures.get(`${pod.metadata.uid}/${normalized(image)}`)?.waiting
@@ -300,20 +321,4 @@ export function duration(ms: number): string {
 export function mountsImages({ name, version }: RuntimeVersion): boolean {
   const [major = 0, minor = 0] = version.replace(/^v/, '').split('.').map(Number)
   return name !== 'containerd' || major > 2 || (major === 2 && minor >= 1)
-}
-
-/** For a volume that is an image: its reference in the runtime. */
-export async function pullForVolume(
-  runtime: Runtime,
-  image: string,
-  policy: string,
-  signal: AbortSignal,
-): Promise<string> {
-  const name = normalized(image)
-  const present = await runtime.imageStatus(name)
-  if (present !== undefined && policy !== 'Always') return present.id
-  if (policy === 'Never') {
-    throw new VolumeError(`image "${image}" is not present with pull policy of Never`)
-  }
-  return runtime.pullImage(name, undefined, undefined, signal)
 }

@@ -14,7 +14,7 @@ import { isStatus, keyOf } from '#machinery'
 import { admit, roomFor } from './admission.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { PodCertificates } from './certificates/index.ts'
-import { Images, mountsImages, pullForVolume } from './images.ts'
+import { Images, mountsImages } from './images.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
 import { countedRuntime, kubeletMetrics } from './metrics.ts'
 import { NodeAgent } from './node/node-agent.ts'
@@ -335,8 +335,8 @@ export class KubeletCore {
         host: runtime.simulated ? noVolumeHost : linuxVolumeHost(env),
         sources: volumeSources(client, { objects: sources, tokens, certificates }),
         env,
-        imageVolume: async (image, policy, stop) => {
-          const found = await pullForVolume(runtime, image, policy, stop)
+        imageVolume: async (pod, image, policy, stop) => {
+          const found = await images.forVolume(pod, image, policy, stop)
           if (mountsImages(runtimeVersion)) return { image: found }
           const { mountImage } = config
           if (mountImage !== undefined) return { mount: (folder) => mountImage(found, folder) }

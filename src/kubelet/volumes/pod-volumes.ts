@@ -48,6 +48,7 @@ export interface PodVolumesOptions {
   readonly env: Pick<Env, 'fs' | 'clock' | 'random'>
   /** Pulled when it has to be; throws where images cannot be volumes. */
   readonly imageVolume: (
+    pod: Pod,
     image: string,
     pullPolicy: string,
     signal: AbortSignal,
@@ -151,7 +152,7 @@ export class PodVolumes {
     }
     if (volume.image !== undefined) {
       const { reference = '', pullPolicy = 'IfNotPresent' } = volume.image
-      const found = await this.#options.imageVolume(reference, pullPolicy, signal)
+      const found = await this.#options.imageVolume(pod, reference, pullPolicy, signal)
       if ('image' in found) return async () => ({ hostPath: '', readOnly: true, ...found })
       return async () => {
         const hostPath = this.#pathOf(volume)
