@@ -58,7 +58,7 @@ test('controllers, scheduler and server hold their leases, renew them, and take 
   let plane = await start()
   const lease = (name: string): Promise<Lease> =>
     plane.client.get(leases, { namespace: 'kube-system', name })
-  await env.advance(100)
+  await env.advance(2000)
   const names = ['kube-controller-manager', 'kube-scheduler', server]
   const first = await Promise.all(names.map(lease))
   const holders = first.map(({ spec }) => spec?.holderIdentity)
@@ -74,7 +74,7 @@ test('controllers, scheduler and server hold their leases, renew them, and take 
 
   plane = await start()
   await plane.client.create(replicaSets, web)
-  await env.advance(2000)
+  await env.advance(5000)
   assert.equal((await plane.client.list(pods)).items.length, 1)
   assert.deepEqual(
     (await Promise.all(names.map(lease))).map(({ spec }) => spec?.holderIdentity),

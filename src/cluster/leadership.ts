@@ -60,6 +60,7 @@ export function elected(
 const IDENTITY_LABEL = 'apiserver.kubernetes.io/identity'
 const SERVER = 'kube-apiserver'
 const RENEW_MS = 60_000
+const FIRST_MS = 1000
 const LEASE_SECONDS = 3600
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
@@ -86,6 +87,8 @@ export async function keepIdentity(
   const holderIdentity = `${name}_${identity}`
   let held: Lease | undefined
   let sweepAt = 0
+  // Nobody waits for it, and the start has better things to do.
+  await clock.sleep(FIRST_MS, signal).catch(() => undefined)
   while (!signal.aborted) {
     try {
       const now = clock.now()
