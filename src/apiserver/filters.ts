@@ -17,6 +17,7 @@ import type { Codec } from './codec.ts'
 import { statusReply } from './replies.ts'
 import { labelsOf } from './request-labels.ts'
 import { RequestTrace } from './trace.ts'
+import { warningHeaders } from './warnings.ts'
 
 const CONVERSATIONS: ReadonlySet<string> = new Set([
   'attach',
@@ -47,7 +48,7 @@ export const withErrorResponses =
       reply = statusReply(codec, exchange, toStatusError(error, exchange, log))
     }
     if (exchange.trustedUser !== undefined) return reply
-    const warnings = exchange.warnings.map(warningHeader)
+    const warnings = warningHeaders(exchange.warnings)
     const headers: Record<string, string | readonly string[]> = {
       'audit-id': exchange.id,
       'cache-control': 'no-cache, private',
@@ -60,13 +61,6 @@ export const withErrorResponses =
     if (warnings.length > 0) headers['warning'] = warnings
     return { ...reply, headers }
   }
-
-/** RFC 7234 §5.5, code 299; the agent is not named. Control characters cannot be in a header. */
-const warningHeader = (text: string): string =>
-  `299 - "${text
-    .replaceAll(/\p{Cc}+/gu, ' ')
-    .replaceAll('\\', '\\\\')
-    .replaceAll('"', '\\"')}"`
 
 function toStatusError(error: unknown, exchange: Exchange, log: Env['log']): StatusError {
   if (error instanceof StatusError) return error

@@ -161,6 +161,20 @@ test('whom one acts as may have commas and letters of any language, in both prot
   session.close()
 })
 
+test('a warning is told in any language, in both protocols', async () => {
+  const body = (name: string) => Buffer.from(JSON.stringify({ metadata: { name }, 日本: 1 }))
+  const session = http2Session()
+  for (const got of [
+    await http1('POST', MAPS, { body: body('warned-1') }),
+    await http2(session, 'POST', MAPS, body('warned-2')),
+  ]) {
+    assert.equal(got.status, 201)
+    const text = Buffer.from(String(got.headers['warning']), 'latin1').toString('utf8')
+    assert.equal(text, '299 - "unknown field \\"日本\\""')
+  }
+  session.close()
+})
+
 test('bodies arrive, answers have a length, HEAD has none', async () => {
   const session = http2Session()
   const made = await http2(session, 'POST', MAPS, map('one'))
