@@ -24,6 +24,7 @@ import {
   type KubeObject,
   type ListMetadata,
   type OwnershipContext,
+  type Shape,
   type ResourceDefinition,
   type TypeTable,
 } from '#machinery'
@@ -223,6 +224,12 @@ export class Codec {
       decodeTyped(types, type, value, { unknown: wantsProblems ? 'collect' : 'ignore' }),
     )
     return { object, unknown: unknownFields }
+  }
+
+  /** How values of a kind are taken apart for ownership. */
+  shapeFor({ definition, type }: ExpectedKind): Shape {
+    const own = definition && this.#own.get(definition)?.shape
+    return own ?? shapeOf(this.typesOf(definition), type ?? '')
   }
 
   /** Notes in the object's managedFields who wrote what. `old` is absent for a create. */

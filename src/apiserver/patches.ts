@@ -16,6 +16,7 @@ import { copyJson, isObject, textOf } from './json.ts'
 import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
 import type { WriteOptions } from './options.ts'
 import { jsonPatchRefused, patchRefused, unknownInJsonPatch } from './patch-errors.ts'
+import { expectation, typedPath, untypable, valueAtPath } from './typed-errors.ts'
 import { isBuiltIn } from './render.ts'
 import { SCALE, appliedToScaled } from './scale.ts'
 import { managerOf, updateObject, type Outcome, type WriteTarget, type Writer } from './writes.ts'
@@ -201,16 +202,19 @@ async function applyObject(
     )
   metadata['name'] = name
   if (definition.facts.namespaced) metadata['namespace'] ??= target.namespace
-  const { unknown } = codec.shape(patch, expected, true)
+  const fieldAt = (path: string): string => typedPath(codec.shapeFor(expected), patch, path)
+  const { unknown } = codec.shape(patch, expected, true, (error) =>
+    untypable(expected, patch, [
+      `${fieldAt(error.path)}: ${expectation(error, valueAtPath(patch, error.path))}`,
+    ]),
+  )
   // What no schema knows cannot be owned: it is refused however lenient the client is.
-  if (unknown.length > 0) {
-    const { name: objectName, namespace } = metadata as { name: string; namespace?: string }
-    const { apiVersion } = patch
-    const at = `${namespace ?? ''}/${objectName}; ${expected.group === '' ? '/' : ''}${textOf(apiVersion)}, Kind=${expected.kind}`
-    throw badRequest(
-      `failed to create typed patch object (${at}): ${unknown.map((path) => `.${path}: field not declared in schema`).join('\n')}`,
+  if (unknown.length > 0)
+    throw untypable(
+      expected,
+      patch,
+      unknown.map((path) => `${fieldAt(path)}: field not declared in schema`),
     )
-  }
   if (doubles !== '') {
     const why = `error converting YAML to JSON: ${doubles}`
     if (options.fieldValidation === 'Strict') throw badRequest(`error strict decoding YAML: ${why}`)

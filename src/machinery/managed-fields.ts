@@ -336,11 +336,12 @@ function refusal(
     const message = `Apply failed with 1 conflict: ${first.message}: ${first.field}`
     return { ok: false, message, causes }
   }
-  const lines = conflicts.map(({ entry, fields }) =>
-    [`conflicts with ${shownManager(entry)}:`, ...pathsOf(fields).map((path) => `- ${path}`)].join(
-      '\n',
-    ),
-  )
+  const lines = conflicts
+    .map(({ entry, fields }) => ({ who: shownManager(entry), paths: pathsOf(fields) }))
+    .toSorted((a, b) => (a.who < b.who ? -1 : 1))
+    .map(({ who, paths }) =>
+      [`conflicts with ${who}:`, ...paths.map((path) => `- ${path}`)].join('\n'),
+    )
   const message = `Apply failed with ${causes.length} conflicts: ${lines.join('\n')}`
   return { ok: false, message, causes }
 }

@@ -7,11 +7,18 @@ export class TypeMismatchError extends Error {
   readonly path: string
   /** The same in the words of the converter that strategic merge patches go through. */
   readonly conversion: string
-  constructor(path: string, message: string, conversion = message) {
+  /** The type in Go's words; '' for values of the right type and a wrong form. */
+  readonly expected: string
+  constructor(
+    path: string,
+    message: string,
+    { conversion = message, expected = '' }: { conversion?: string; expected?: string } = {},
+  ) {
     super(message)
     this.name = 'TypeMismatchError'
     this.path = path
     this.conversion = conversion
+    this.expected = expected
   }
 }
 

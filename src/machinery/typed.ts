@@ -73,11 +73,10 @@ export function decodeTyped(
     return read(true)
   } catch (error) {
     if (!(error instanceof Mismatch)) throw error
-    throw new TypeMismatchError(
-      error.path,
-      explainMismatch(types, definition, value, error),
-      explainConversion(error),
-    )
+    throw new TypeMismatchError(error.path, explainMismatch(types, definition, value, error), {
+      conversion: explainConversion(error),
+      expected: error.text === undefined ? error.expected : '',
+    })
   }
 }
 
