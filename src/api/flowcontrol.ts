@@ -9,6 +9,7 @@ import {
 } from '#machinery'
 import { NONE } from './columns.ts'
 import { defineResource } from './define.ts'
+import { validateFlowRule } from './flow-rules.ts'
 import {
   flowSchemas as flowSchemasRef,
   priorityLevelConfigurations as levelsRef,
@@ -44,6 +45,7 @@ function validateSchema({ metadata, spec }: FlowSchema): readonly FieldError[] {
   else errors.push(...check(level, name, dnsSubdomain))
   for (const [i, rule] of (spec.rules ?? []).entries()) {
     const each = path.child('rules').index(i)
+    errors.push(...validateFlowRule(rule, each))
     if (rule.subjects.length === 0) {
       errors.push(required(each.child('subjects'), 'subjects must contain at least one value'))
     }

@@ -362,3 +362,37 @@ test('what was decided about a certificate request stays, and is said once', () 
       .includes('status.conditions[1].type: Duplicate value: "Approved"'),
   )
 })
+
+test('rules of a flow schema say what requests can be', () => {
+  const problems = trying('flowcontrol.apiserver.k8s.io', 'v1', 'flowschemas').errors({
+    spec: {
+      priorityLevelConfiguration: { name: 'global-default' },
+      rules: [
+        {
+          subjects: [{ kind: 'User', user: { name: 'a' }, group: { name: 'b' } }],
+          resourceRules: [
+            { verbs: ['*', 'get'], apiGroups: ['*'], resources: ['*'], namespaces: ['A_'] },
+          ],
+          nonResourceRules: [{ verbs: ['list'], nonResourceURLs: ['x', '/a*b', '/ok/*'] }],
+        },
+      ],
+    },
+  })
+  assert.equal(
+    problems[0],
+    "spec.rules[0].subjects[0].group: Forbidden: group is forbidden when subject kind is not 'Group'",
+  )
+  assert.equal(
+    problems[1],
+    `spec.rules[0].resourceRules[0].verbs: Invalid value: ["*","get"]: if '*' is present, must not specify other verbs`,
+  )
+  assert.match(
+    problems[2] ?? '',
+    /namespaces\[0\]: Invalid value: "A_": a lowercase RFC 1123 label/,
+  )
+  assert.match(problems[3] ?? '', /nonResourceRules\[0\]\.verbs: Unsupported value: \["list"\]/)
+  assert.deepEqual(problems.slice(4), [
+    'spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value: "x": must start with slash',
+    'spec.rules[0].nonResourceRules[0].nonResourceURLs[1]: Invalid value: "/a*b": wildcard can only do suffix matching',
+  ])
+})
