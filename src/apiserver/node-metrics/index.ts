@@ -20,6 +20,8 @@ export interface NodeMetricsOptions {
 const EVERY_MS = 15_000
 /** Two looks nearer to each other say little. */
 const LEAST_MS = 1000
+/** Who asks is not told of what is older than this. */
+const FRESH_MS = 3000
 /** Nobody has asked for so long: nodes are left alone. */
 const ASKED_MS = 5 * 60_000
 /** Longer than a kubelet takes to answer. */
@@ -80,7 +82,7 @@ export function metricsReads({
     const fresh = names.filter((name) => {
       const known = watched.get(name)
       if (known !== undefined && isOld(known)) watched.delete(name)
-      return !watched.has(name)
+      return known === undefined || clock.monotonic() - known.now.atMs > FRESH_MS
     })
     await look(fresh)
     const once = names.filter((name) => {

@@ -87,9 +87,11 @@ test('nodes are looked at while somebody asks, and left alone after a while', as
   const { env, ask, asked } = setting()
   await ask('nodes')
   assert.equal(asked(), 2)
-  await env.advance(60_000)
-  const [node] = (await ask('nodes')) as { window: string }[]
-  assert.equal(node?.window, '15.000s')
+  await env.advance(50_000)
+  const [node] = (await ask('nodes')) as { window: string; timestamp: string }[]
+  // Since the last look, six seconds ago.
+  assert.equal(node?.window, '6.000s')
+  assert.equal(node.timestamp, '2026-01-01T00:00:51Z')
   await env.advance(30 * 60_000)
   const before = asked()
   await env.advance(30 * 60_000)
