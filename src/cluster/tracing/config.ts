@@ -9,7 +9,7 @@ export interface TracingOptions {
 }
 
 /** Where a collector on the same machine listens. */
-export const DEFAULT_ENDPOINT = 'localhost:4317'
+const DEFAULT_ENDPOINT = 'localhost:4317'
 const MILLION = 1_000_000
 const VERSIONS = ['v1', 'v1beta1', 'v1alpha1'].map((each) => `apiserver.config.k8s.io/${each}`)
 const FIELDS: ReadonlySet<string> = new Set([

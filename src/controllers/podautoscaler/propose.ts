@@ -41,7 +41,7 @@ export class MetricFailure extends Error {
 }
 
 /** Quantities in thousandths as upstream shows them: whole ones without the `m`. */
-export const shown = (milli: number): string =>
+const shown = (milli: number): string =>
   milli % 1000 === 0 ? String(milli / 1000) : `${Math.round(milli)}m`
 
 const REASONS: Readonly<Record<string, string>> = {

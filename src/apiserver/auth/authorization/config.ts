@@ -12,8 +12,7 @@ import {
 import { isObject } from '../../json.ts'
 
 /** Those of which there can be one. */
-export const SINGLE_TYPES = ['Node', 'RBAC', 'ABAC', 'AlwaysAllow', 'AlwaysDeny'] as const
-export type SingleType = (typeof SINGLE_TYPES)[number]
+export type SingleType = 'Node' | 'RBAC' | 'ABAC' | 'AlwaysAllow' | 'AlwaysDeny'
 
 export interface WebhookConfig {
   readonly type: 'Webhook'
