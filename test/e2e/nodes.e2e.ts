@@ -168,7 +168,7 @@ describe(
       for (const { name } of nodes.map(onNode)) {
         for (const place of nodes.map(address)) {
           const url = `http://${place}:${nodePort()}/`
-          const loop = `for i in $(seq 20); do wget -qO- -T 3 ${url} >/dev/null || exit 1; done`
+          const loop = `for i in $(seq 20); do timeout 5 wget -qO- ${url} >/dev/null || exit 1; done`
           const { code, stderr } = kubectl(['exec', name, '--', 'sh', '-c', loop], {
             mayFail: true,
           })
