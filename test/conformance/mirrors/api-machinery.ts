@@ -205,6 +205,8 @@ mirror(
     const { groups } = await api.get('/apis')
     assert.ok(groups.length > 10)
     for (const group of groups) {
+      // Groups of other tests come and go.
+      if (group.name.endsWith('.example.com')) continue
       const document = await api.get(`/apis/${group.name}`)
       assert.deepEqual(document['preferredVersion'], group.preferredVersion)
       const known = group.versions.map((v: Json) => v['groupVersion'])

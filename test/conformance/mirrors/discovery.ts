@@ -83,7 +83,9 @@ mirror(
       const answer = await api.call('GET', path, { headers: { accept } })
       assert.equal(answer.json['kind'], 'APIGroupDiscoveryList')
       for (const group of answer.json['items']) {
-        const { name } = group.metadata
+        const { name = '' } = group.metadata
+        // Groups of other tests come and go.
+        if (name.endsWith('.example.com')) continue
         assert.ok(group.versions.length > 0)
         for (const version of group.versions) {
           assert.equal(version.freshness, 'Current', `${name} ${version.version}`)
