@@ -113,6 +113,12 @@ export async function refused(
   return answer
 }
 
+/** A Scale to write whatever became of the object meanwhile: without a resourceVersion. */
+export function scaledTo(scale: Json, replicas: number): Json {
+  const { resourceVersion: _, ...metadata } = scale['metadata'] as Json
+  return { ...scale, metadata, spec: { replicas } }
+}
+
 export const gone = async (api: Api, path: string): Promise<boolean> =>
   (await api.call('GET', path)).status === 404
 

@@ -15,6 +15,7 @@ import {
   runningPod,
   statefulSet,
   service,
+  scaledTo,
 } from '../support.ts'
 import { statusEndpoints } from './deployments.ts'
 
@@ -63,7 +64,7 @@ mirror(
     await readyPods(fixture, 'name=e2e-rc', 1)
     const scale = await api.get(`${path}/scale`)
     assert.deepEqual([scale['kind'], scale['spec'].replicas], ['Scale', 1])
-    const updated = await api.put(`${path}/scale`, { ...scale, spec: { replicas: 2 } })
+    const updated = await api.put(`${path}/scale`, scaledTo(scale, 2))
     assert.equal(updated['spec'].replicas, 2)
     await until('two are there', async () => (await api.get(path))['status'].replicas === 2)
   },
@@ -229,7 +230,7 @@ mirror(`${BASIC} should have a working scale subresource [Conformance]`, async (
   const scale = await api.get(`${path}/scale`)
   assert.equal(scale['spec'].replicas, 1)
   assert.equal(scale['status'].selector, 'baz=blah,foo=bar')
-  const updated = await api.put(`${path}/scale`, { ...scale, spec: { replicas: 2 } })
+  const updated = await api.put(`${path}/scale`, scaledTo(scale, 2))
   assert.equal(updated['spec'].replicas, 2)
   assert.equal((await api.get(path))['spec'].replicas, 2)
   await api.patch(`${path}/scale`, { spec: { replicas: 4 } }, 'merge')

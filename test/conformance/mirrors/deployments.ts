@@ -13,6 +13,7 @@ import {
   pod,
   readyPods,
   replicaSet,
+  scaledTo,
 } from '../support.ts'
 
 const MISSING = 'registry.k8s.io/e2e-test-images/webserver:404'
@@ -264,7 +265,7 @@ mirror(
     assert.deepEqual([scale['kind'], scale['spec'].replicas], ['Scale', 1])
     assert.equal(scale['status'].replicas, 1)
     assert.equal(scale['status'].selector, 'name=test-new-deployment')
-    const scaled = await api.put(`${path}/scale`, { ...scale, spec: { replicas: 2 } })
+    const scaled = await api.put(`${path}/scale`, scaledTo(scale, 2))
     assert.equal(scaled['spec'].replicas, 2)
     assert.equal((await api.get(path))['spec'].replicas, 2)
     const patched = await api.patch(`${path}/scale`, { spec: { replicas: 4 } }, 'merge')
@@ -432,7 +433,7 @@ mirror(
     const scale = await api.get(`${sets}/test-rs/scale`)
     assert.equal(scale['spec'].replicas, 1)
     assert.equal(scale['status'].selector, 'app=test-rs')
-    const scaled = await api.put(`${sets}/test-rs/scale`, { ...scale, spec: { replicas: 2 } })
+    const scaled = await api.put(`${sets}/test-rs/scale`, scaledTo(scale, 2))
     assert.equal(scaled['spec'].replicas, 2)
     assert.equal((await api.get(`${sets}/test-rs`))['spec'].replicas, 2)
     await api.patch(`${sets}/test-rs/scale`, { spec: { replicas: 4 } }, 'merge')
