@@ -396,3 +396,18 @@ test('rules of a flow schema say what requests can be', () => {
     'spec.rules[0].nonResourceRules[0].nonResourceURLs[1]: Invalid value: "/a*b": wildcard can only do suffix matching',
   ])
 })
+
+test('attachments and drivers are of nodes that can be', () => {
+  const attached = trying('storage.k8s.io', 'v1', 'volumeattachments').errors({
+    spec: { attacher: 'a.b', nodeName: 'no name', source: { persistentVolumeName: 'v' } },
+  })
+  assert.equal(attached.length, 1)
+  assert.match(attached[0] ?? '', /^spec\.nodeName: Invalid value: "no name": a lowercase RFC 1123/)
+  const nodeID = 'x'.repeat(257)
+  const drivers = trying('storage.k8s.io', 'v1', 'csinodes').errors({
+    spec: { drivers: [{ name: 'a.b', nodeID }] },
+  })
+  assert.deepEqual(drivers, [
+    `spec.drivers[0].nodeID: Invalid value: "${nodeID}": must be 256 characters or less`,
+  ])
+})

@@ -183,6 +183,8 @@ const csiDrivers = defineResource(csiDriversRef, {
   },
 })
 
+const MAX_NODE_ID = 256
+
 function validateCsiNode({ spec }: CSINode): readonly FieldError[] {
   const path = FieldPath.of('spec', 'drivers')
   const errors: FieldError[] = []
@@ -193,6 +195,15 @@ function validateCsiNode({ spec }: CSINode): readonly FieldError[] {
     }
     if (spec.drivers.findIndex(({ name }) => name === driver.name) < i) {
       errors.push(duplicate(at.child('name'), driver.name))
+    }
+    if ((driver.nodeID ?? '').length > MAX_NODE_ID) {
+      errors.push(
+        invalidValue(
+          at.child('nodeID'),
+          driver.nodeID,
+          `must be ${MAX_NODE_ID} characters or less`,
+        ),
+      )
     }
     const count = driver.allocatable?.count
     if (count !== undefined && count < 0) {
@@ -253,19 +264,17 @@ const volumeAttachments = defineResource(volumeAttachmentsRef, {
   validate: ({ spec }) => {
     const { inlineVolumeSpec, persistentVolumeName = '' } = spec.source
     const path = FieldPath.of('spec', 'source')
-    if (inlineVolumeSpec === undefined && persistentVolumeName === '') {
-      return [
-        required(path, 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'),
-      ]
-    }
-    return inlineVolumeSpec !== undefined && persistentVolumeName !== ''
-      ? [
-          forbiddenField(
-            path,
-            'must specify exactly one of inlineVolumeSpec and persistentVolumeName',
-          ),
-        ]
-      : []
+    const { attacher, nodeName } = spec
+    const errors: FieldError[] = []
+    if (attacher)
+      errors.push(...check(FieldPath.of('spec', 'attacher'), attacher.toLowerCase(), dnsSubdomain))
+    if (nodeName) errors.push(...check(FieldPath.of('spec', 'nodeName'), nodeName, dnsSubdomain))
+    const one = 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'
+    if (inlineVolumeSpec === undefined && persistentVolumeName === '')
+      errors.push(required(path, one))
+    else if (inlineVolumeSpec !== undefined && persistentVolumeName !== '')
+      errors.push(forbiddenField(path, one))
+    return errors
   },
   validateUpdate: (now, old) =>
     equal(now.spec, old.spec)
