@@ -21,9 +21,10 @@ export interface TracingResource {
 /** `00-TRACE-SPAN-FLAGS` (W3C Trace Context). */
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})/
 const NOTHING = /^0+$/
+const CLOSE_MS = 1000
 
 export async function openTracing(
-  { log }: Pick<Env, 'log'>,
+  { log, clock }: Pick<Env, 'log' | 'clock'>,
   { endpoint, samplesPerMillion }: TracingOptions,
   { version, host }: TracingResource,
 ): Promise<OpenedTracing> {
@@ -75,9 +76,13 @@ export async function openTracing(
   return {
     tracing,
     async close() {
-      await provider.shutdown().catch((error: unknown) => {
+      const left = provider.shutdown().catch((error: unknown) => {
         logger.warn('The last traces could not be sent', { endpoint, error })
       })
+      // A collector that is not there is tried again and again: the cluster does not wait for it.
+      const patience = new AbortController()
+      await Promise.race([left, clock.sleep(CLOSE_MS, patience.signal).catch(() => undefined)])
+      patience.abort()
     },
   }
 }

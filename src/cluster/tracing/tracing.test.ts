@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
@@ -114,7 +114,7 @@ test('one trace leads from a request through admission and store to the controll
 
 test('traces that begin here are collected as often as is said, and those of others when they say so', async () => {
   const { endpoint, spans, close } = await collector()
-  const env = { log: silentLogger }
+  const env = { log: silentLogger, clock: realEnv().clock }
   const none = await openTracing(env, { endpoint, samplesPerMillion: 0 }, HERE)
   const all = await openTracing(env, { endpoint, samplesPerMillion: 1_000_000 }, HERE)
   const remote = (flags: string) => `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags}`
@@ -172,7 +172,7 @@ test('an address without a scheme is a collector that speaks gRPC, as with kube-
     ),
   )
   const opened = await openTracing(
-    { log: silentLogger },
+    { log: silentLogger, clock: realEnv().clock },
     { endpoint: `127.0.0.1:${port}`, samplesPerMillion: 1_000_000 },
     HERE,
   )
@@ -180,6 +180,23 @@ test('an address without a scheme is a collector that speaks gRPC, as with kube-
   await opened.close()
   server.forceShutdown()
   assert.ok(Buffer.concat(got).includes('over gRPC'))
+})
+
+test('a collector that does not answer holds nothing up for long', async () => {
+  const { clock, advance } = virtualEnv()
+  const asked = Promise.withResolvers<ServerResponse>()
+  const server = createServer((_request, response) => asked.resolve(response))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const options = { endpoint: `http://127.0.0.1:${port}`, samplesPerMillion: 1_000_000 }
+  const opened = await openTracing({ log: silentLogger, clock }, options, HERE)
+  opened.tracing.start('lost', { kind: 'server' })?.end()
+  const closed = opened.close()
+  const response = await asked.promise
+  await advance(1000)
+  await closed
+  response.writeHead(400).end()
+  server.close()
 })
 
 test('a configuration is read, and mistakes in it are told', () => {
