@@ -93,8 +93,7 @@ export class StatusWriter {
         entry.published = wanted
         wait = RETRY_MS
       } catch (error) {
-        // It is gone, or another has its name.
-        if (isStatus(error, 'NotFound') || isStatus(error, 'Conflict')) return
+        if (isGone(error)) return
         if (this.#signal.aborted) return
         this.#env.log.warn('Cannot write the status of a pod; trying again', {
           pod: `${namespaceOf(pod)}/${pod.metadata.name}`,
@@ -109,6 +108,12 @@ export class StatusWriter {
 
 const causeOf = (pod: Pod): string =>
   `kubelet/${namespaceOf(pod)}/${pod.metadata.name}@${pod.metadata.resourceVersion ?? ''}`
+
+/** The pod is gone, or another has its name: that one's uid is not to be changed. */
+const isGone = (error: unknown): boolean =>
+  isStatus(error, 'NotFound') ||
+  isStatus(error, 'Conflict') ||
+  (isStatus(error, 'Invalid') && error.message.includes('metadata.uid:'))
 
 /** Neither a last phase nor a container's count of restarts is ever taken back. */
 function forward(old: PodStatus, next: PodStatus): PodStatus {

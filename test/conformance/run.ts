@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { kubectlPath } from '../support/tools.ts'
-import { connect, type Api } from './api.ts'
+import { connect, type Api, type Json } from './api.ts'
 import { mirrors, Skipped, type Fixture, type Mirror, type Ran } from './mirror.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -110,12 +110,15 @@ async function runOne(api: Api, mirror: Mirror): Promise<Result> {
   const { group, tier } = byName.get(mirror.name) as Listed
   let outcome: Outcome = 'passed'
   let message: string | undefined
+  let made: Fixture | undefined
   try {
-    await mirror.run(await fixture(api, mirror, cleanUps))
+    made = await fixture(api, mirror, cleanUps)
+    await mirror.run(made)
   } catch (error) {
     outcome = error instanceof Skipped ? 'skipped' : 'failed'
     message = error instanceof Error ? (error.stack ?? error.message) : String(error)
     if (error instanceof Skipped) message = error.message
+    else if (made !== undefined) message += await remains(made).catch(() => '')
   }
   for (const run of cleanUps.toReversed()) await run().catch(() => undefined)
   const seconds = Math.round(performance.now() - began) / 1000
@@ -131,6 +134,23 @@ async function runOne(api: Api, mirror: Mirror): Promise<Result> {
     seconds,
     ...(message === undefined ? {} : { message }),
   }
+}
+
+/** What there is in the namespace of a test that failed: its pods and its events. */
+async function remains({ api, ns }: Fixture): Promise<string> {
+  const pods = await api.get(ns('pods'))
+  const events = await api.get(ns('events'))
+  return [
+    '',
+    ...pods['items'].map(
+      ({ metadata, spec, status }: Json) =>
+        `pod ${metadata.name} on ${spec.nodeName}: ${JSON.stringify(status)}`,
+    ),
+    ...events['items'].map(
+      ({ lastTimestamp, eventTime, involvedObject, reason, message }: Json) =>
+        `${lastTimestamp ?? eventTime} ${involvedObject.kind} ${involvedObject.name} ${reason}: ${message}`,
+    ),
+  ].join('\n')
 }
 
 async function fixture(
