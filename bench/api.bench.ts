@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import { parseKubeconfig, type Connection } from '#client'
 import { pod } from './pods.ts'
 import { rawConnection, type RawAnswer, type RawConnection, type RawOptions } from './raw-client.ts'
-import { cpuSeconds, makePlace, quantile, report, residentMegabytes, type Served } from './tools.ts'
+import {
+  cpuSeconds,
+  makePlace,
+  mostResidentMegabytes,
+  quantile,
+  report,
+  residentMegabytes,
+  type Served,
+} from './tools.ts'
 
 /** `BENCH_ONLY=creates,lists`: a part of it. */
 const only = process.env['BENCH_ONLY']?.split(',')
@@ -179,7 +187,12 @@ async function calls(connection: Connection, count: number): Promise<void> {
 }
 
 /** Lists over the wire, and how long somebody else waits meanwhile. */
-async function lists(connection: Connection, count: number, atMost?: number): Promise<void> {
+async function lists(
+  served: Served,
+  connection: Connection,
+  count: number,
+  atMost?: number,
+): Promise<void> {
   const [lister, other] = [await rawConnection(connection), await rawConnection(connection)]
   for (const [name, query, accept] of [
     ['JSON', '', 'application/json'],
@@ -189,6 +202,7 @@ async function lists(connection: Connection, count: number, atMost?: number): Pr
   ] as const) {
     const taken: number[] = []
     const waits: number[] = []
+    const cpu = cpuSeconds(served.pid)
     for (let i = 0; i < 5; i++) {
       let running = true
       const asking = (async () => {
@@ -213,6 +227,11 @@ async function lists(connection: Connection, count: number, atMost?: number): Pr
       ...(atMost === undefined ? {} : { budget: { atMost } }),
     })
     report({
+      name: `${about}: CPU of the server each`,
+      value: ((cpuSeconds(served.pid) - cpu) * 1000) / 5,
+      unit: 'ms',
+    })
+    report({
       name: `${about}: longest wait of another request`,
       value: Math.max(...waits),
       unit: 'ms',
@@ -221,6 +240,27 @@ async function lists(connection: Connection, count: number, atMost?: number): Pr
   }
   lister.close()
   other.close()
+}
+
+const AT_ONCE = 8
+
+/** Several long lists at once, for what they make the server hold. */
+async function manyLists(served: Served, connection: Connection): Promise<void> {
+  const open = await connections(connection, AT_ONCE)
+  const accept = 'application/vnd.kubernetes.protobuf'
+  const started = performance.now()
+  const answers = await Promise.all(
+    open.map((each) => each.request('GET', `${FOLDER}?resourceVersion=0`, { accept })),
+  )
+  if (answers.some(({ status }) => status !== 200)) throw new Error('a list failed')
+  const about = `${AT_ONCE} lists of 100,000 pods at once in protobuf`
+  report({ name: about, value: performance.now() - started, unit: 'ms' })
+  report({
+    name: `${about}: most resident ever`,
+    value: mostResidentMegabytes(served.pid),
+    unit: 'MB',
+  })
+  for (const each of open) each.close()
 }
 
 const WATCHERS = 1000
@@ -298,6 +338,10 @@ try {
     await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
     remover.close()
   }
+  if (only?.includes('fan') === true) {
+    await fill(connection, 0, 1)
+    await fanOut(connection)
+  }
   if (isWanted('reads')) {
     const empty = residentMegabytes(served.pid)
     await fill(connection, 0, 10_000)
@@ -306,14 +350,15 @@ try {
       value: residentMegabytes(served.pid) - empty,
       unit: 'MB',
     })
-    await lists(connection, 10_000, 200)
+    await lists(served, connection, 10_000, 200)
     await fanOut(connection)
     await fill(connection, 10_000, 30_000)
     await calls(connection, 30_000)
   }
   if (isWanted('many')) {
     await fill(connection, isWanted('reads') ? 30_000 : 0, 100_000)
-    await lists(connection, 100_000)
+    await lists(served, connection, 100_000)
+    await manyLists(served, connection)
     report({
       name: 'resident memory with 100,000 pods',
       value: residentMegabytes(served.pid),

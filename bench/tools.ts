@@ -194,6 +194,10 @@ export function cpuSeconds(pid: number, { mainThread = false } = {}): number {
 export const residentMegabytes = (pid: number): number =>
   numberIn(`/proc/${pid}/status`, /^VmRSS:\s+(\d+)/m) / 1024
 
+/** Since it began. */
+export const mostResidentMegabytes = (pid: number): number =>
+  numberIn(`/proc/${pid}/status`, /^VmHWM:\s+(\d+)/m) / 1024
+
 /** Bytes a process has caused to be written to a disk. */
 export const writtenBytes = (pid: number): number =>
   numberIn(`/proc/${pid}/io`, /^write_bytes: (\d+)/m)
