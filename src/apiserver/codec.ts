@@ -14,6 +14,7 @@ import {
   decodeYaml,
   encodeProtobuf,
   encodeProtobufMessage,
+  viewProtobufMessage,
   encodeWatchFrame,
   mergeConfiguration,
   readEnvelope,
@@ -161,20 +162,26 @@ export class Codec {
     const { type } = definition.facts
     const metadata: ItemEncoder['metadata'] = (each) =>
       encodeProtobufMessage(types, LIST_META, each)
-    if (shape === 'metadata')
+    if (shape === 'metadata') {
+      const partial = (entry: StoredEntry): JsonObject => ({
+        metadata: shownAs(definition, entry.object).metadata,
+      })
       return {
         metadata,
-        item: (entry) => {
-          const { metadata: shown } = shownAs(definition, entry.object)
-          return encodeProtobufMessage(types, PARTIAL_METADATA, { metadata: shown })
-        },
+        item: (entry) => encodeProtobufMessage(types, PARTIAL_METADATA, partial(entry)),
+        passing: (entry) => viewProtobufMessage(types, PARTIAL_METADATA, partial(entry)),
       }
+    }
     if (shape === 'table' || types[type]?.proto === undefined) return undefined
+    const shown = (entry: StoredEntry): JsonObject =>
+      shownAs(definition, entry.object) as unknown as JsonObject
     const encode = (entry: StoredEntry): Uint8Array =>
-      encodeProtobufMessage(types, type, shownAs(definition, entry.object) as unknown as JsonObject)
-    if (definition.convert !== undefined) return { metadata, item: encode }
+      encodeProtobufMessage(types, type, shown(entry))
+    const passing = (entry: StoredEntry): Uint8Array =>
+      viewProtobufMessage(types, type, shown(entry))
+    if (definition.convert !== undefined) return { metadata, item: encode, passing }
     const known = this.#items
-    return { metadata, item: (entry) => known.get(entry, () => encode(entry)) }
+    return { metadata, item: (entry) => known.get(entry, () => encode(entry)), passing }
   }
 
   watchFrame(type: string, object: Uint8Array): Uint8Array {

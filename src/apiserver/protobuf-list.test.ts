@@ -9,13 +9,16 @@ const list = { kind: 'PodList', apiVersion: 'v1', metadata: { resourceVersion: '
 
 function listing(mostHeldBytes?: number) {
   const asked: string[] = []
-  const encode = {
-    metadata: () => Uint8Array.of(1, 2, 3),
-    item: ({ key }: StoredEntry) => {
-      asked.push(key)
-      return Buffer.alloc(1000 + Number(key.slice(1)), key)
-    },
+  const item = ({ key }: StoredEntry) => {
+    asked.push(key)
+    return Buffer.alloc(1000 + Number(key.slice(1)), key)
   }
+  let passed = Buffer.alloc(0)
+  const passing = (entry: StoredEntry) => {
+    passed.fill(0)
+    return (passed = item(entry))
+  }
+  const encode = { metadata: () => Uint8Array.of(1, 2, 3), item, passing }
   const turn = new Turn(virtualEnv().clock)
   return { asked, chunks: protobufList(list, entries, encode, turn, mostHeldBytes) }
 }

@@ -11,10 +11,17 @@ const encoder = new TextEncoder()
 export interface ItemEncoder {
   readonly metadata: (metadata: JsonObject) => Uint8Array
   readonly item: (entry: StoredEntry) => Uint8Array
+  /** The same, to be looked at or copied at once. */
+  readonly passing: (entry: StoredEntry) => Uint8Array
 }
 
-/** Encoded items that lists hold until they are sent, all lists together. Beyond, items are encoded once to know their size, and again to be sent. */
-const MOST_HELD_BYTES = 256 * 1024 * 1024
+/**
+ * Encoded items that lists hold until they are sent, all lists together. Beyond, items are encoded once to know
+ * their size, and again to be sent: so much memory at once makes the collector stop everything.
+ */
+const MOST_HELD_BYTES = 64 * 1024 * 1024
+/** Longer lists hold nothing. */
+const MOST_HELD_ITEMS = 20_000
 let heldBytes = 0
 
 const varintBytes = (value: number): number => {
@@ -62,9 +69,9 @@ export async function* protobufList(
     // The length of all comes first.
     let length = 0
     for (const entry of entries) {
-      const bytes = encode.item(entry)
+      const isHeld = entries.length <= MOST_HELD_ITEMS && heldBytes < mostHeldBytes
+      const bytes = isHeld ? encode.item(entry) : encode.passing(entry)
       length += 1 + varintBytes(bytes.length) + bytes.length
-      const isHeld = heldBytes + bytes.length <= mostHeldBytes
       items.push(isHeld ? bytes : undefined)
       if (isHeld) {
         heldBytes += bytes.length
@@ -83,7 +90,7 @@ export async function* protobufList(
     putHead(writer, 2, sizeOf(metadata) + length)
     putField(writer, 1, metadata)
     for (const [i, entry] of entries.entries()) {
-      putField(writer, 2, items[i] ?? encode.item(entry))
+      putField(writer, 2, items[i] ?? encode.passing(entry))
       if (turn.isOver()) await turn.next()
       const full = writer.take()
       if (full.length === 0) continue

@@ -132,8 +132,12 @@ export class Writer {
   clear(): void {
     this.#length = 0
   }
+  /** What was written, until something else is. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length)
+  }
   done(): Uint8Array {
-    const bytes = this.#buffer.subarray(0, this.#length)
+    const bytes = this.view()
     if (this.#length > BLOCK_BYTES / 8) return bytes.slice()
     if (used + this.#length > BLOCK_BYTES) {
       block = Buffer.allocUnsafeSlow(BLOCK_BYTES)

@@ -612,10 +612,20 @@ export function encodeProtobufMessage(
   definition: string,
   object: JsonObject,
 ): Uint8Array {
-  const w = shared
-  w.clear()
-  writeMessage(w, types, planOf(types, definition), object)
-  return w.done()
+  return written(types, definition, object).done()
+}
+
+/** The same for those who copy it at once: the next message is written over it. */
+export const viewProtobufMessage = (
+  types: TypeTable,
+  definition: string,
+  object: JsonObject,
+): Uint8Array => written(types, definition, object).view()
+
+function written(types: TypeTable, definition: string, object: JsonObject): Writer {
+  shared.clear()
+  writeMessage(shared, types, planOf(types, definition), object)
+  return shared
 }
 
 export interface Envelope {
