@@ -61,7 +61,7 @@ export async function readObject(
 }
 
 /** Unknown and duplicate fields: refused, warned of, or passed over in silence, as the client wishes. */
-export function reportProblems(
+function reportProblems(
   exchange: Exchange,
   expected: ExpectedKind,
   problems: readonly string[],

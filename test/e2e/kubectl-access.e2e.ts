@@ -1,11 +1,10 @@
 /** The real kubectl and who may do what: roles, reviews, certificates, tokens, quotas, limits and priorities. */
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { createRequest, newKey } from '#apiserver'
+import { realEnv } from '#base'
 import { startCluster, type TestCluster } from '../support/navarch.ts'
-import { talk, withFiles, type Talk } from '../support/talk.ts'
+import { talk, type Talk } from '../support/talk.ts'
 
 const roles = (verbs: string): string => `
 apiVersion: rbac.authorization.k8s.io/v1
@@ -146,51 +145,44 @@ describe('kubectl and who may do what', () => {
     assert.equal(k`get clusterrole testing -o jsonpath={.rules[0].verbs}`, '["create"]')
   })
 
-  test('a certificate is asked for, approved and issued, or denied', () => {
-    withFiles({}, (folder) => {
-      const key = join(folder, 'key.pem')
-      const request = join(folder, 'csr.pem')
-      const made = spawnSync('openssl', [
-        ...'req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'.split(' '),
-        ...`-subj /CN=ann/O=team -keyout ${key} -out ${request}`.split(' '),
-      ])
-      assert.equal(made.status, 0, String(made.stderr))
-      const csr = (name: string): string => `
+  test('a certificate is asked for, approved and issued, or denied', async () => {
+    const subject = { commonName: 'ann', organizations: ['team'] }
+    const request = await createRequest(subject, newKey(realEnv().random))
+    const csr = (name: string): string => `
 apiVersion: certificates.k8s.io/v1
 kind: CertificateSigningRequest
 metadata: { name: ${name} }
 spec:
-  request: ${readFileSync(request).toString('base64')}
+  request: ${Buffer.from(request).toString('base64')}
   signerName: kubernetes.io/kube-apiserver-client
   usages: [client auth]
   expirationSeconds: 3600
 `
-      k.given(csr('good') + '---' + csr('bad'))`create -f -`
-      assert.match(
-        k`get csr good`,
-        /REQUESTEDDURATION +CONDITION\ngood +\d+s +kubernetes.io\/kube-apiserver-client +kubernetes-admin +60m +Pending$/,
-      )
-      assert.match(k`describe csr good`, /Common Name: +ann[^]*Organization: +team/)
-      assert.equal(
-        k`certificate approve good`,
-        'certificatesigningrequest.certificates.k8s.io/good approved',
-      )
-      assert.equal(
-        k`get csr good -o ${'jsonpath={.status.conditions[0].type} {.status.conditions[0].reason} {.status.conditions[0].message}'}`,
-        'Approved KubectlApprove This CSR was approved by kubectl certificate approve.',
-      )
-      k`wait csr/good --for=jsonpath={.status.certificate} --timeout=20s`
-      assert.match(k`get csr good`, /Approved,Issued$/)
-      assert.match(
-        k.fails`certificate deny good`,
-        /certificate signing request "good" is already Approved/,
-      )
-      assert.equal(
-        k`certificate deny bad`,
-        'certificatesigningrequest.certificates.k8s.io/bad denied',
-      )
-      assert.match(k`get csr bad`, /Denied$/)
-    })
+    k.given(csr('good') + '---' + csr('bad'))`create -f -`
+    assert.match(
+      k`get csr good`,
+      /REQUESTEDDURATION +CONDITION\ngood +\d+s +kubernetes.io\/kube-apiserver-client +kubernetes-admin +60m +Pending$/,
+    )
+    assert.match(k`describe csr good`, /Common Name: +ann[^]*Organization: +team/)
+    assert.equal(
+      k`certificate approve good`,
+      'certificatesigningrequest.certificates.k8s.io/good approved',
+    )
+    assert.equal(
+      k`get csr good -o ${'jsonpath={.status.conditions[0].type} {.status.conditions[0].reason} {.status.conditions[0].message}'}`,
+      'Approved KubectlApprove This CSR was approved by kubectl certificate approve.',
+    )
+    k`wait csr/good --for=jsonpath={.status.certificate} --timeout=20s`
+    assert.match(k`get csr good`, /Approved,Issued$/)
+    assert.match(
+      k.fails`certificate deny good`,
+      /certificate signing request "good" is already Approved/,
+    )
+    assert.equal(
+      k`certificate deny bad`,
+      'certificatesigningrequest.certificates.k8s.io/bad denied',
+    )
+    assert.match(k`get csr bad`, /Denied$/)
   })
 
   test('a service account has tokens with an end, for a pod or for anybody', () => {
