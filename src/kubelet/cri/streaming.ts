@@ -46,8 +46,8 @@ export async function runSession(
       const sizes = session.open({ streamType: 'resize' })
       if (streams.resize !== undefined) void sendSizes(streams.resize, sizes)
     }
-    const text = await readAll(verdict)
-    await Promise.all(outputs)
+    // Together: a connection that breaks fails all of them, and none may fail unheard.
+    const [text] = await Promise.all([readAll(verdict), ...outputs])
     signal.throwIfAborted()
     return { exitCode: exitCodeOf(text) }
   } finally {
