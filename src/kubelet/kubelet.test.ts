@@ -538,3 +538,30 @@ test('a privileged debugger is made in a sandbox that says so', async () => {
   assert.deepEqual(asked, [false, true])
   await node.stop()
 })
+
+test('what is made while the runtime lists has not vanished from it', async () => {
+  const env = virtualEnv()
+  const runtime = simulatedRuntime(env)
+  const list = runtime.listPodSandboxes.bind(runtime)
+  let slow = false
+  Object.assign(runtime, {
+    listPodSandboxes: async () => {
+      const found = await list()
+      if (slow) await env.clock.sleep(5000)
+      return found
+    },
+  })
+  const node = await startTestNode(env, runtime)
+  await env.advance(500)
+  node.create(started('first'))
+  await env.advance(500)
+  slow = true
+  for (let i = 0; i < 20; i++) {
+    node.create(started(`web-${i}`))
+    await env.advance(2000)
+  }
+  await env.advance(10_000)
+  assert.equal((await list()).length, 21)
+  assert.equal(first(node.get('web-15'))?.restartCount, 0)
+  await node.stop()
+})

@@ -94,6 +94,14 @@ export async function followRuntime(core: KubeletCore, signal: AbortSignal): Pro
 
 /** Compares what the runtime lists with what the agents believe. */
 async function relist({ runtime, agents }: KubeletCore): Promise<void> {
+  // What is made while the runtime lists need not be in its list.
+  const known = [...agents.values()].flatMap((agent) =>
+    [...agent.runtime.sandboxes, ...agent.runtime.containers].map(({ id, state }) => ({
+      agent,
+      id,
+      state,
+    })),
+  )
   const [sandboxes, containers] = await Promise.all([
     runtime.listPodSandboxes(),
     runtime.listContainers(),
@@ -101,12 +109,10 @@ async function relist({ runtime, agents }: KubeletCore): Promise<void> {
   const states = new Map<string, string>()
   for (const { id, state } of sandboxes) states.set(id, state)
   for (const { id, state } of containers) states.set(id, state)
-  for (const agent of agents.values()) {
-    for (const { id, state } of [...agent.runtime.sandboxes, ...agent.runtime.containers]) {
-      const now = states.get(id)
-      if (now === undefined && state !== 'notReady' && state !== 'exited') await agent.vanished(id)
-      else if (now !== undefined && now !== state) await agent.runtimeChanged(id)
-    }
+  for (const { agent, id, state } of known) {
+    const now = states.get(id)
+    if (now === undefined && state !== 'notReady' && state !== 'exited') await agent.vanished(id)
+    else if (now !== undefined && now !== state) await agent.runtimeChanged(id)
   }
 }
 
