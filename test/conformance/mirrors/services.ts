@@ -214,7 +214,11 @@ mirror(
     for (const [name, backends] of expected) {
       await until(`slices of ${name}`, async () => {
         const slices = await slicesOf(fixture, name)
-        return slices.flatMap((s) => s['endpoints'] ?? []).length === backends.length
+        const endpoints = slices.flatMap((s) => (s['endpoints'] ?? []) as Json[])
+        return (
+          endpoints.length === backends.length &&
+          endpoints.every((e) => e['conditions'].ready === true)
+        )
       })
       const slices = await slicesOf(fixture, name)
       for (const slice of slices) {
