@@ -9,22 +9,16 @@ interface Runner {
   readonly admissionMetrics: AdmissionMetrics
 }
 
-/** The plugins that change, in their order; true when any has looked. */
-export async function mutate(writer: Runner, request: AdmissionRequest): Promise<boolean> {
-  let ran = false
-  const round = async (): Promise<void> => {
-    await each(writer, request, 'admit', (plugin) => {
-      ran = true
-      return plugin.mutate?.(request)
-    })
-  }
+/** The plugins that change, in their order. What they leave needs no defaults: others' changes have got theirs already. */
+export async function mutate(writer: Runner, request: AdmissionRequest): Promise<void> {
+  const round = (): Promise<void> =>
+    each(writer, request, 'admit', (plugin) => plugin.mutate?.(request))
   await inStep(writer, request, 'admit', async () => {
     await round()
     if (!request.rounds.again) return
     Object.assign(request.rounds, { isSecond: true, again: false })
     await round()
   })
-  return ran
 }
 
 /** The plugins that refuse, in their order. */

@@ -14,6 +14,7 @@ import {
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequest } from './requests.ts'
 import type { Codec } from './codec.ts'
+import { Deadlines } from './deadlines.ts'
 import { statusReply } from './replies.ts'
 import { labelsOf } from './request-labels.ts'
 import { RequestTrace } from './trace.ts'
@@ -169,28 +170,20 @@ function beginSpan(tracing: Tracing, exchange: Exchange, info: RequestInfo): Spa
 /** Ends what takes too long; watches and conversations may take as long as they like. */
 export const withDeadline =
   ({ clock }: Pick<Env, 'clock'>, timeoutMs: number): Filter =>
-  (next) =>
-  async (exchange) => {
+  (next) => {
+    const deadlines = new Deadlines(clock, timeoutMs)
     // A call in the same process has its caller's own deadline.
-    if (exchange.trustedUser !== undefined || isLongRunning(infoOf(exchange))) return next(exchange)
-    const late = Promise.withResolvers<never>()
-    const cancel = clock.schedule(timeoutMs, () =>
-      late.reject(
-        new StatusError(
-          'Timeout',
-          'Timeout: request did not complete within requested timeout - context deadline exceeded',
-        ),
-      ),
-    )
-    try {
-      const answer = next(exchange)
-      // Whichever comes second is nobody's business any more.
-      answer.catch(() => undefined)
-      return await Promise.race([answer, late.promise])
-    } finally {
-      cancel()
-    }
+    return async (exchange) =>
+      exchange.trustedUser !== undefined || isLongRunning(infoOf(exchange))
+        ? next(exchange)
+        : deadlines.within(next(exchange), tooLate)
   }
+
+const tooLate = (): StatusError =>
+  new StatusError(
+    'Timeout',
+    'Timeout: request did not complete within requested timeout - context deadline exceeded',
+  )
 
 const ANONYMOUS = 'system:anonymous'
 

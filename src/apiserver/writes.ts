@@ -238,11 +238,9 @@ export async function createObject(
     { object },
     replaceTyped(writer, target, object),
   )
-  if (await mutate(writer, request)) {
-    // A webhook may have meant another one.
-    bindNamespace(target, object)
-    definition.defaults(object)
-  }
+  await mutate(writer, request)
+  // A webhook may have meant another one.
+  bindNamespace(target, object)
 
   metadata['uid'] = env.random.uuid()
   metadata['creationTimestamp'] = timestamp(now)
@@ -439,7 +437,7 @@ async function updateOnce(
     { object, old },
     replaceTyped(writer, target, object),
   )
-  if (await mutate(writer, request)) definition.defaults(object)
+  await mutate(writer, request)
 
   keepServerMetadata(metadata, old.metadata)
   const context = { user: requireUser(exchange), now, subresource }
