@@ -99,7 +99,7 @@ describe('custom resources', () => {
       refused('replicas: 0'),
       /spec\.replicas in body should be greater than or equal to 1/,
     )
-    assert.match(refused('replicas: 11'), /spec: Invalid value: "object": more than the limit/)
+    assert.match(refused('replicas: 11'), /spec: Invalid value: more than the limit/)
     assert.match(refused('replicaz: 1'), /unknown field "spec\.replicaz"/)
   })
 
