@@ -63,3 +63,12 @@ test('a watch that is left ends, and the cluster still stops', async () => {
   }
   await cluster.stop()
 })
+
+test('a cluster may be stopped before it is ready, by somebody who never asked whether it is', async () => {
+  for (let i = 0; i < 3; i++) {
+    const cluster = await createCluster()
+    await cluster.stop()
+  }
+  // A rejection that nobody handles would be told by now, and end the process of whoever has no test runner.
+  await new Promise((resolve) => setImmediate(resolve))
+})

@@ -79,11 +79,14 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
       return node
     }),
   )
+  const ready = Promise.all(nodes.map((node) => node.ready)).then(() => undefined)
+  // Who stops the cluster before then need not have asked.
+  ready.catch(() => undefined)
   return {
     client: control.client,
     server: control.server,
     transport: (user) => control.server.transport(user),
-    ready: Promise.all(nodes.map(({ ready }) => ready)).then(() => undefined),
+    ready,
     async stop() {
       await Promise.all(nodes.map((node) => node.stop()))
       await control.stop()
