@@ -7,10 +7,22 @@ import { adoption, controllerOf, controllerReference, isTerminating } from './ow
 
 export const REVISION_HASH = 'controller-revision-hash'
 
-/** A patch that puts the template in place, as `kubectl rollout undo` applies it. */
-export const revisionData = (template: PodTemplateSpec): JsonObject => ({
-  spec: { template: { ...template, $patch: 'replace' } },
-})
+/**
+ * A patch that puts the template in place, as `kubectl rollout undo` applies it. Clients written in Go make the same
+ * patch of the template they see, with sorted keys, and compare the bytes.
+ */
+export const revisionData = (template: PodTemplateSpec): JsonObject =>
+  sorted({ spec: { template: { ...template, $patch: 'replace' } } }) as JsonObject
+
+const sorted = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, sorted(item)]),
+  )
+}
 
 export const templateOf = ({ data }: ControllerRevision): PodTemplateSpec => {
   const { template } = (data as { spec: { template: PodTemplateSpec & { $patch?: string } } }).spec
