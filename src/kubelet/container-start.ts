@@ -9,7 +9,7 @@ import { stopOne } from './termination.ts'
 import type { Start } from './pod/actions.ts'
 import { containerConfig } from './pod/configs.ts'
 import { type AnyContainer, podLabel, uidOf } from './pod/containers.ts'
-import { type CrashState, crashMessage, crashWaitMs } from './pod/crash.ts'
+import { type CrashState, crashKey, crashMessage, crashWaitMs } from './pod/crash.ts'
 import { ConfigError, environmentOf, environmentSources } from './pod/environment.ts'
 import { hostnameOf, hostsFile } from './pod/network-files.ts'
 import { type PodContainer, type PodRuntime, newestContainer } from './pod/pod-runtime.ts'
@@ -45,7 +45,7 @@ export interface StartedPod {
   hold(name: string, ms: number): void
   isHeld(name: string): boolean
   refresh(id: string): Promise<void>
-  restarted(name: string, endedMs: number): void
+  restarted(container: AnyContainer, endedMs: number): void
   publish(): void
   wakeIn(ms: number): void
   event(type: 'Normal' | 'Warning', reason: string, message: string, container?: string): void
@@ -84,7 +84,7 @@ export async function startContainer(agent: StartedPod, start: Start): Promise<'
   if (id === undefined) return 'next'
   agent.context.images.used(agent.pod, container, start.attempt)
   if (last?.state === 'exited') {
-    agent.restarted(container.name, (last.finishedAt ?? last.createdAt).getTime())
+    agent.restarted(container, (last.finishedAt ?? last.createdAt).getTime())
   }
   // It runs for others when its hook has ended.
   const show = container.lifecycle?.postStart === undefined ? undefined : agent.holdBack(id)
@@ -100,7 +100,7 @@ export async function startContainer(agent: StartedPod, start: Start): Promise<'
 
 function isBackingOff(agent: StartedPod, container: AnyContainer, last: PodContainer): boolean {
   const { clock } = agent.context.env
-  const state = agent.crashes.get(container.name)
+  const state = agent.crashes.get(crashKey(container))
   const endedMs = (last.finishedAt ?? last.createdAt).getTime()
   const waitMs = crashWaitMs(state, endedMs, clock.now().getTime(), CRASH_BACKOFF)
   if (waitMs === 0 || state === undefined) return false

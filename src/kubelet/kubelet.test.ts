@@ -132,6 +132,46 @@ test('a container that ends is restarted at once, and then ever later', async ()
   await node.stop()
 })
 
+test('another image: the container is made anew at once, and the pod stays ready meanwhile', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { containers: [{ name: 'app', image: 'web:1' }] }))
+  await env.advance(500)
+  for (const [count, image] of [
+    [1, 'web:2'],
+    [2, 'web:1'],
+  ] as const) {
+    const web = node.get('web')
+    assert.ok(web)
+    node.api.store.update(pods, {
+      ...web,
+      spec: { ...web.spec, containers: [{ name: 'app', image }] },
+    })
+    // As it looks at every moment until the new one runs.
+    for (let step = 0; first(node.get('web'))?.restartCount !== count && step < 3000; step++) {
+      assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
+      await env.advance(1)
+    }
+    assert.equal(first(node.get('web'))?.restartCount, count)
+    assert.notEqual(first(node.get('web'))?.state?.running, undefined)
+    assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
+  }
+  await node.stop()
+})
+
+test('a replaced container that does not come back is seen to have ended', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { containers: [{ name: 'app', image: 'web:1' }] }))
+  await env.advance(500)
+  const web = node.get('web')
+  assert.ok(web)
+  const containers = [{ name: 'app', image: 'nonexistent:1' }]
+  node.api.store.update(pods, { ...web, spec: { ...web.spec, containers } })
+  await env.advance(2500)
+  assert.equal(condition(node.get('web'), 'Ready')?.status, 'False')
+  assert.match(first(node.get('web'))?.state?.waiting?.reason ?? '', /^(Err)?ImagePull/)
+  await node.stop()
+})
+
 test('a job ends Succeeded, or Failed, and stays for its logs until it is deleted', async () => {
   const { env, node } = await world()
   for (const [name, code] of [

@@ -14,7 +14,7 @@ import { type Kill, computeActions, isIdle } from './pod/actions.ts'
 import { podCgroup } from './pod/cgroups.ts'
 import { logDirectoryOf, sandboxConfig } from './pod/configs.ts'
 import { type AnyContainer, allContainers, isDeleted, isTerminal, uidOf } from './pod/containers.ts'
-import { type CrashState, afterRestart } from './pod/crash.ts'
+import { type CrashState, afterRestart, crashKey } from './pod/crash.ts'
 import { dnsConfigOf, hostnameOf } from './pod/network-files.ts'
 import {
   type PodContainer,
@@ -45,6 +45,8 @@ import { Resizer } from './resize.ts'
 const DEFAULT_GRACE_SECONDS = 30
 const MAX_DRAIN_MS = 10_000
 const UNKNOWN_EXIT_CODE = 137
+/** How late upstream's kubelet may see that a container has ended. */
+const SEEN_LATE_MS = 1000
 const RETRY_FIRST_MS = 500
 const RETRY_LAST_MS = 120_000
 
@@ -318,6 +320,33 @@ export class PodAgent implements StartedPod {
     return { ...this.runtime, containers }
   }
 
+  /**
+   * A container that ended because it is made anew counts as running until the next one does, within the second that
+   * clients are used to: who changes an image and reads on finds the pod as ready as it was.
+   */
+  #replacing(shown: PodRuntime): PodRuntime {
+    if (this.#again.size === 0) return shown
+    const now = this.context.env.clock.now().getTime()
+    const fresh = new Set<string>()
+    for (const { id, name, state, finishedAt } of shown.containers) {
+      if (state !== 'exited' || !this.#again.has(id)) continue
+      const next = newestContainer(shown, name)
+      if (next?.id !== id && next?.state !== 'created') continue
+      const leftMs = (finishedAt?.getTime() ?? 0) + SEEN_LATE_MS - now
+      if (leftMs <= 0) continue
+      this.wakeIn(leftMs)
+      fresh.add(name)
+    }
+    const containers = shown.containers
+      .filter(({ name, state }) => state !== 'created' || !fresh.has(name))
+      .map((container) =>
+        fresh.has(container.name) && this.#again.has(container.id)
+          ? { ...container, state: 'running' as const }
+          : container,
+      )
+    return fresh.size === 0 ? shown : { ...shown, containers }
+  }
+
   made(id: string, container: AnyContainer): void {
     this.#resizer.made(id, container)
   }
@@ -382,11 +411,12 @@ export class PodAgent implements StartedPod {
     const terminating = this.#worker.phase !== 'syncing'
     const shown = this.#shown()
     this.prober.update(pod, shown, { terminating })
+    const seen = terminating ? shown : this.#replacing(shown)
     for (const listener of this.#listeners) listener()
     if (this.#worker.phase === 'terminated' && this.#worker.cleaned) return
     const status = statusOf({
       pod,
-      runtime: shown,
+      runtime: seen,
       waiting: this.waiting,
       readiness: (id) => this.prober.readiness(id),
       startup: (id) => this.prober.startup(id),
@@ -882,9 +912,10 @@ export class PodAgent implements StartedPod {
   }
 
   /** A container was started again after its end. */
-  restarted(name: string, endedMs: number): void {
+  restarted(container: AnyContainer, endedMs: number): void {
     const nowMs = this.context.env.clock.now().getTime()
-    this.crashes.set(name, afterRestart(this.crashes.get(name), endedMs, nowMs, CRASH_BACKOFF))
+    const key = crashKey(container)
+    this.crashes.set(key, afterRestart(this.crashes.get(key), endedMs, nowMs, CRASH_BACKOFF))
   }
 }
 

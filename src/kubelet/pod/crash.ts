@@ -1,7 +1,7 @@
 /** How long a container that ended waits before it runs again. */
 import type { BackoffLimits } from '../backoff.ts'
 import { duration } from '../images.ts'
-import { type AnyContainer, podLabel } from './containers.ts'
+import { type AnyContainer, containerHash, podLabel } from './containers.ts'
 import type { Pod } from '#api'
 import type { Waiting } from './status.ts'
 
@@ -13,6 +13,10 @@ export interface CrashState {
   /** When it was restarted. */
   readonly restartedMs: number
 }
+
+/** Another image is another container: it does not pay for what the last one did. */
+export const crashKey = (container: AnyContainer): string =>
+  `${container.name}/${containerHash(container)}`
 
 /**
  * The first end is followed by a restart at once. After that a restart waits for the delay counted
