@@ -383,10 +383,14 @@ function asExpected<T>(refuse: (error: TypeMismatchError) => StatusError, read: 
 }
 
 const PARTIAL_METADATA = 'io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata'
+const PARTIAL_VERSIONS = ['meta.k8s.io/v1', 'meta.k8s.io/v1beta1']
 const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta'
 /** Kinds of every group, such as Status, are listed under all of them. */
 function typesByKind(types: TypeTable): ReadonlyMap<string, string> {
-  const found = new Map<string, string>()
+  // What is only metadata is of no group of its own, and its type names none.
+  const found = new Map(
+    PARTIAL_VERSIONS.map((version) => [`${version}/PartialObjectMetadata`, PARTIAL_METADATA]),
+  )
   for (const type in types)
     for (const [group, version, kind] of types[type]?.gvk ?? [])
       found.set(`${apiVersionOf({ group, version })}/${kind}`, type)

@@ -75,6 +75,24 @@ test('a list in protobuf says what the list in JSON says', async () => {
   )
 })
 
+test('only the metadata comes in protobuf too', async () => {
+  const t = await testServer()
+  const PARTIAL = 'io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata'
+  await send(t.server, `POST ${MAPS}`, { ...map('a'), metadata: { name: 'a', labels: { x: 'y' } } })
+  for (const version of ['v1', 'v1beta1']) {
+    const { status, bytes } = await bytesOf(t, `GET ${MAPS}/a`, undefined, {
+      accept: `${PROTOBUF};as=PartialObjectMetadata;g=meta.k8s.io;v=${version},application/json`,
+    })
+    assert.equal(status, 200)
+    assert.equal(readEnvelope(bytes).apiVersion, `meta.k8s.io/${version}`)
+    const { kind, metadata, data } = decode(bytes, PARTIAL)
+    assert.deepEqual(
+      [kind, (metadata as JsonObject)['labels'], data],
+      ['PartialObjectMetadata', { x: 'y' }, undefined],
+    )
+  }
+})
+
 test('events of a watch are framed by their length', async () => {
   const t = await testServer()
   await send(t.server, `POST ${MAPS}`, map('a'))
