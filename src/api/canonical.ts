@@ -73,6 +73,9 @@ function compile(type: string): CanonicalType {
   return { rules, fillers }
 }
 
+/** Values that Go has as a struct: omitempty does not leave them out. */
+const ZEROS: Readonly<Record<string, unknown>> = { IntOrString: 0, Quantity: '0', Duration: '0s' }
+
 /** What an absent field becomes, when it does not stay absent. */
 function filler(field: FieldFact): (() => unknown) | undefined {
   const { default: declared, ref } = field
@@ -81,14 +84,16 @@ function filler(field: FieldFact): (() => unknown) | undefined {
   }
   if (field.ptr === true || field.omitzero === true) return undefined
   if (ref !== undefined) {
-    return typeTable[ref]?.fields === undefined ? undefined : () => emptyOf(ref)
+    if (typeTable[ref]?.fields !== undefined) return () => emptyOf(ref)
+    const zero = ZEROS[ref.slice(ref.lastIndexOf('.') + 1)]
+    return zero === undefined ? undefined : () => zero
   }
   if (field.omitempty === true) return undefined
   if (field.type === 'string' && field.format !== 'byte') return () => ''
   if (field.type === 'integer' || field.type === 'number') return () => 0
   if (field.type === 'boolean') return () => false
-  if (field.type === 'array' && field.required === true) return () => []
-  if (field.type === 'object' && field.required === true) return () => ({})
+  if (field.type === 'array') return () => []
+  if (field.type === 'object') return () => ({})
   return undefined
 }
 
@@ -96,13 +101,7 @@ function fixField(field: FieldFact): Fix {
   const fix = fixSchema(field)
   const droppable = field.omitempty === true && field.ptr !== true
   const mayBeEmpty = field.type === 'array' || field.type === 'object'
-  // A time that is always written is null while it has not come.
-  const mayBeNull =
-    field.ref !== undefined &&
-    field.omitempty !== true &&
-    typeTable[field.ref]?.scalar !== undefined
   return (value) => {
-    if (value === null && mayBeNull) return value
     if (value === null || value === undefined) return undefined
     if (droppable) {
       if (value === '' || value === 0 || value === false) return undefined

@@ -18,6 +18,7 @@ import {
   encodeWatchFrame,
   mergeConfiguration,
   readEnvelope,
+  readForm,
   shapeOf,
   tableOf,
   trackUpdate,
@@ -307,6 +308,7 @@ export class Codec {
     if (zero === undefined) {
       // Metadata is there always: nobody comes to own it as a whole.
       zero = this.shape({ metadata: {} }, kindOf(definition), false).object
+      if (definition.isCustom !== true) readForm(this.#types, definition.facts.type, zero)
       this.#zeros.set(definition, zero)
     }
     return zero

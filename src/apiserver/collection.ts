@@ -1,10 +1,12 @@
 /** What is stored under one prefix: its cache, shared by all versions and endpoints that show it. */
 import type { Env } from '#base'
+import { fromWireForm } from '#api'
 import { StatusError, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import {
   CompactedError,
   WatchCache,
   isEmbedded,
+  parseJson,
   type CacheEntry,
   type ObjectIndex,
   type Origin,
@@ -60,6 +62,7 @@ export class Collection {
       prefix: this.prefix,
       clock,
       freeze,
+      decode: readStored,
       extract: (object) => this.#index(object),
       parsedBytes: PARSED_BYTES_OF[definition.facts.resource] ?? PARSED_BYTES,
     })
@@ -137,6 +140,16 @@ export class Collection {
   close(): void {
     this.cache.close()
   }
+}
+
+const NULL = Buffer.from(':null')
+
+/** Stored bytes are as clients get them; code sees nothing where those have null. */
+function readStored(bytes: Uint8Array, revision: Revision): KubeObject {
+  const object = parseJson<KubeObject>(bytes, revision)
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(NULL))
+    fromWireForm(object)
+  return object
 }
 
 const fieldsOf = ({

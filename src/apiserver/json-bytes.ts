@@ -11,6 +11,7 @@ import {
   type ResourceFact,
 } from '#machinery'
 
+import { toWireForm } from '#api'
 import { isObject } from './json.ts'
 
 const encoder = new TextEncoder()
@@ -43,17 +44,22 @@ export interface Stored {
   readonly bytes: Uint8Array
 }
 
-/** What is stored of an object: the order of the first fields is what `splice` relies on. */
-export function toStored({ kind, apiVersion, metadata, ...rest }: JsonObject): Stored {
+/**
+ * What is stored of an object: the order of the first fields is what `splice` relies on. The bytes have
+ * what Go always writes, since they are what clients get; the object, which is for code, has not.
+ */
+export function toStored({ kind, apiVersion, metadata, ...own }: JsonObject): Stored {
   const { resourceVersion: _, managedFields, ...kept } = metadata as JsonObject
   const object = {
     kind,
     apiVersion,
     metadata: managedFields === undefined ? kept : { ...kept, managedFields },
-    ...rest,
+    ...own,
   }
+  const written = toWireForm(object)
   const owners = textOfOwners(managedFields)
-  if (owners === undefined) return { object, bytes: Buffer.from(JSON.stringify(object)) }
+  if (owners === undefined) return { object, bytes: Buffer.from(JSON.stringify(written)) }
+  const { kind: _kind, apiVersion: _version, metadata: _metadata, ...rest } = written
   const start = JSON.stringify({ kind, apiVersion, metadata: kept }).slice(0, -2)
   const end = JSON.stringify(rest).slice(1)
   const comma = start.endsWith('{') ? '' : ','

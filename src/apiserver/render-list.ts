@@ -1,5 +1,6 @@
 /** Lists as answers, in every encoding and shape a few items at a time: a long one holds up nobody. */
 import { Turn, type Clock } from '#base'
+import { toWireForm } from '#api'
 import { apiVersionOf, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
 import { shownAs, type StoredEntry } from './collection.ts'
@@ -106,7 +107,7 @@ function valuesOf(
     return {
       head: headOf(definition, page),
       field: 'items',
-      items: shown((object) => withoutKind(definition, object)),
+      items: shown((object) => withoutKind(definition, toWireForm(object))),
     }
   if (shape === 'metadata')
     return {
@@ -260,6 +261,6 @@ function writeEntry(
       return
     }
   }
-  const object = shownAs(definition, entry.object)
+  const object = toWireForm(shownAs(definition, entry.object))
   writer.bytes(utf8(JSON.stringify(withKind ? object : withoutKind(definition, object))))
 }

@@ -168,11 +168,18 @@ const emptyMap = (value: unknown): boolean => {
   return true
 }
 
+/** What stands in JSON for a field that is absent; undefined when it is left out. */
+export const alwaysWritten = (types: TypeTable, field: FieldFact): (() => unknown) | undefined =>
+  fieldPlan(types, field).absent
+
 function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
   const read = schemaReader(types, field, goNumber(field))
   const plain = { name: field.name, read }
-  // Pointers: absent and empty differ. An empty time is absent.
-  if (field.ptr === true) return { ...plain, absent: undefined, dropEmpty: isNull }
+  // Pointers: absent and empty differ. An empty time is absent. Those that are always written say null.
+  if (field.ptr === true)
+    return field.omitempty === true || field.omitzero === true
+      ? { ...plain, absent: undefined, dropEmpty: isNull }
+      : { ...plain, absent: () => null, dropEmpty: never }
   const target = field.ref === undefined ? undefined : types[field.ref]
   const alias = target?.alias
   const isList = field.type === 'array' || alias?.type === 'array'
@@ -207,8 +214,7 @@ function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
     if (name === 'Quantity') return { ...plain, absent: () => '0', dropEmpty: never }
     if (name === 'Duration') return { ...plain, absent: () => '0s', dropEmpty: never }
     if (name === 'IntOrString') return { ...plain, absent: () => 0, dropEmpty: never }
-    if (name === 'RawExtension')
-      return { ...plain, absent: omit ? undefined : () => null, dropEmpty: never }
+    if (name === 'RawExtension') return { ...plain, absent: () => null, dropEmpty: never }
     return { ...plain, absent: undefined, dropEmpty: never }
   }
   // A struct that is not a pointer is written even when it is empty, unless it says otherwise.

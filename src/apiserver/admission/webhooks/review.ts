@@ -1,4 +1,5 @@
 /** AdmissionReview: what a webhook is asked, and what it may answer. */
+import { toWireForm } from '#api'
 import type { JsonObject, RequestUser, Status } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
 import { isObject } from '../../json.ts'
@@ -35,8 +36,8 @@ export function reviewOf(
       ...(namespace === '' ? {} : { namespace }),
       operation,
       userInfo: userInfo(user),
-      object: view.object ?? null,
-      oldObject: view.old ?? null,
+      object: view.object === undefined ? null : toWireForm(view.object),
+      oldObject: view.old === undefined ? null : toWireForm(view.old),
       dryRun,
       options: options ?? null,
     },
