@@ -1,5 +1,5 @@
 /** Values that a type cannot hold, told as Go's decoder tells it: clients and their tests compare the words. */
-import type { SchemaFact, TypeFact, TypeTable } from './facts.ts'
+import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 
 /** A value that the type cannot hold. The message is the one that Go's decoder gives. */
 export class TypeMismatchError extends Error {
@@ -101,7 +101,7 @@ function goFieldAt(
       if (name === undefined) break
       if (fact?.fields !== undefined) {
         struct = lastName(fact.go)
-        fields.push(name)
+        fields.push(...embedders(fact.fields.find((each) => each.name === name)), name)
       }
       schema = fact?.fields?.find((each) => each.name === name) ?? held.values
       value = isRecord(value) ? value[name] : undefined
@@ -110,6 +110,12 @@ function goFieldAt(
   }
   return { struct, fields }
 }
+
+/** Go names the structs that a field is embedded through: `volumes.VolumeSource.secret`. */
+const embedders = (field: FieldFact | undefined): readonly string[] =>
+  field?.via === undefined || field.via === 'TypeMeta'
+    ? []
+    : field.via.map(([, , message]) => lastName(message))
 
 const lastName = (dotted: string): string => dotted.slice(dotted.lastIndexOf('.') + 1)
 

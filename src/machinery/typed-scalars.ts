@@ -1,4 +1,5 @@
 /** Reading values that have a form of their own: quantities, times, bytes. */
+import { readGoTime } from './go-time.ts'
 import type { JsonObject } from './object.ts'
 import { setOwn } from './own-key.ts'
 import { canonicalQuantity, QUANTITY_REGEX } from './quantity.ts'
@@ -9,33 +10,11 @@ type ScalarReader = (value: unknown, path: string) => unknown
 /** What is kept as it was sent. */
 export const anything: ScalarReader = (value) => value
 
-const RFC3339 =
-  /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(\.\d+)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
-/** What Go calls the form. */
-const LAYOUT = '2006-01-02T15:04:05Z07:00'
-
-function readTime(value: unknown, path: string, digits: number): string | null {
+function readTime(value: unknown, path: string, micros: boolean): string {
   if (typeof value !== 'string') throw new Mismatch(path, nameOf(value), 'string')
-  if (value === '') return null
-  const [match, seconds = '', fraction = '', zone = 'Z'] = RFC3339.exec(value) ?? []
-  const asUtc = match === undefined ? Number.NaN : Date.parse(`${seconds}Z`)
-  // A day that its month does not have would silently be one of the next.
-  if (Number.isNaN(asUtc) || new Date(asUtc).getUTCDate() !== Number(seconds.slice(8, 10))) {
-    const shown = JSON.stringify(value)
-    throw new Mismatch(
-      path,
-      'string',
-      'string',
-      `parsing time ${shown} as ${JSON.stringify(LAYOUT)}: cannot parse ${shown} as a time of this form`,
-    )
-  }
-  const inUtc = zone === 'Z' ? seconds : new Date(asUtc - offsetMs(zone)).toISOString().slice(0, 19)
-  return `${inUtc}${digits === 0 ? '' : `.${fraction.slice(1, digits + 1).padEnd(digits, '0')}`}Z`
-}
-
-function offsetMs(zone: string): number {
-  const minutes = Number(zone.slice(1, 3)) * 60 + Number(zone.slice(4, 6))
-  return (zone.startsWith('-') ? -minutes : minutes) * 60_000
+  const time = readGoTime(value, { micros })
+  if (!time.ok) throw new Mismatch(path, 'string', 'string', time.why)
+  return time.text
 }
 
 export function readBase64(value: unknown, path: string): string {
@@ -87,8 +66,8 @@ export const SCALARS: Readonly<Record<string, ScalarReader>> = {
       return value
     throw new Mismatch(path, typeof value === 'number' ? `number ${value}` : nameOf(value), 'int32')
   },
-  Time: (value, path) => readTime(value, path, 0),
-  MicroTime: (value, path) => readTime(value, path, 6),
+  Time: (value, path) => readTime(value, path, false),
+  MicroTime: (value, path) => readTime(value, path, true),
   Duration: (value, path) => {
     if (typeof value === 'string') return value
     throw new Mismatch(path, nameOf(value), 'string')

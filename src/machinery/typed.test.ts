@@ -47,6 +47,16 @@ test('a value of the wrong type is told as Go tells it', () => {
   )
   refused(
     'core.v1.Pod',
+    { spec: { volumes: [{ name: 'a', secret: 'b' }] } },
+    'json: cannot unmarshal string into Go struct field Volume.spec.volumes.VolumeSource.secret of type v1.SecretVolumeSource',
+  )
+  refused(
+    'core.v1.Pod',
+    { spec: { containers: [{ resources: { limits: 1 } }] } },
+    'json: cannot unmarshal number into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList',
+  )
+  refused(
+    'core.v1.Pod',
     { spec: 'x' },
     'json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec',
   )
@@ -66,11 +76,30 @@ test('a value of the wrong form says what the form is', () => {
   )
   refused('core.v1.Secret', { data: { a: 'aGk' } }, 'illegal base64 data at input byte 0')
   refused('core.v1.Secret', { data: { a: 'aGk=!' } }, 'illegal base64 data at input byte 4')
-  for (const time of ['yesterday', '2026-02-30T00:00:00Z', '2026-13-01T00:00:00+01:00'])
+  const said = (time: string, why: string): void =>
     refused(
       'core.v1.Pod',
       { metadata: { creationTimestamp: time } },
-      `parsing time "${time}" as "2006-01-02T15:04:05Z07:00": cannot parse "${time}" as a time of this form`,
+      `parsing time ${JSON.stringify(time)}${why}`,
+    )
+  const layout = ' as "2006-01-02T15:04:05Z07:00": cannot parse '
+  said('', `${layout}"" as "2006"`)
+  said('yesterday', `${layout}"yesterday" as "2006"`)
+  said('2026-02-01 00:00:00Z', `${layout}" 00:00:00Z" as "T"`)
+  said('2026-02-01T00:00:00', `${layout}"" as "Z07:00"`)
+  said('2026-13-01T00:00:00+01:00', ': month out of range')
+  said('2026-02-30T00:00:00Z', ': day out of range')
+  said('2026-02-01T24:00:00Z', ': hour out of range')
+  said('2026-02-01T00:00:00Zx', ': extra text: "x"')
+  for (const [time, rest] of [
+    ['2026-01-01T00:00:00Z', '"Z" as ".000000"'],
+    ['2026-01-01T00:00:00.123Z', '".123Z" as ".000000"'],
+    ['2026-01-01T00:00:00.1234567Z', '"7Z" as "Z07:00"'],
+  ] as const)
+    refused(
+      'coordination.v1.Lease',
+      { spec: { renewTime: time } },
+      `parsing time "${time}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse ${rest}`,
     )
 })
 
@@ -100,7 +129,7 @@ test('times, quantities and bytes take their one form', () => {
     limits: { cpu: '1', memory: '1Gi' },
   })
   const lease = decode('coordination.v1.Lease', {
-    spec: { renewTime: '2026-01-01T00:00:00.1234567Z' },
+    spec: { renewTime: '2026-01-01T01:00:00.123456+01:00' },
   }).object
   assert.deepEqual(lease['spec'], { renewTime: '2026-01-01T00:00:00.123456Z' })
 })

@@ -334,6 +334,7 @@ function goTypeOf({ type, format, ref, items, values }: SchemaFact): string {
     case 'array':
       return `[]${goTypeOf(items ?? {})}`
     case 'object':
+      if (values?.ref?.endsWith('.Quantity') === true) return 'v1.ResourceList'
       return `map[string]${goTypeOf(values ?? {})}`
     case 'string':
       return format === 'byte' ? '[]uint8' : 'string'
