@@ -220,7 +220,7 @@ export class Codec {
       if (!isObject(value)) throw badRequest(cannotBeHandled(expected, 'it is not an object'))
       const unknown: string[] = []
       return {
-        object: asExpected(refuse, () => form(value, wantsProblems ? unknown : undefined)),
+        object: asExpected(refuse, () => form(value, wantsProblems ? { unknown } : {})),
         unknown,
       }
     }
@@ -232,6 +232,14 @@ export class Codec {
       decodeTyped(types, type, value, { unknown: wantsProblems ? 'collect' : 'ignore' }),
     )
     return { object, unknown: unknownFields }
+  }
+
+  /** What an apply makes of an object: a null that was applied stays, for validation to judge. */
+  shapeApplied(value: JsonObject, definition: ResourceDefinition): JsonObject {
+    const form = this.#own.get(definition)?.form
+    return form === undefined
+      ? this.shape(value, kindOf(definition), false).object
+      : form(value, { keepsNulls: true })
   }
 
   /** How values of a kind are taken apart for ownership. */
@@ -275,7 +283,7 @@ export class Codec {
       ...this.#ownership(definition, by),
       force: by.force,
       finish: (merged) => {
-        const { object } = this.shape(merged, kindOf(definition), false)
+        const object = this.shapeApplied(merged, definition)
         definition.defaults(object)
         return object
       },

@@ -78,14 +78,6 @@ export const methodNotAllowed = (): StatusError =>
     { details: {} },
   )
 
-/** While its objects are being removed, no new ones come. */
-const ending = ({ facts: { group, resource } }: ResourceDefinition): StatusError =>
-  new StatusError(
-    'MethodNotAllowed',
-    'create not allowed while custom resource definition is terminating',
-    { details: { group, kind: resource } },
-  )
-
 /** Serves everything below /api and /apis that names a resource. */
 export const resourceHandler =
   (dispatcher: Dispatcher): Handler =>
@@ -152,7 +144,6 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
   const { exchange, info, definition, namespace, writer, codec } = call
   const { verbs, namespaced } = definition.facts
   const { verb, name } = info
-  if (verb === 'create' && definition.isEnding === true) throw ending(definition)
   if (!verbs.includes(verb)) throw methodNotAllowed()
   // Across namespaces one can only look.
   if (namespaced && namespace === '' && verb !== 'list' && verb !== 'watch')

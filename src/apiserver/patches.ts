@@ -221,7 +221,6 @@ async function applyObject(
     if (options.fieldValidation === 'Warn') exchange.warnings.push(why.replaceAll(/\n\s*/g, ' '))
   }
   const configuration = kinds?.toOwn(patch) ?? patch
-  const own = kindOf(definition)
   const apply = (old: KubeObject | undefined): JsonObject =>
     codec.apply(definition, old, configuration, {
       manager: managerOf(exchange, options.fieldManager),
@@ -235,7 +234,7 @@ async function applyObject(
     target,
     name,
     {
-      next: (old) => codec.shape(apply(old), own, false).object,
+      next: (old) => codec.shapeApplied(apply(old), definition),
       ...(subresource === ''
         ? {
             absent() {
@@ -244,7 +243,7 @@ async function applyObject(
                   'Conflict',
                   `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
                 )
-              return codec.shape(apply(undefined), own, false).object
+              return codec.shapeApplied(apply(undefined), definition)
             },
           }
         : {}),

@@ -127,11 +127,17 @@ export interface ApiServerOptions {
 }
 
 /** What is known of a custom resource's types. */
+export interface FormOptions {
+  readonly unknown?: string[]
+  /** Nulls stay where none may be. */
+  readonly keepsNulls?: boolean
+}
+
 export interface OwnSchemas {
   /** For decoding, patches and the ownership of fields: what the definition's `facts.type` leads to. */
   readonly types?: TypeTable
   /** A value in the form of the resource, as a copy; paths of fields that it does not have are added to `unknown`. */
-  readonly form?: (value: JsonObject, unknown?: string[]) => JsonObject
+  readonly form?: (value: JsonObject, options?: FormOptions) => JsonObject
   /** How objects are taken apart for the ownership of fields. */
   readonly shape?: Shape
   /** The fields at the root, besides those that every object has. */

@@ -123,6 +123,14 @@ test('a namespace in the body must be that of the path', async () => {
   )
 })
 
+test('what is in no namespace forgets one that a client says', async () => {
+  const { api } = await testServer()
+  const space = await post<Namespace>(api, '/api/v1/namespaces', {
+    metadata: { name: 'n', namespace: 'other' },
+  })
+  assert.equal(space.metadata.namespace, undefined)
+})
+
 test('a body of another kind or version is refused', async () => {
   const { api } = await testServer()
   await assert.rejects(post(api, MAPS, { ...map('a'), kind: 'Secret' }), refused('BadRequest'))

@@ -7,6 +7,7 @@ import {
   alreadyExists,
   badRequest,
   conflict,
+  forbidden,
   internalError,
   invalid,
   invalidValue,
@@ -187,12 +188,12 @@ export async function admitOnly(
 
 const metadataOf = (object: JsonObject): JsonObject => object['metadata'] as JsonObject
 
-/** The namespace of the path is the object's. */
+/** The namespace of the path is the object's; where there is none, what an object says of one is forgotten. */
 export function bindNamespace({ definition, namespace }: WriteTarget, object: JsonObject): void {
   const metadata = metadataOf(object)
   const given = textOf(metadata['namespace'])
   if (!definition.facts.namespaced) {
-    if (given === '') delete metadata['namespace']
+    delete metadata['namespace']
     return
   }
   if (given !== '' && given !== namespace)
@@ -230,6 +231,8 @@ export async function createObject(
 
   const generateName = textOf(metadata['generateName'])
   const isGenerated = textOf(metadata['name']) === '' && generateName !== ''
+  if (definition.isEnding === true)
+    throw forbidden(definition.facts, textOf(metadata['name']), ENDING)
   const request = admissionRequest(
     target,
     'CREATE',
@@ -277,6 +280,9 @@ export async function createObject(
     if (!isGenerated || attempt === NAME_ATTEMPTS) throw alreadyExists(definition.facts, name)
   }
 }
+
+/** While the objects of a definition are being removed, no new ones come: not by an apply either. */
+const ENDING = 'create not allowed while custom resource definition is terminating'
 
 const SERVER_FIELDS = [
   'uid',

@@ -301,6 +301,36 @@ test('baseline names each thing that reaches the host', () => {
   )
 })
 
+test('profiles of before 1.19 are named by annotations, and quoted as they are', () => {
+  const pod = (name: string, annotations: Record<string, string>, minor: number) =>
+    violations({ level: 'baseline', version: `v1.${minor}` }, { annotations }, {
+      containers: [{ name }],
+    } as never)
+  const seccomp = { 'container.seccomp.security.alpha.kubernetes.io/a': 'unconfined' }
+  assert.equal(
+    pod('a', seccomp, 18),
+    'seccompProfile (forbidden annotation container.seccomp.security.alpha.kubernetes.io/a="unconfined")',
+  )
+  assert.equal(pod('b', seccomp, 18), '')
+  assert.equal(pod('a', seccomp, 19), '')
+  assert.equal(
+    pod('a', { 'container.apparmor.security.beta.kubernetes.io/a': 'unconfined' }, 30),
+    'forbidden AppArmor profile (annotation must not set AppArmor profile type to "container.apparmor.security.beta.kubernetes.io/a="unconfined"")',
+  )
+})
+
+test('an unmasked proc in a user namespace is good for the baseline from 1.35 on, never for restricted', () => {
+  const found = (level: 'baseline' | 'restricted', minor: number) =>
+    violations({ level, version: `v1.${minor}` }, {}, {
+      hostUsers: false,
+      containers: [{ name: 'a', securityContext: { procMount: 'Unmasked' } }],
+    } as never)
+  assert.match(found('baseline', 34), /procMount/)
+  assert.equal(found('baseline', 35), '')
+  const text = found('restricted', 35)
+  assert.ok(text.indexOf('procMount') > text.indexOf('capabilities'), text)
+})
+
 test('warn level warns on workloads, and raising a namespace names the pods that would not pass', async () => {
   const made = world()
   const labels = { 'pod-security.kubernetes.io/warn': 'baseline' }

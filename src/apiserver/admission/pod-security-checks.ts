@@ -72,8 +72,8 @@ export function violations(
     .join(', ')
 }
 
-const quoted = (names: readonly string[]): string =>
-  names.map((name) => JSON.stringify(name)).join(', ')
+/** Between quotes as they are: nothing in them is escaped. */
+const quoted = (names: readonly string[]): string => `"${names.join('", "')}"`
 const plural = (one: string, many: string, count: number): string => (count === 1 ? one : many)
 /** `container "a"`, `containers "a", "b"`. */
 const named = (containers: readonly AnyContainer[]): string =>
@@ -145,6 +145,43 @@ const RESTRICTED_VOLUMES: readonly string[] = [
   'image',
 ]
 
+const SECCOMP_TYPES: readonly string[] = ['RuntimeDefault', 'Localhost']
+const SECCOMP = 'seccomp.security.alpha.kubernetes.io/'
+
+/** Before 1.19 a profile was named by annotations, and only they were looked at. */
+function seccompAnnotations(
+  { annotations = {} }: Partial<ObjectMeta>,
+  containers: readonly AnyContainer[],
+): Violation | undefined {
+  const keys = [`${SECCOMP}pod`, ...containers.map(({ name }) => `container.${SECCOMP}${name}`)]
+  const found = unique(
+    keys.flatMap((key) => {
+      const value = annotations[key]
+      if (value === undefined || /^(runtime\/default$|docker\/default$|localhost\/)/.test(value))
+        return []
+      return [`${key}=${JSON.stringify(value)}`]
+    }),
+  )
+  if (found.length === 0) return undefined
+  return {
+    reason: 'seccompProfile',
+    detail: `forbidden ${plural('annotation', 'annotations', found.length)} ${found.join(', ')}`,
+  }
+}
+
+function unmaskedProc(containers: readonly AnyContainer[]): Violation | undefined {
+  const mounts = containers.flatMap((container) => {
+    const type = container.securityContext?.procMount
+    return type === undefined || type === 'Default' ? [] : [{ container, type }]
+  })
+  if (mounts.length === 0) return undefined
+  const types = unique(mounts.map(({ type }) => type))
+  return {
+    reason: 'procMount',
+    detail: `${named(mounts.map(({ container }) => container))} must not set securityContext.procMount to ${quoted(types)}`,
+  }
+}
+
 const APPARMOR = 'container.apparmor.security.beta.kubernetes.io/'
 
 const capabilitiesAdded = (
@@ -178,28 +215,22 @@ const CHECKS: readonly Check[] = [
         )
         .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
         .toSorted()
-      const types = unique([
-        ...(podIsBad ? [pod.appArmorProfile?.type ?? ''] : []),
-        ...bad.map(({ securityContext }) => securityContext?.appArmorProfile?.type ?? ''),
-      ])
-      const parts = [
-        ...(types.length === 0
-          ? []
-          : [`${setters(podIsBad, bad)} must not set AppArmor profile type to ${quoted(types)}`]),
-        ...(annotated.length === 0
-          ? []
-          : [`${plural('annotation', 'annotations', annotated.length)} ${annotated.join(', ')}`]),
+      const values = [
+        ...unique([
+          ...(podIsBad ? [pod.appArmorProfile?.type ?? ''] : []),
+          ...bad.map(({ securityContext }) => securityContext?.appArmorProfile?.type ?? ''),
+        ]),
+        ...annotated,
       ]
-      return parts.length === 0
-        ? undefined
-        : {
-            reason: plural(
-              'forbidden AppArmor profile',
-              'forbidden AppArmor profiles',
-              types.length + annotated.length,
-            ),
-            detail: parts.join(' and '),
-          }
+      if (values.length === 0) return undefined
+      const who = [
+        ...(podIsBad || bad.length > 0 ? [setters(podIsBad, bad)] : []),
+        ...(annotated.length > 0 ? [plural('annotation', 'annotations', annotated.length)] : []),
+      ]
+      return {
+        reason: plural('forbidden AppArmor profile', 'forbidden AppArmor profiles', values.length),
+        detail: `${who.join(' and ')} must not set AppArmor profile type to ${quoted(values)}`,
+      }
     },
   },
   {
@@ -301,18 +332,7 @@ const CHECKS: readonly Check[] = [
     level: 'baseline',
     run({ spec, containers, minor }) {
       // From 1.35 on an unmasked proc is harmless in a user namespace.
-      if (minor >= 35 && spec.hostUsers === false) return undefined
-      const bad = containers.filter(({ securityContext }) => {
-        const mount = securityContext?.procMount
-        return mount !== undefined && mount !== 'Default'
-      })
-      const types = unique(bad.map(({ securityContext }) => securityContext?.procMount ?? ''))
-      return bad.length === 0
-        ? undefined
-        : {
-            reason: 'procMount',
-            detail: `${named(bad)} must not set securityContext.procMount to ${quoted(types)}`,
-          }
+      return minor >= 35 && spec.hostUsers === false ? undefined : unmaskedProc(containers)
     },
   },
   {
@@ -353,13 +373,24 @@ const CHECKS: readonly Check[] = [
   {
     id: 'seccompProfile_baseline',
     level: 'baseline',
-    run: (sight) =>
-      forbiddenSetting(
-        'seccompProfile',
-        sight,
-        ({ seccompProfile }) => seccompProfile?.type === 'Unconfined',
-        'securityContext.seccompProfile.type to "Unconfined"',
-      ),
+    run({ metadata, pod, containers, minor }) {
+      if (minor < 19) return seccompAnnotations(metadata, containers)
+      const isBad = (type: string | undefined): boolean =>
+        type !== undefined && !SECCOMP_TYPES.includes(type)
+      const podIsBad = isBad(pod.seccompProfile?.type)
+      const bad = containers.filter(({ securityContext }) =>
+        isBad(securityContext?.seccompProfile?.type),
+      )
+      if (!podIsBad && bad.length === 0) return undefined
+      const types = unique([
+        ...(podIsBad ? [pod.seccompProfile?.type ?? ''] : []),
+        ...bad.map(({ securityContext }) => securityContext?.seccompProfile?.type ?? ''),
+      ])
+      return {
+        reason: 'seccompProfile',
+        detail: `${setters(podIsBad, bad)} must not set securityContext.seccompProfile.type to ${quoted(types)}`,
+      }
+    },
   },
   {
     id: 'sysctls',
@@ -429,6 +460,13 @@ const CHECKS: readonly Check[] = [
         ? undefined
         : { reason: 'unrestricted capabilities', detail: parts.join('; ') }
     },
+  },
+  {
+    id: 'procMount_restricted',
+    level: 'restricted',
+    since: 35,
+    replaces: 'procMount',
+    run: ({ containers }) => unmaskedProc(containers),
   },
   {
     id: 'restrictedVolumes',

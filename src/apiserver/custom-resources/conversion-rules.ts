@@ -97,6 +97,12 @@ function serviceProblems(
   return errors
 }
 
+/** Whether webhooks that convert could never be trusted: such a definition is taken, and not served. */
+export function hasBadBundle({ conversion }: CustomResourceDefinition['spec']): boolean {
+  const bundle = conversion?.webhook?.clientConfig?.caBundle ?? ''
+  return bundle !== '' && bundleProblems(bundle, FieldPath.of('caBundle')).length > 0
+}
+
 function bundleProblems(bundle: string, path: FieldPath): readonly FieldError[] {
   const text = Buffer.from(bundle, 'base64').toString('latin1')
   const blocks = text.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? []

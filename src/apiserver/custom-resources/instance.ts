@@ -119,7 +119,7 @@ function servedVersion(
       subresources,
     },
     defaults(object) {
-      form(object, {})
+      form(object, { keepsNulls: true })
       fillDefaults(object, schema)
     },
     validate: (object) => validator.create(object),
@@ -173,9 +173,7 @@ function servedVersion(
   return {
     definition,
     schemas: {
-      form(value, unknown) {
-        return form(copyJson(value), unknown === undefined ? {} : { unknown })
-      },
+      form: (value, formOptions = {}) => form(copyJson(value), formOptions),
       shape: shapeOfObject(schema),
       fields: Object.keys(schema.properties ?? {}),
       published: customSchemas({

@@ -381,6 +381,61 @@ test('apply owns the items of lists by their keys', async () => {
   assert.match(unknown.text, /\.odd: field not declared in schema/)
 })
 
+test('a null that is applied stays where one may be, and is refused elsewhere', async () => {
+  const inner = { type: 'object', properties: { a: { type: 'string' } } }
+  const { request } = await withSchema(
+    specSchema({
+      may: { ...inner, nullable: true },
+      not: inner,
+      filled: { ...inner, default: {} },
+    }),
+  )
+  const apply = (spec: object) =>
+    request(`PATCH ${WIDGETS}/w?fieldManager=one`, widget('w', { spec }), APPLY)
+  await apply({ may: { a: 'x' }, not: { a: 'x' } })
+  const cleared = await apply({ may: null, not: { a: 'x' }, filled: null })
+  assert.deepEqual(cleared.json['spec'], { may: null, not: { a: 'x' }, filled: {} })
+  const refused = await apply({ may: null, not: null })
+  assert.equal(refused.status, 422)
+  assert.match(refused.text, /spec\.not in body must be of type object: \\"null\\"/)
+  const merged = await request(`PUT ${WIDGETS}/w`, {
+    ...cleared.json,
+    spec: { may: null, not: null },
+  })
+  assert.deepEqual(merged.json['spec'], { may: null, filled: {} })
+})
+
+test('defaults of resources within an object bring no metadata that there is not', async () => {
+  const whole = { apiVersion: 'v1', kind: 'X', metadata: { name: 'x', strange: 'y' } }
+  const embedded = { type: 'object', 'x-kubernetes-embedded-resource': true }
+  const open = { ...embedded, 'x-kubernetes-preserve-unknown-fields': true }
+  const { request } = await withSchema(
+    specSchema({
+      a: { ...open, default: whole },
+      b: { type: 'object', properties: { in: open }, default: { in: whole } },
+      c: {
+        ...open,
+        properties: {
+          metadata: {
+            type: 'object',
+            properties: {
+              name: { type: 'string', default: 'x' },
+              strange: { type: 'string', default: 'y' },
+            },
+          },
+        },
+      },
+    }),
+  )
+  const { json, status, text } = await request(
+    `POST ${WIDGETS}`,
+    widget('w', { spec: { c: { apiVersion: 'v1', kind: 'X', metadata: {} } } }),
+  )
+  assert.equal(status, 201, text)
+  const formed = { apiVersion: 'v1', kind: 'X', metadata: { name: 'x' } }
+  assert.deepEqual(json['spec'], { a: formed, b: { in: formed }, c: formed })
+})
+
 test("an apply that takes over what an update owned keeps what is the server's", async () => {
   const { request } = await withSchema(specSchema({ a: { type: 'string' }, b: { type: 'string' } }))
   const labelled = {

@@ -1,6 +1,7 @@
 /** Which names a definition may have, and what its conditions say of them. */
 import type { CustomResourceDefinition } from '#api'
 import { approvalOf, isProtected } from './approval.ts'
+import { hasBadBundle } from './conversion-rules.ts'
 
 type Status = NonNullable<CustomResourceDefinition['status']>
 type Names = CustomResourceDefinition['spec']['names']
@@ -78,19 +79,26 @@ export function decideNames(
       : { type: 'NamesAccepted', status: 'False', ...refusal }
   // Once established it stays so: what is stored under its names does not go away.
   const established: Condition =
-    refusal === undefined
+    refusal === undefined && hasBadBundle(definition.spec)
       ? {
           type: 'Established',
-          status: 'True',
-          reason: 'InitialNamesAccepted',
-          message: 'the initial names have been accepted',
-        }
-      : {
-          type: 'Established',
           status: 'False',
-          reason: 'NotAccepted',
-          message: 'not all names are accepted',
+          reason: 'InvalidCABundle',
+          message: 'The conversion webhook CABundle is invalid',
         }
+      : refusal === undefined
+        ? {
+            type: 'Established',
+            status: 'True',
+            reason: 'InitialNamesAccepted',
+            message: 'the initial names have been accepted',
+          }
+        : {
+            type: 'Established',
+            status: 'False',
+            reason: 'NotAccepted',
+            message: 'not all names are accepted',
+          }
   const conditions = [
     namesAccepted,
     ...(isTrue(definition, 'Established') ? [] : [established]),

@@ -4,12 +4,14 @@ import { TypeMismatchError, decodeTyped, type JsonObject } from '#machinery'
 import { copyJson, isObject } from '../json.ts'
 import {
   OBJECT_FIELDS,
+  hasDefaults,
   isEmbedded,
   isMap,
   isStrayNull,
   itemsOf,
   keepsUnknown,
   own,
+  someSchema,
   valuesOf,
   type Schema,
 } from './schema.ts'
@@ -21,22 +23,24 @@ export interface PruneOptions {
   readonly lenient?: boolean
   /** Paths of what is taken out are added to it. */
   readonly unknown?: string[]
+  /** Nulls stay where none may be: whoever applies them is told so. */
+  readonly keepsNulls?: boolean
 }
 
 /** Brings an object into the form of its schema, in place. Throws `TypeMismatchError` for wrong metadata. */
 export function pruneObject(object: JsonObject, schema: Schema, options: PruneOptions = {}): void {
-  const { unknown } = options
+  const { unknown, keepsNulls = false } = options
   if (isObject(object['metadata'])) formMetadata(object['metadata'], 'metadata', options)
   const found: string[] = []
   prune(object, schema, true, '', found)
   unknown?.push(...found.toSorted())
-  dropNulls(object, schema)
+  if (!keepsNulls) dropNulls(object, schema)
   coerceEmbedded(object, schema, '', options, true)
 }
 
-/** The same for a part of an object. */
+/** Takes what is not known out of a part of an object; metadata of resources within it stays as it is. */
 export function pruneValue(value: unknown, schema: Schema): void {
-  prune(value, schema, false, '', [])
+  prune(value, schema, isEmbedded(schema), '', [])
 }
 
 const below = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`)
@@ -88,7 +92,11 @@ function dropNulls(value: unknown, schema: Schema | undefined): void {
   }
 }
 
-/** Metadata of resources within the object has the form of all metadata. */
+/** Metadata of resources within a value has the form of all metadata. Throws `TypeMismatchError` for others. */
+export function formEmbedded(value: unknown, schema: Schema): void {
+  coerceEmbedded(value, schema, '', {})
+}
+
 function coerceEmbedded(
   value: unknown,
   schema: Schema | undefined,
@@ -151,6 +159,25 @@ function metadataForm(
 
 /** Fills in what a schema has a default for, in place. Filling in twice changes nothing. */
 export function fillDefaults(value: unknown, schema: Schema | undefined): void {
+  fill(value, schema)
+  // Defaults within resources may say what no metadata has.
+  if (schema !== undefined && bringsMetadata(schema))
+    coerceEmbedded(value, schema, '', { lenient: true }, true)
+}
+
+const WITH_METADATA = new WeakMap<Schema, boolean>()
+
+/** Whether its defaults may be metadata of resources within the object. */
+function bringsMetadata(schema: Schema): boolean {
+  let brings = WITH_METADATA.get(schema)
+  if (brings === undefined) {
+    brings = hasDefaults(schema) && someSchema(schema, isEmbedded)
+    WITH_METADATA.set(schema, brings)
+  }
+  return brings
+}
+
+function fill(value: unknown, schema: Schema | undefined): void {
   if (schema === undefined) return
   if (Array.isArray(value)) {
     const items = itemsOf(schema)
@@ -158,7 +185,7 @@ export function fillDefaults(value: unknown, schema: Schema | undefined): void {
     for (const [i, item] of value.entries()) {
       if (isStrayNull(item, items) && items.default !== undefined)
         value[i] = copyJson(items.default)
-      fillDefaults(value[i], items)
+      fill(value[i], items)
     }
     return
   }
@@ -171,11 +198,11 @@ export function fillDefaults(value: unknown, schema: Schema | undefined): void {
   const values = valuesOf(schema)
   for (const key of Object.keys(value)) {
     const known = own(schema.properties, key)
-    if (known !== undefined) fillDefaults(value[key], known)
+    if (known !== undefined) fill(value[key], known)
     else if (values !== undefined) {
       if (isStrayNull(value[key], values) && values.default !== undefined)
         value[key] = copyJson(values.default)
-      fillDefaults(value[key], values)
+      fill(value[key], values)
     }
   }
 }

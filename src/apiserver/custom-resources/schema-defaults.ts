@@ -1,7 +1,7 @@
 /** Defaults must be good values themselves. */
-import { type FieldPath, invalidValue, type FieldError } from '#machinery'
-import { copyJson, isObject, sameJson } from '../json.ts'
-import { fillDefaults, pruneObject, pruneValue } from './prune.ts'
+import { TypeMismatchError, type FieldPath, invalidValue, type FieldError } from '#machinery'
+import { copyJson, sameJson } from '../json.ts'
+import { formEmbedded, pruneValue } from './prune.ts'
 import { validateRules } from './evaluate-rules.ts'
 import { validateLists, validateValue } from './validate-value.ts'
 import { OBJECT_FIELDS, hasDefaults, isEmbedded, itemsOf, valuesOf, type Schema } from './schema.ts'
@@ -40,15 +40,19 @@ function defaultsWithin(
 
 function defaultFits(schema: Schema, value: unknown, path: FieldPath): readonly FieldError[] {
   const pruned = copyJson(value)
-  if (isEmbedded(schema) && isObject(pruned)) pruneObject(pruned, schema, { lenient: true })
-  else pruneValue(pruned, schema)
+  pruneValue(pruned, schema)
   if (!sameJson(pruned, value)) return [invalidValue(path, value, 'must not have unknown fields')]
-  fillDefaults(pruned, schema)
+  try {
+    formEmbedded(pruned, schema)
+  } catch (error) {
+    if (!(error instanceof TypeMismatchError)) throw error
+    return [invalidValue(path, value, `must result in valid metadata: ${error.message}`)]
+  }
   const errors = [
-    ...validateValue(schema, pruned, path.text),
-    ...validateLists(schema, pruned, path.text),
+    ...validateValue(schema, value, path.text),
+    ...validateLists(schema, value, path.text),
   ]
   return errors.length > 0
     ? errors
-    : validateRules(schema, pruned, { path, isRoot: isEmbedded(schema) }).errors
+    : validateRules(schema, value, { path, isRoot: isEmbedded(schema) }).errors
 }

@@ -55,6 +55,35 @@ test('discovery has the resource in the moment in which the watch says that it i
   assert.ok(groups.text.includes('example.com'))
 })
 
+test('a definition whose webhook nobody could trust is taken, and not served until that is mended', async () => {
+  const made = await server()
+  const conversion = (caBundle: string): object => ({
+    conversion: {
+      strategy: 'Webhook',
+      webhook: {
+        clientConfig: { service: { namespace: 'shop', name: 'hook' }, caBundle },
+        conversionReviewVersions: ['v1'],
+      },
+    },
+  })
+  const path = `${CRDS}/widgets.example.com`
+  const bad = Buffer.from('no certificate').toString('base64')
+  const created = await made.request(`POST ${CRDS}`, widgets(undefined, conversion(bad)))
+  assert.equal(created.status, 201, created.text)
+  await until(async () => (await made.request(`GET ${path}`)).text.includes('NamesAccepted'))
+  const { json, text } = await made.request(`GET ${path}`)
+  assert.equal(conditionOf(json, 'NamesAccepted'), 'True')
+  assert.equal(conditionOf(json, 'Established'), 'False')
+  assert.match(text, /"InvalidCABundle"/)
+  assert.equal((await made.request(`GET ${WIDGETS}`)).status, 404)
+  await made.request(
+    `PATCH ${path}`,
+    { spec: { conversion: { strategy: 'None', webhook: null } } },
+    { 'content-type': 'application/merge-patch+json' },
+  )
+  await established(made, 'widgets.example.com')
+})
+
 test('names that another definition has are refused until they are free', async () => {
   const made = await serving(
     widgets(undefined, {
@@ -95,11 +124,15 @@ test('a definition takes its objects with it, and waits for those that others ho
   const waiting = await request(`GET ${CRDS}/widgets.example.com`)
   assert.equal(conditionOf(waiting.json, 'Terminating'), 'True')
   const late = await request(`POST ${WIDGETS}`, widget('late'))
-  assert.equal(late.status, 405)
+  assert.equal(late.status, 403)
   assert.equal(
     late.json['message'],
-    'create not allowed while custom resource definition is terminating',
+    'widgets.example.com "late" is forbidden: create not allowed while custom resource definition is terminating',
   )
+  const applied = await request(`PATCH ${WIDGETS}/later?fieldManager=m`, widget('later'), {
+    'content-type': 'application/apply-patch+yaml',
+  })
+  assert.equal(applied.status, 403)
   await request(
     `PATCH ${WIDGETS}/held`,
     { metadata: { finalizers: null } },
