@@ -158,6 +158,29 @@ test('another image: the container is made anew at once, and the pod stays ready
   await node.stop()
 })
 
+test('a restart is counted when the container runs again, not when it is made', async () => {
+  const { env, node } = await world()
+  node.create(
+    started('web', {
+      metadata: { annotations: { [SIMULATION.runSeconds]: '3', [SIMULATION.exitCode]: '1' } },
+      // While its hook runs it is not shown as running.
+      containers: [
+        { name: 'app', image: 'web:1', lifecycle: { postStart: { sleep: { seconds: 1 } } } },
+      ],
+    }),
+  )
+  for (let count = 0, ms = 0; count < 3; ms += 10) {
+    assert.ok(ms < 60_000, `${count} restarts`)
+    await env.advance(10)
+    const app = first(node.get('web'))
+    if ((app?.restartCount ?? 0) === count) continue
+    count++
+    assert.equal(app?.restartCount, count)
+    assert.notEqual(app?.state?.running, undefined)
+  }
+  await node.stop()
+})
+
 test('a replaced container that does not come back is seen to have ended', async () => {
   const { env, node } = await world()
   node.create(started('web', { containers: [{ name: 'app', image: 'web:1' }] }))

@@ -321,30 +321,32 @@ export class PodAgent implements StartedPod {
   }
 
   /**
-   * A container that ended because it is made anew counts as running until the next one does, within the second that
-   * clients are used to: who changes an image and reads on finds the pod as ready as it was.
+   * What a status tells of containers that follow others: one that is made, and does not run yet, is not told of, so
+   * that a restart counts once it has happened. And one that ended because it is made anew counts as running until the
+   * next one does, within the second that clients are used to: who changes an image and reads on finds the pod as ready
+   * as it was.
    */
-  #replacing(shown: PodRuntime): PodRuntime {
-    if (this.#again.size === 0) return shown
+  #told(shown: PodRuntime): PodRuntime {
+    const ended = new Set(
+      shown.containers.filter(({ state }) => state === 'exited').map(({ name }) => name),
+    )
+    const containers = shown.containers.filter(
+      ({ name, state }) => state !== 'created' || !ended.has(name),
+    )
     const now = this.context.env.clock.now().getTime()
-    const fresh = new Set<string>()
-    for (const { id, name, state, finishedAt } of shown.containers) {
-      if (state !== 'exited' || !this.#again.has(id)) continue
-      const next = newestContainer(shown, name)
-      if (next?.id !== id && next?.state !== 'created') continue
+    const isReplaced = ({ id, name, state, finishedAt }: PodContainer): boolean => {
+      if (state !== 'exited' || !this.#again.has(id)) return false
+      if (containers.find((each) => each.name === name)?.id !== id) return false
       const leftMs = (finishedAt?.getTime() ?? 0) + SEEN_LATE_MS - now
-      if (leftMs <= 0) continue
-      this.wakeIn(leftMs)
-      fresh.add(name)
+      if (leftMs > 0) this.wakeIn(leftMs)
+      return leftMs > 0
     }
-    const containers = shown.containers
-      .filter(({ name, state }) => state !== 'created' || !fresh.has(name))
-      .map((container) =>
-        fresh.has(container.name) && this.#again.has(container.id)
-          ? { ...container, state: 'running' as const }
-          : container,
-      )
-    return fresh.size === 0 ? shown : { ...shown, containers }
+    return {
+      ...shown,
+      containers: containers.map((container) =>
+        isReplaced(container) ? { ...container, state: 'running' as const } : container,
+      ),
+    }
   }
 
   made(id: string, container: AnyContainer): void {
@@ -411,12 +413,12 @@ export class PodAgent implements StartedPod {
     const terminating = this.#worker.phase !== 'syncing'
     const shown = this.#shown()
     this.prober.update(pod, shown, { terminating })
-    const seen = terminating ? shown : this.#replacing(shown)
+    const told = terminating ? shown : this.#told(shown)
     for (const listener of this.#listeners) listener()
     if (this.#worker.phase === 'terminated' && this.#worker.cleaned) return
     const status = statusOf({
       pod,
-      runtime: seen,
+      runtime: told,
       waiting: this.waiting,
       readiness: (id) => this.prober.readiness(id),
       startup: (id) => this.prober.startup(id),
