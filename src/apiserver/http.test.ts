@@ -1,7 +1,7 @@
 /** Over real sockets: what only they can show. */
 import assert from 'node:assert/strict'
 import { once as event } from 'node:events'
-import { connect as connectHttp2, type ClientHttp2Session } from 'node:http2'
+import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2'
 import { request as requestHttps } from 'node:https'
 import { after, before, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
@@ -245,6 +245,20 @@ test('a thousand watches fit on one connection', async () => {
   await http1('POST', MAPS, { body: map('to-all') })
   await all
   session.destroy()
+})
+
+test('who leaves very many watches at once keeps the connection', async () => {
+  const session = http2Session()
+  for (let round = 0; round < 3; round++) {
+    const streams = Array.from({ length: 700 }, () =>
+      session.request({ ':path': '/api/v1/namespaces/empty/configmaps?watch=1' }),
+    )
+    await Promise.all(streams.map((stream) => event(stream, 'response')))
+    for (const stream of streams) stream.close(constants.NGHTTP2_CANCEL)
+    await Promise.all(streams.map((stream) => event(stream, 'close')))
+  }
+  assert.equal((await http2(session, 'GET', '/api/v1/namespaces/empty/configmaps')).status, 200)
+  session.close()
 })
 
 test('an upgrade hands over the socket', async () => {

@@ -24,6 +24,9 @@ export const MAX_BODY_BYTES = 3 * 1024 * 1024
 const GZIP_FROM_BYTES = 128 * 1024
 /** Go clients put many watches on one connection. */
 const MAX_STREAMS = 4096
+/** A client may leave all its watches at once, and again: every second, and four times over. */
+const RESETS_PER_SECOND = MAX_STREAMS
+const RESET_BURST = 4 * MAX_STREAMS
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** How long running requests get to finish when the server closes. */
 const CLOSE_GRACE_MS = 2000
@@ -60,6 +63,9 @@ export async function listen(
     rejectUnauthorized: false,
     // A session may hold as much as its streams' windows let clients send.
     maxSessionMemory: 128,
+    // The library's own bound of 1,000 ends the connection, and all that goes on over it.
+    streamResetBurst: RESET_BURST,
+    streamResetRate: RESETS_PER_SECOND,
     settings: {
       maxConcurrentStreams: MAX_STREAMS,
       initialWindowSize: WINDOW_BYTES,
