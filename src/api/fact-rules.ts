@@ -112,6 +112,8 @@ const MAY_BE_EMPTY = new Set([
   'ServicePort.port',
   'EndpointPort.port',
   'LimitRangeSpec.limits',
+  // The core group's name is empty.
+  'GroupResource.group',
 ])
 
 /** Sets of values that upstream refuses in other words, which code says. */

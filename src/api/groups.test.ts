@@ -411,3 +411,11 @@ test('attachments and drivers are of nodes that can be', () => {
     `spec.drivers[0].nodeID: Invalid value: "${nodeID}": must be 256 characters or less`,
   ])
 })
+
+test('what is stored of the core group can be migrated, though its name is empty', () => {
+  const migrations = trying('storagemigration.k8s.io', 'v1', 'storageversionmigrations')
+  assert.deepEqual(migrations.errors({ spec: { resource: { group: '', resource: 'pods' } } }), [])
+  assert.deepEqual(migrations.errors({ spec: { resource: { group: 'apps', resource: '' } } }), [
+    'spec.resource.resource: Required value',
+  ])
+})

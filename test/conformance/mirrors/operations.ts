@@ -190,65 +190,6 @@ const table: readonly (readonly [string, Operated])[] = [
     },
   ],
   [
-    '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 DeviceClass [Conformance]',
-    {
-      groupVersion: 'resource.k8s.io/v1',
-      resource: 'deviceclasses',
-      kind: 'DeviceClass',
-      namespaced: false,
-      body: {
-        spec: { selectors: [{ cel: { expression: 'device.driver == "dra.example.com"' } }] },
-      },
-    },
-  ],
-  [
-    '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaim [Conformance]',
-    {
-      groupVersion: 'resource.k8s.io/v1',
-      resource: 'resourceclaims',
-      kind: 'ResourceClaim',
-      namespaced: true,
-      body: {
-        spec: {
-          devices: { requests: [{ name: 'req-0', exactly: { deviceClassName: 'example' } }] },
-        },
-      },
-    },
-  ],
-  [
-    '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceClaimTemplate [Conformance]',
-    {
-      groupVersion: 'resource.k8s.io/v1',
-      resource: 'resourceclaimtemplates',
-      kind: 'ResourceClaimTemplate',
-      namespaced: true,
-      body: {
-        spec: {
-          spec: {
-            devices: { requests: [{ name: 'req-0', exactly: { deviceClassName: 'example' } }] },
-          },
-        },
-      },
-    },
-  ],
-  [
-    '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 ResourceSlice [Conformance]',
-    {
-      groupVersion: 'resource.k8s.io/v1',
-      resource: 'resourceslices',
-      kind: 'ResourceSlice',
-      namespaced: false,
-      body: {
-        spec: {
-          driver: 'dra.example.com',
-          nodeName: 'node-1',
-          pool: { name: 'pool', generation: 1, resourceSliceCount: 1 },
-          devices: [{ name: 'device-0' }],
-        },
-      },
-    },
-  ],
-  [
     '[sig-storage] CSIStorageCapacity should support CSIStorageCapacities API operations [Conformance]',
     {
       groupVersion: 'storage.k8s.io/v1',
