@@ -95,7 +95,7 @@ export async function connect(
       const request = httpsRequest(url, {
         method,
         agent,
-        headers: {
+        headers: said({
           accept: 'application/json',
           ...(text === undefined
             ? {}
@@ -105,7 +105,7 @@ export async function connect(
               }),
           ...tls.headers,
           ...headers,
-        },
+        }),
       })
       request.once('response', resolve)
       request.once('error', reject)
@@ -162,6 +162,10 @@ export async function connect(
     close: () => agent.destroy(),
   }
 }
+
+/** A header that is empty is not sent at all. */
+const said = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== ''))
 
 function collect(response: IncomingMessage): Watching {
   const frames: WatchFrame[] = []

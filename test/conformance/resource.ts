@@ -39,7 +39,12 @@ function patches({ merge, operations, strategicOnly }: Change): readonly Patch[]
     ...merge,
     apiVersion,
     kind,
-    metadata: { ...merge?.['metadata'], name, uid, ...(namespace === undefined ? {} : { namespace }) },
+    metadata: {
+      ...merge?.['metadata'],
+      name,
+      uid,
+      ...(namespace === undefined ? {} : { namespace }),
+    },
   })
   if (merge === undefined) return []
   if (strategicOnly) return [['strategic', full]]

@@ -101,7 +101,8 @@ mirror(
       validations: [
         {
           expression: 'object.spec.replicas > 1',
-          messageExpression: "'wants replicas > 1, got ' + string(object.spec.replicas)",
+          // Not the type that it takes for the text: what is shown is the rule.
+          messageExpression: "'wants replicas > 1, got ' + object.spec.replicas",
         },
         {
           expression: `namespaceObject.metadata.name == '${namespace}'`,
@@ -114,7 +115,7 @@ mirror(
     assert.equal(answer['reason'], 'Invalid')
     assert.equal(
       answer['message'],
-      `deployments.apps "replicated" is forbidden: ValidatingAdmissionPolicy '${name}' with binding '${name}' denied request: wants replicas > 1, got 1`,
+      `deployments.apps "replicated" is forbidden: ValidatingAdmissionPolicy '${name}' with binding '${name}' denied request: failed expression: object.spec.replicas > 1`,
     )
     await api.post(DEPLOYMENTS(namespace), deployment('replicated', 2))
   },

@@ -4,6 +4,8 @@ import { mirror, type Fixture } from '../mirror.ts'
 import { change, deployment, gone, holds, names, pod, replicationController } from '../support.ts'
 
 const ORPHANS_STAY_MS = 30_000
+/** As many pods as two nodes are sure to take. */
+const MANY = 100
 
 const podsOf = async ({ api, ns }: Fixture, name: string): Promise<Json[]> =>
   (await api.get(ns('pods'), { labelSelector: `name=${name}` }))['items']
@@ -47,7 +49,7 @@ mirror(
   '[sig-api-machinery] Garbage collector should orphan pods created by rc if delete options say so [Conformance] [Serial]',
   async (fixture) => {
     const { api, ns, until, profile } = fixture
-    const replicas = 100
+    const replicas = MANY
     const rc = await controllerWithPods(fixture, 'simpletest.rc', replicas)
     await api.delete(ns('replicationcontrollers/simpletest.rc'), {
       propagationPolicy: 'Orphan',
@@ -110,9 +112,9 @@ mirror(
     const { api, namespace, until, profile } = fixture
     const path = `/apis/apps/v1/namespaces/${namespace}`
     const [made, set] = await deploymentWithSet(fixture)
-    await until('the deployment has seen its set', async () => {
-      const { metadata, status } = await api.get(`${path}/deployments/simpletest.deployment`)
-      return status?.observedGeneration === metadata.generation && status.replicas === 2
+    await until('the set has its pods', async () => {
+      const { metadata, status } = await api.get(`${path}/replicasets/${set}`)
+      return status?.observedGeneration >= metadata.generation && status.replicas === 2
     })
     await api.delete(`${path}/deployments/simpletest.deployment`, {
       propagationPolicy: 'Orphan',
@@ -121,6 +123,11 @@ mirror(
     await until('the deployment is gone', () =>
       gone(api, `${path}/deployments/simpletest.deployment`),
     )
+    // When the owner is gone, all there was to do has been done.
+    const [left, ...others] = (await api.get(`${path}/replicasets`))['items'] as Json[]
+    assert.deepEqual([left?.['metadata'].name, others.length], [set, 0])
+    assert.equal((await api.get(fixture.ns('pods')))['items'].length, 2)
+    assert.deepEqual(left?.['metadata'].ownerReferences ?? [], [])
     await holds(
       'the replica set stays',
       async () => names(await api.get(`${path}/replicasets`)).includes(set),
@@ -139,7 +146,7 @@ mirror(
   async (fixture) => {
     const { api, ns, until } = fixture
     const path = ns('replicationcontrollers/simpletest.rc')
-    const rc = await controllerWithPods(fixture, 'simpletest.rc', 10)
+    const rc = await controllerWithPods(fixture, 'simpletest.rc', MANY)
     // One pod is held back, so that the order can be seen however fast the rest is.
     const [held] = await podsOf(fixture, 'simpletest.rc')
     const heldPath = ns(`pods/${held?.['metadata'].name}`)
@@ -169,7 +176,7 @@ mirror(
   "[sig-api-machinery] Garbage collector should not delete dependents that have both valid owner and owner that's waiting for dependents to be deleted [Conformance] [Serial]",
   async (fixture) => {
     const { api, ns, until } = fixture
-    const replicas = 20
+    const replicas = MANY
     const first = await controllerWithPods(fixture, 'simpletest-rc-to-be-deleted', replicas)
     const second = await api.post(
       ns('replicationcontrollers'),

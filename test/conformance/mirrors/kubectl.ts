@@ -265,6 +265,8 @@ mirror(
       ['OS Image:'],
       ['Container Runtime Version:'],
       ['Kubelet Version:'],
+      ['Kube-Proxy Version:'],
+      ['Pods:'],
     ])
     inOrder(await kubectl(fixture, ['describe', 'namespace', namespace]), [
       ['Name:', namespace],

@@ -111,16 +111,7 @@ mirror(
     const name = await runtimeClass(fixture, 'e2e-test-handler')
     await api.delete(`${CLASSES}/${name}`)
     await until('the class is gone', () => gone(api, `${CLASSES}/${name}`))
-    await until(
-      'a pod of it is refused',
-      async () => {
-        const answer = await api.call('POST', ns('pods'), { body: withClass(name) })
-        if (answer.status < 300)
-          await api.delete(ns('pods/test-runtimeclass'), { gracePeriodSeconds: 0 })
-        return answer.status === 403 && /RuntimeClass/.test(answer.json['message'])
-      },
-      10_000,
-    )
+    await refused(api, 'POST', ns('pods'), withClass(name), 403, /RuntimeClass/)
   },
 )
 

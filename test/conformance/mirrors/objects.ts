@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Json } from '../api.ts'
-import { mirror } from '../mirror.ts'
+import { configMap, mirror } from '../mirror.ts'
 
 mirror(
   '[sig-node] Lease lease API should be available [Conformance]',
@@ -9,8 +9,9 @@ mirror(
     const spec = {
       holderIdentity: 'holder',
       leaseDurationSeconds: 30,
-      acquireTime: '2026-01-01T00:00:00.000000Z',
-      renewTime: '2026-01-01T00:00:05.000000Z',
+      // Times a few seconds after the beginning of all time.
+      acquireTime: '0001-01-01T00:00:02.000000Z',
+      renewTime: '0001-01-01T00:00:05.000000Z',
       leaseTransitions: 0,
     }
     const created = await api.post(path, {
@@ -20,19 +21,21 @@ mirror(
       spec,
     })
     assert.deepEqual(created['spec'], spec)
-    const replaced = await api.put(`${path}/lease`, {
-      ...created,
-      spec: { ...spec, holderIdentity: 'other', leaseTransitions: 1 },
-    })
-    assert.equal(replaced['spec'].holderIdentity, 'other')
-    const patched = await api.patch(
-      `${path}/lease`,
-      { spec: { leaseTransitions: 2 } },
-      'strategic-merge',
-    )
-    assert.deepEqual(
-      [patched['spec'].holderIdentity, patched['spec'].leaseTransitions],
-      ['other', 2],
+    const second = {
+      ...spec,
+      holderIdentity: 'other',
+      leaseTransitions: 1,
+      acquireTime: '0001-01-01T00:00:20.000000Z',
+      renewTime: '0001-01-01T00:00:50.000000Z',
+    }
+    await api.put(`${path}/lease`, { ...created, spec: second })
+    assert.deepEqual((await api.get(`${path}/lease`))['spec'], second)
+    const third = { leaseTransitions: 2, renewTime: '0001-01-01T00:01:10.000000Z' }
+    await api.patch(`${path}/lease`, { spec: third }, 'strategic-merge')
+    const last = await api.get(`${path}/lease`)
+    assert.deepEqual(last['spec'], { ...second, ...third })
+    assert.ok(
+      Number(last['metadata'].resourceVersion) > Number(created['metadata'].resourceVersion),
     )
     await api.post(path, {
       apiVersion: 'coordination.k8s.io/v1',
@@ -45,6 +48,7 @@ mirror(
     assert.equal((await api.get(path))['items'].length, 1)
     await api.delete(`${path}/lease`)
     assert.equal((await api.call('GET', `${path}/lease`)).status, 404)
+    await api.get('/apis/coordination.k8s.io/v1/leases')
   },
 )
 
@@ -56,7 +60,8 @@ mirror(
     assert.match(original['data']['ca.crt'], /BEGIN CERTIFICATE/)
     await api.delete(path)
     await until('it comes back', async () => (await api.call('GET', path)).status === 200, 30_000)
-    await api.patch(path, { data: { 'ca.crt': '' } }, 'merge')
+    // Replaced without a version, whatever it is now.
+    await api.put(path, configMap('kube-root-ca.crt', { data: { 'ca.crt': '' } }))
     await until(
       'it is reset',
       async () => (await api.get(path))['data']['ca.crt'] === original['data']['ca.crt'],
@@ -89,7 +94,8 @@ mirror(
       labelSelector: 'test-serviceaccount-static=true',
     })
     assert.ok(all['items'].some((item: Json) => item['metadata'].namespace === namespace))
-    await api.delete(path, undefined, { labelSelector: 'test-serviceaccount-static=true' })
+    // All of them, the default one with the rest.
+    await api.delete(path)
     await watching.next('deleted', ({ type }) => type === 'DELETED')
     watching.stop()
   },
@@ -176,65 +182,85 @@ mirror(
       addresses.toSorted(),
       endpoints['subsets'][0].addresses.map((a: Json) => a['ip']).toSorted(),
     )
+    const portsOf = (of: Json[]): Set<number> =>
+      new Set(of.flatMap((each) => each['ports'].map((p: Json) => p['port'] as number)))
+    assert.deepEqual(portsOf(slices['items']), portsOf(endpoints['subsets']))
   },
 )
+
+const amounts = (cpu?: string, memory?: string, storage?: string): Json => ({
+  ...(cpu === undefined ? {} : { cpu }),
+  ...(memory === undefined ? {} : { memory }),
+  ...(storage === undefined ? {} : { 'ephemeral-storage': storage }),
+})
 
 mirror(
   '[sig-scheduling] LimitRange should create a LimitRange with defaults and ensure pod has those defaults applied. [Conformance]',
   async ({ api, ns }) => {
-    await api.post(ns('limitranges'), {
+    const path = ns('limitranges')
+    const defaults = {
+      limits: amounts('500m', '500Mi', '500Gi'),
+      requests: amounts('100m', '200Mi', '200Gi'),
+    }
+    const watching = await api.watch(path, { labelSelector: 'time=now' })
+    const made = await api.post(path, {
       apiVersion: 'v1',
       kind: 'LimitRange',
-      metadata: { name: 'limits' },
+      metadata: { name: 'limit-range', labels: { time: 'now' } },
       spec: {
         limits: [
           {
             type: 'Container',
-            min: { cpu: '50m', memory: '100Mi' },
-            max: { cpu: '500m', memory: '500Mi' },
-            default: { cpu: '500m', memory: '500Mi' },
-            defaultRequest: { cpu: '100m', memory: '200Mi' },
+            min: amounts('50m', '100Mi', '100Gi'),
+            max: amounts('500m', '500Mi', '500Gi'),
+            default: defaults.limits,
+            defaultRequest: defaults.requests,
+            maxLimitRequestRatio: {},
           },
         ],
       },
     })
-    const pod = (name: string, resources: Json): Json => ({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name },
-      spec: { containers: [{ name: 'pause', image: 'pause', resources }] },
-    })
-    const plain = await api.post(ns('pods'), pod('plain', {}))
-    assert.deepEqual(plain['spec'].containers[0].resources, {
-      limits: { cpu: '500m', memory: '500Mi' },
-      requests: { cpu: '100m', memory: '200Mi' },
-    })
-    const partial = await api.post(
-      ns('pods'),
-      pod('partial', { requests: { cpu: '150m' }, limits: { cpu: '300m' } }),
+    await watching.next('the limits', ({ type }) => type === 'ADDED')
+    watching.stop()
+    const [limit] = (await api.get(`${path}/limit-range`))['spec'].limits
+    assert.deepEqual([limit.default, limit.defaultRequest], [defaults.limits, defaults.requests])
+
+    const create = (name: string, requests: Json, limits: Json = {}) =>
+      api.call('POST', ns('pods'), {
+        body: {
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: { name },
+          spec: {
+            containers: [{ name: 'pause', image: 'pause', resources: { requests, limits } }],
+          },
+        },
+      })
+    const resourcesOf = async (name: string): Promise<Json> =>
+      (await api.get(ns(`pods/${name}`)))['spec'].containers[0].resources
+    assert.equal((await create('pod-no-resources', {})).status, 201)
+    assert.deepEqual(await resourcesOf('pod-no-resources'), defaults)
+    // A limit that is said is the request, where that is not said.
+    const partial = await create(
+      'pod-partial-resources',
+      amounts(undefined, '150Mi', '150Gi'),
+      amounts('300m'),
     )
-    assert.deepEqual(partial['spec'].containers[0].resources, {
-      limits: { cpu: '300m', memory: '500Mi' },
-      requests: { cpu: '150m', memory: '200Mi' },
+    assert.equal(partial.status, 201)
+    assert.deepEqual(await resourcesOf('pod-partial-resources'), {
+      limits: amounts('300m', '500Mi', '500Gi'),
+      requests: amounts('300m', '150Mi', '150Gi'),
     })
-    assert.equal(
-      (
-        await api.call('POST', ns('pods'), {
-          body: pod('small', { requests: { cpu: '10m', memory: '50Mi' } }),
-        })
-      ).status,
-      403,
-    )
-    assert.equal(
-      (
-        await api.call('POST', ns('pods'), {
-          body: pod('large', {
-            requests: { cpu: '600m', memory: '600Mi' },
-            limits: { cpu: '600m', memory: '600Mi' },
-          }),
-        })
-      ).status,
-      403,
-    )
+    const little = amounts('10m', '50Mi', '50Gi')
+    const much = amounts('600m', '600Mi', '600Gi')
+    assert.equal((await create('pfpod', little)).status, 403)
+    assert.ok((await create('pfpod', much)).status >= 400)
+
+    made['spec'].limits[0].min = amounts('9m', '49Mi', '49Gi')
+    await api.put(`${path}/limit-range`, made)
+    assert.equal((await create('pfpod', little)).status, 201)
+    assert.ok((await create('pfpod', much)).status >= 400)
+    await api.delete(`${path}/limit-range`, { gracePeriodSeconds: 30 })
+    assert.equal((await create('pfpod2', much)).status, 201)
   },
 )

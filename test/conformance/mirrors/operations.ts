@@ -98,27 +98,6 @@ const table: readonly (readonly [string, Operated])[] = [
     },
   ],
   [
-    '[sig-auth] Certificates API [Privileged:ClusterAdmin] should support CSR API operations [Conformance]',
-    {
-      groupVersion: 'certificates.k8s.io/v1',
-      resource: 'certificatesigningrequests',
-      kind: 'CertificateSigningRequest',
-      namespaced: false,
-      body: {
-        spec: {
-          signerName: 'example.com/e2e-signer',
-          usages: ['digital signature', 'key encipherment', 'server auth'],
-          request: request(),
-        },
-      },
-      status: {
-        value: { certificate: Buffer.from(certificate()).toString('base64') },
-        look: (status) => (status['certificate'] ?? '').length > 10,
-        expected: true,
-      },
-    },
-  ],
-  [
     '[sig-network] EndpointSlice should support creating EndpointSlice API operations [Conformance]',
     {
       groupVersion: 'discovery.k8s.io/v1',
@@ -252,7 +231,7 @@ const table: readonly (readonly [string, Operated])[] = [
       resource: 'csinodes',
       kind: 'CSINode',
       namespaced: false,
-      body: { spec: { drivers: [] } },
+      body: { spec: { drivers: null } },
     },
   ],
   [
@@ -343,31 +322,3 @@ const table: readonly (readonly [string, Operated])[] = [
 ]
 
 for (const [name, what] of table) mirror(name, (fixture) => operate(fixture, what))
-
-/** A certificate signing request for CN=e2e, made once with `openssl req -new -newkey ec`; the API only looks at its form. */
-function request(): string {
-  const pem = `-----BEGIN CERTIFICATE REQUEST-----
-MIHIMHACAQAwDjEMMAoGA1UEAwwDZTJlMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
-QgAEP4idH+ksdTcNt38S7wB2jUTSkUH092NJA6IChkBKJvDTfmUSaTGebOiiPjIp
-EeRNlcmsyWN+dd9HEGg7v9px86AAMAoGCCqGSM49BAMCA0gAMEUCIEEdAPy4wA0B
-SVV+lFIWBJmRez0TkGLPh7D02cGRiuBKAiEAraCJntu2Qcg3LT+lXEHaC7GbLnKv
-/DCtYTvGVJkk2QI=
------END CERTIFICATE REQUEST-----
-`
-  return Buffer.from(pem).toString('base64')
-}
-
-/** Self-signed, for the same key. */
-function certificate(): string {
-  return `-----BEGIN CERTIFICATE-----
-MIIBczCCARmgAwIBAgIUaQsSXHMLv8BPtyc7hYt1jqBgHlAwCgYIKoZIzj0EAwIw
-DjEMMAoGA1UEAwwDZTJlMCAXDTI2MTEyMTA1MTYxMloYDzIxMjYxMDI4MDUxNjEy
-WjAOMQwwCgYDVQQDDANlMmUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ/iJ0f
-6Sx1Nw23fxLvAHaNRNKRQfT3Y0kDogKGQEom8NN+ZRJpMZ5s6KI+MikR5E2VyazJ
-Y35130cQaDu/2nHzo1MwUTAdBgNVHQ4EFgQUW+oOBWANWIU9ALMFksoy03+x9rQw
-HwYDVR0jBBgwFoAUW+oOBWANWIU9ALMFksoy03+x9rQwDwYDVR0TAQH/BAUwAwEB
-/zAKBggqhkjOPQQDAgNIADBFAiBgW6rlIN+dzUzTmEO0mXnJCtSBSGtwNO4DM5YU
-+dLvFgIhAIpx/Ks6ivc0xqQ7PRXqEoe1eK1jjzqS0zVVKHJ6bSEQ
------END CERTIFICATE-----
-`
-}
