@@ -1,8 +1,11 @@
 /** What a client sent: decoded, of the right kind, and with its unknown fields told of. */
 import {
+  FieldPath,
   StatusError,
   apiVersionOf,
   badRequest,
+  invalid,
+  invalidValue,
   type JsonObject,
   type ResourceDefinition,
 } from '#machinery'
@@ -112,9 +115,7 @@ export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObjec
       `the API version in the data (${textOf(version)}) does not match the expected API version (${apiVersion})`,
     )
   if (kind !== undefined && kind !== '' && kind !== expected.kind)
-    throw badRequest(
-      cannotBeHandled(expected, notConvertible(expected, textOf(kind)), textOf(kind)),
-    )
+    throw wrongKind(object, textOf(kind), expected)
   object['kind'] = expected.kind
   object['apiVersion'] = apiVersion
   const { metadata } = object
@@ -122,6 +123,16 @@ export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObjec
   else if (!isObject(metadata))
     throw badRequest(cannotBeHandled(expected, 'metadata is not an object'))
   return object
+}
+
+/** Custom resources have no types: theirs is found wrong as other values are. */
+function wrongKind({ metadata }: JsonObject, kind: string, expected: ExpectedKind): StatusError {
+  if (expected.definition?.isCustom !== true)
+    return badRequest(cannotBeHandled(expected, notConvertible(expected, kind), kind))
+  const name = isObject(metadata) ? textOf(metadata['name']) : ''
+  return invalid({ group: expected.group, kind }, name, [
+    invalidValue(FieldPath.of('kind'), kind, `must be ${expected.kind}`),
+  ])
 }
 
 /** `converting (v1.Secret) to (core.ConfigMap): unknown conversion` */

@@ -145,9 +145,9 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
   const { verbs, namespaced } = definition.facts
   const { verb, name } = info
   if (!verbs.includes(verb)) throw methodNotAllowed()
-  // Across namespaces one can only look.
+  // Across namespaces one can only look; what a definition has brought has no other paths.
   if (namespaced && namespace === '' && verb !== 'list' && verb !== 'watch')
-    throw methodNotAllowed()
+    throw definition.isCustom === true ? pathNotFound() : methodNotAllowed()
   switch (verb) {
     case 'get': {
       const entry = await getEntry(

@@ -54,9 +54,9 @@ export function validateMetadata(
   metadata: JsonObject,
   facts: ResourceFact,
   namespace: string,
+  rule = ruleFor(facts),
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  const rule = ruleFor(facts)
   const { name, generateName } = metadata
   if (isText(generateName) && generateName !== '')
     for (const why of prefixRule(rule)(generateName))

@@ -2,7 +2,6 @@
 import { pause, type Counter, type Env } from '#base'
 import {
   apiVersionOf,
-  badRequest,
   type JsonObject,
   type KubeObject,
   type ResourceDefinition,
@@ -14,7 +13,14 @@ import type { Codec } from './codec.ts'
 import { readyEntries, shownAs, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
-import { LIST_SHAPES, MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from './negotiate.ts'
+import {
+  LIST_SHAPES,
+  MEDIA_TYPES,
+  OBJECT_SHAPES,
+  negotiate,
+  notAcceptable,
+  type Accepted,
+} from './negotiate.ts'
 import { parseListOptions } from './options.ts'
 import { openWatch, type OpenWatch } from './reads.ts'
 import { entryJson, entryProtobuf, includeObjectOf, partial, type IncludeObject } from './render.ts'
@@ -107,7 +113,11 @@ function negotiateWatch({ headers }: Exchange, definition: ResourceDefinition): 
   const shapes = /PartialObjectMetadataList/.test(accept ?? '') ? LIST_SHAPES : OBJECT_SHAPES
   const accepted = negotiate(accept?.replaceAll(/;\s*stream=watch/g, ''), shapes, definition)
   if (accepted.encoding === 'yaml')
-    throw badRequest('a watch has no YAML form: ask for application/json')
+    throw notAcceptable(
+      [MEDIA_TYPES.json, ...(definition.isCustom === true ? [] : [MEDIA_TYPES.protobuf])].map(
+        (type) => `${type};stream=watch`,
+      ),
+    )
   return accepted
 }
 

@@ -1,4 +1,5 @@
 /** Swagger 2.0 documents in protobuf: the messages of `openapi.v2`, which older clients ask for, in parts. */
+import { stringify } from 'yaml'
 import type { JsonObject } from './object.ts'
 
 type Bytes = readonly Uint8Array[]
@@ -51,8 +52,9 @@ const double =
     new DataView(bytes.buffer).setFloat64(0, Number(value), true)
     return [varint(number * 8 + 1), bytes]
   }
-/** Any value, as text that YAML can read. */
-const anyContent = (value: unknown): Bytes => field(2, textBytes(JSON.stringify(value)))
+/** Any value, as YAML in blocks: clients compare it as text. */
+const anyContent = (value: unknown): Bytes =>
+  field(2, textBytes(value === true ? 'true\n' : stringify(value)))
 const any =
   (number: number): Writer =>
   (value) =>

@@ -120,6 +120,10 @@ test('schemas are structural', async () => {
       `${SCHEMA}.additionalProperties: Forbidden: must not be used at the root`,
     ],
     [
+      { type: 'object', additionalProperties: false },
+      `${SCHEMA}.additionalProperties: Forbidden: must not be used at the root`,
+    ],
+    [
       specSchema({ a: { type: 'string', pattern: '(' } }),
       '.pattern: Invalid value: "(": must be a valid regular expression, but isn\'t',
     ],

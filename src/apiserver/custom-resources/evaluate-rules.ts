@@ -1,11 +1,11 @@
 /** Rules against an object and what it was before, within what they may cost. */
 import type { CelBudget, CelProgram } from '#cel'
 import { FieldPath, type FieldError } from '#machinery'
-import { isObject, sameJson } from '../json.ts'
+import { isObject } from '../json.ts'
 import { fieldPathParts } from './field-paths.ts'
 import { PER_CALL, RUNTIME_BUDGET, rulesOf, type Rule } from './rules.ts'
 import { itemsOf, own, valuesOf, type Schema } from './schema.ts'
-import { fieldBefore, itemsBefore, type Before } from './validate-value.ts'
+import { fieldBefore, isUnchanged, itemsBefore, type Before } from './validate-value.ts'
 
 /** What rules find. */
 interface Findings {
@@ -52,10 +52,9 @@ function visit(
   isRoot: boolean,
 ): void {
   if (value === null || value === undefined || run.isOver) return
-  const isUnchanged = before !== undefined && sameJson(before.value, value)
   for (const rule of rulesOf(schema, isRoot)) {
     if (run.isOver) return
-    evaluate(run, rule, { schema, value, path, before, isUnchanged })
+    evaluate(run, rule, { schema, value, path, before })
   }
   if (Array.isArray(value)) {
     const items = itemsOf(schema)
@@ -83,7 +82,6 @@ interface Site {
   readonly value: unknown
   readonly path: FieldPath
   readonly before: Before
-  readonly isUnchanged: boolean
 }
 
 const problem = (path: FieldPath, { type = '' }: Schema, why: string): FieldError => ({
@@ -138,7 +136,7 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
   }
   // What did not change, and does not speak of changes, is not judged anew (KEP-4008).
   if (result === true) return
-  const found = !usesOldSelf && site.isUnchanged ? run.tolerated : errors
+  const found = !usesOldSelf && isUnchanged(schema, value, before) ? run.tolerated : errors
   found.push(refusal(run, rule, site, values))
 }
 

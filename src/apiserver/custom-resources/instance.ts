@@ -123,7 +123,8 @@ function servedVersion(
       fillDefaults(object, schema)
     },
     validate: (object) => validator.create(object),
-    validateUpdate: (object, old) => validator.update(object, old),
+    validateUpdate: (object, old, { subresource }) =>
+      validator.update(object, old, subresource === 'status' ? 'status' : undefined),
     validatesUpdateAlone: true,
     prepareForCreate(object) {
       if (hasStatus) delete object['status']

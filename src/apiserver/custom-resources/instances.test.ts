@@ -436,6 +436,115 @@ test('defaults of resources within an object bring no metadata that there is not
   assert.deepEqual(json['spec'], { a: formed, b: { in: formed }, c: formed })
 })
 
+test('resources within an object say what they are, in the words of their fields', async () => {
+  const embedded = {
+    type: 'object',
+    'x-kubernetes-embedded-resource': true,
+    'x-kubernetes-preserve-unknown-fields': true,
+  }
+  const made = await withSchema(specSchema({ in: embedded }))
+  const inner = { apiVersion: 'v1', kind: 'X' }
+  assert.equal(
+    await refusals(made, { in: { ...inner, metadata: { name: 'Not-A_Subdomain' } } }),
+    '',
+  )
+  assert.match(
+    await refusals(made, { in: { ...inner, metadata: { namespace: 42 } } }),
+    /^Widget in version "v1" cannot be handled as a Widget: spec\.in\.metadata: Invalid value: .*: json: cannot unmarshal number into Go struct field ObjectMeta\.namespace of type string$/,
+  )
+  assert.match(
+    await refusals(made, { in: { ...inner, kind: 7 } }),
+    /spec\.in\.kind: .*must be a string$/,
+  )
+  assert.match(
+    await refusals(made, { in: { apiVersion: '', metadata: { name: '..' } } }),
+    /\[spec\.in\.apiVersion: Invalid value: "": must not be empty, spec\.in\.kind: Required value, spec\.in\.metadata\.name: Invalid value: "\.\.": may not be '\.\.'\]$/,
+  )
+})
+
+test('an object of another kind is invalid, and other paths than those of a definition are not there', async () => {
+  const { request } = await withSchema(specSchema({}))
+  const { status, json } = await request(`POST ${WIDGETS}`, { ...widget('w'), kind: 'Wheel' })
+  assert.equal(status, 422)
+  assert.equal(
+    json['message'],
+    'Wheel.example.com "w" is invalid: kind: Invalid value: "Wheel": must be Widget',
+  )
+  const across = '/apis/example.com/v1/widgets'
+  assert.equal((await request(`POST ${across}`, widget('w'))).status, 404)
+  assert.equal((await request(`DELETE ${across}`)).status, 404)
+  assert.equal((await request(`GET ${across}`)).status, 200)
+})
+
+test('a status that is wrong is told of as a value of its own', async () => {
+  const { request } = await withSchema(
+    {
+      type: 'object',
+      properties: {
+        spec: { type: 'object', properties: { size: { type: 'integer', maximum: 5 } } },
+        status: { type: 'object', properties: { size: { type: 'integer', maximum: 5 } } },
+      },
+    },
+    { subresources: { status: {} } },
+  )
+  await request(`POST ${WIDGETS}`, widget('w'))
+  const { json } = await request(`PATCH ${WIDGETS}/w/status`, { status: { size: 9 } }, MERGE)
+  assert.equal(
+    json['message'],
+    'Widget.example.com "w" is invalid: status.size: Invalid value: 9: size in body should be less than or equal to 5',
+  )
+})
+
+test('what does not change may be in another order, and is judged anew where no schema describes it', async () => {
+  const schema = (more: object) => ({
+    type: 'object',
+    properties: {
+      apiVersion: { type: 'string', ...more },
+      spec: {
+        type: 'object',
+        properties: {
+          ports: {
+            type: 'array',
+            'x-kubernetes-list-type': 'map',
+            'x-kubernetes-list-map-keys': ['name'],
+            items: {
+              type: 'object',
+              required: ['name'],
+              properties: { name: { type: 'string' }, other: { type: 'string' } },
+            },
+            ...('pattern' in more ? { maxItems: 1 } : {}),
+          },
+        },
+      },
+    },
+  })
+  const { request } = await withSchema(schema({}))
+  const ports = [{ name: 'a' }, { name: 'b' }]
+  await request(`POST ${WIDGETS}`, widget('w', { spec: { ports } }))
+  const stricter = async (pattern: string): Promise<void> => {
+    const versions = [version('v1', { schema: schema({ pattern }) })]
+    await request(`PATCH ${CRDS}/widgets.example.com`, { spec: { versions } }, MERGE)
+    await until(async () => (await request(`GET ${WIDGETS}`)).status === 200)
+  }
+  await stricter('v1$')
+  const reordered = { spec: { ports: ports.toReversed() } }
+  assert.equal((await request(`PATCH ${WIDGETS}/w`, reordered, MERGE)).status, 200)
+  const more = { spec: { ports: [...ports, { name: 'c' }] } }
+  assert.match((await request(`PATCH ${WIDGETS}/w`, more, MERGE)).text, /Too many: 3/)
+  await stricter('v2$')
+  assert.match((await request(`PATCH ${WIDGETS}/w`, reordered, MERGE)).text, /apiVersion in body/)
+})
+
+test('a watch has no YAML', async () => {
+  const { request } = await withSchema(specSchema({}))
+  const { status, text } = await request(`GET ${WIDGETS}?watch=true`, undefined, {
+    accept: 'application/yaml',
+  })
+  assert.equal(status, 406)
+  assert.match(text, /reason: NotAcceptable/)
+  assert.match(text, /accepted: application\/json;stream=watch/)
+})
+
 test("an apply that takes over what an update owned keeps what is the server's", async () => {
   const { request } = await withSchema(specSchema({ a: { type: 'string' }, b: { type: 'string' } }))
   const labelled = {

@@ -1,6 +1,12 @@
 /** What a schema does not know is taken out of an object, unless the schema says that it is kept. */
 import { typeTable } from '#api'
-import { TypeMismatchError, decodeTyped, type JsonObject } from '#machinery'
+import {
+  FieldPath,
+  TypeMismatchError,
+  decodeTyped,
+  invalidValue,
+  type JsonObject,
+} from '#machinery'
 import { copyJson, isObject } from '../json.ts'
 import {
   OBJECT_FIELDS,
@@ -111,12 +117,38 @@ function coerceEmbedded(
     return
   }
   if (!isObject(value)) return
-  if (!isRoot && isEmbedded(schema) && isObject(value['metadata']))
-    formMetadata(value['metadata'], below(path, 'metadata'), options)
+  if (!isRoot && isEmbedded(schema)) formResource(value, path, options)
   for (const key of Object.keys(value)) {
     const known = own(schema.properties, key) ?? valuesOf(schema)
     if (isRoot && OBJECT_FIELDS.has(key)) continue
     coerceEmbedded(value[key], known, below(path, key), options)
+  }
+}
+
+/** What every resource says of itself has its form, also within another. */
+function formResource(resource: JsonObject, path: string, options: PruneOptions): void {
+  const refuse = (key: string, why: string): void => {
+    const at = FieldPath.of(below(path, key))
+    const { field, detail } = invalidValue(at, resource[key], why)
+    if (options.lenient !== true) throw new TypeMismatchError(field, `${field}: ${detail}`)
+  }
+  for (const key of ['apiVersion', 'kind']) {
+    if (resource[key] === undefined || typeof resource[key] === 'string') continue
+    refuse(key, 'must be a string')
+    delete resource[key]
+  }
+  const { metadata } = resource
+  if (metadata === undefined || metadata === null) return
+  if (!isObject(metadata)) {
+    const found = Array.isArray(metadata) ? 'array' : typeof metadata
+    refuse('metadata', `json: cannot unmarshal ${found} into Go value of type v1.ObjectMeta`)
+    return
+  }
+  try {
+    formMetadata(metadata, below(path, 'metadata'), options)
+  } catch (error) {
+    if (!(error instanceof TypeMismatchError)) throw error
+    refuse('metadata', error.message)
   }
 }
 

@@ -37,7 +37,7 @@ function shapeProblems(schema: Schema, level: Level, path: FieldPath): readonly 
   if (items !== undefined) errors.push(...shapeProblems(items, 'item', path.child('items')))
   for (const [name, each] of Object.entries(properties))
     errors.push(...shapeProblems(each, 'field', path.child('properties').key(name)))
-  if (schema.additionalProperties !== undefined && schema.additionalProperties !== false) {
+  if (schema.additionalProperties !== undefined) {
     const at = path.child('additionalProperties')
     if (level === 'root') errors.push(forbiddenField(at, 'must not be used at the root'))
     if (values !== undefined) errors.push(...shapeProblems(values, 'field', at))

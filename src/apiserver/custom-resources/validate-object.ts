@@ -1,26 +1,30 @@
 /** Whether a custom resource may be as it is: schema, resources within it, lists, and rules in CEL. */
 import type { CustomResourceDefinition } from '#api'
 import {
+  FieldPath,
   dns1035Label,
+  invalidValue,
+  pathSegment,
   qualifiedName,
+  required,
   type FieldError,
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { isObject } from '../json.ts'
+import { isObject, textOf } from '../json.ts'
 import { validateMetadata } from '../metadata.ts'
 import { validateRules } from './evaluate-rules.ts'
 import { parseJsonPath } from './json-path.ts'
 import { hasRules } from './rules.ts'
 import { isEmbedded, itemsOf, own, valuesOf, type Schema } from './schema.ts'
-import { validateLists, validateValue, type Before } from './validate-value.ts'
+import { fieldBefore, validateLists, validateValue, type Before } from './validate-value.ts'
 
 type Version = CustomResourceDefinition['spec']['versions'][number]
 
 export interface Validator {
   create(object: JsonObject): readonly FieldError[]
-  /** What did not change is not judged anew. */
-  update(object: JsonObject, old: KubeObject): readonly FieldError[]
+  /** What did not change is not judged anew; those who write a status answer for nothing else. */
+  update(object: JsonObject, old: KubeObject, part?: 'status'): readonly FieldError[]
   /** What is let pass, after the object was validated: rules about what did not change, and names of finalizers. */
   warnings(object: JsonObject, old: KubeObject | undefined): readonly string[]
 }
@@ -30,6 +34,17 @@ export function validatorOf(schema: Schema, version: Version): Validator {
     ...validateScale(object, version),
     ...validateEmbedded(schema, object),
   ]
+  const statusSchema = own(schema.properties, 'status')
+  /** Told of as a value of its own: only where it is says that it is a status. */
+  const statusProblems = ({ status }: JsonObject, before: JsonObject): readonly FieldError[] =>
+    statusSchema === undefined || status === undefined
+      ? []
+      : validateValue(statusSchema, status, '', fieldBefore({ value: before }, 'status')).map(
+          (each) => ({
+            ...each,
+            field: each.field === '<nil>' ? 'status' : `status.${each.field}`,
+          }),
+        )
   const ruled = hasRules(schema)
   const tolerated = new WeakMap<JsonObject, readonly FieldError[]>()
   const withRules = (
@@ -53,13 +68,14 @@ export function validatorOf(schema: Schema, version: Version): Validator {
       ]
       return withRules(errors, object, undefined)
     },
-    update(object, old) {
+    update(object, old, part) {
       const earlier = old as unknown as JsonObject
       const before = { value: earlier }
       const lists = validateLists(schema, object)
       const errors = [
-        ...validateValue(schema, object, '', before),
-        ...common(object),
+        ...(part === 'status'
+          ? [...statusProblems(object, earlier), ...validateScale(object, version, part)]
+          : [...validateValue(schema, object, '', before), ...common(object)]),
         // Doubles that are there already may stay.
         ...(lists.length > 0 && validateLists(schema, earlier).length > 0 ? [] : lists),
       ]
@@ -114,10 +130,16 @@ const NOT_CHECKED: FieldError = {
 
 const MAX_REPLICAS = 2 ** 31 - 1
 
-function validateScale(object: JsonObject, { subresources }: Version): readonly FieldError[] {
+function validateScale(
+  object: JsonObject,
+  { subresources }: Version,
+  part?: 'status',
+): readonly FieldError[] {
   const { scale } = subresources ?? {}
   if (scale === undefined) return []
-  return [scale.specReplicasPath, scale.statusReplicasPath].flatMap((path) => {
+  const { specReplicasPath, statusReplicasPath } = scale
+  const paths = part === 'status' ? [statusReplicasPath] : [specReplicasPath, statusReplicasPath]
+  return paths.flatMap((path) => {
     const [value] = parseJsonPath(path)?.(object) ?? []
     if (typeof value !== 'number') return []
     const why =
@@ -157,37 +179,39 @@ function validateEmbedded(
 }
 
 function embeddedProblems(object: JsonObject, path: string): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const { apiVersion, kind, metadata } = object
-  const empty = (field: string): FieldError => ({
-    type: 'FieldValueRequired',
-    field: `${path}.${field}`,
-    detail: 'Required value: must not be empty',
-  })
-  if (typeof apiVersion !== 'string' || apiVersion === '') errors.push(empty('apiVersion'))
-  else if (apiVersion.split('/').length > 2)
-    errors.push({
-      type: 'FieldValueInvalid',
-      field: `${path}.apiVersion`,
-      detail: `Invalid value: ${JSON.stringify(apiVersion)}: unexpected GroupVersion string: ${apiVersion}`,
-    })
-  if (typeof kind !== 'string' || kind === '') errors.push(empty('kind'))
-  else
-    for (const why of dns1035Label(kind.toLowerCase()))
-      errors.push({
-        type: 'FieldValueInvalid',
-        field: `${path}.kind`,
-        detail: `Invalid value: ${JSON.stringify(kind)}: may have mixed case, but should otherwise match: ${why}`,
-      })
-  if (isObject(metadata)) {
-    const problems = validateMetadata(
-      { name: 'any', ...metadata },
-      { ...ANY_KIND, namespaced: metadata['namespace'] !== undefined },
-      typeof metadata['namespace'] === 'string' ? metadata['namespace'] : '',
+  const { metadata } = object
+  const at = FieldPath.of(path)
+  const kindProblems = (kind: string): readonly string[] =>
+    dns1035Label(kind.toLowerCase()).map(
+      (why) => `may have mixed case, but should otherwise match: ${why}`,
     )
-    errors.push(...problems.map((each) => ({ ...each, field: `${path}.${each.field}` })))
-  }
-  return errors
+  const errors = [
+    ...wordProblems(object['apiVersion'], at.child('apiVersion'), (version) =>
+      version.split('/').length > 2 ? [`unexpected GroupVersion string: ${version}`] : [],
+    ),
+    ...wordProblems(object['kind'], at.child('kind'), kindProblems),
+  ]
+  if (!isObject(metadata)) return errors
+  const namespace = textOf(metadata['namespace'])
+  const problems = validateMetadata(
+    { ...metadata, name: textOf(metadata['name']) || 'fakename' },
+    { ...ANY_KIND, namespaced: namespace !== '' },
+    namespace,
+    pathSegment,
+  )
+  return [...errors, ...problems.map((each) => ({ ...each, field: `${path}.${each.field}` }))]
+}
+
+/** A word that a resource cannot be without. */
+function wordProblems(
+  value: unknown,
+  at: FieldPath,
+  judge: (word: string) => readonly string[],
+): readonly FieldError[] {
+  if (value === undefined) return [required(at)]
+  if (typeof value !== 'string') return [invalidValue(at, value, 'must be a string')]
+  if (value === '') return [invalidValue(at, value, 'must not be empty')]
+  return judge(value).map((why) => invalidValue(at, value, why))
 }
 
 const ANY_KIND = {

@@ -57,7 +57,7 @@ function check(
   before: Before,
   errors: FieldError[],
 ): void {
-  if (before !== undefined && sameJson(before.value, value)) return
+  if (isUnchanged(schema, value, before)) return
   checkType(schema, value, path, errors)
   if (value === null || value === undefined) {
     checkEnum(schema, value, path, errors)
@@ -253,6 +253,34 @@ export function itemsBefore(schema: Schema, before: Before): (item: unknown) => 
   return (item) => byKey.get(idOf(item))
 }
 
+/**
+ * Whether a value says what it said before: lists that are maps may be in another order, and what the
+ * schema does not describe cannot be compared.
+ */
+export function isUnchanged(schema: Schema, value: unknown, before: Before): boolean {
+  if (before === undefined) return false
+  const { value: old } = before
+  if (Array.isArray(value)) {
+    if (!Array.isArray(old) || old.length !== value.length) return false
+    const items = itemsOf(schema)
+    if (schema['x-kubernetes-list-type'] !== 'map' || items === undefined)
+      return sameJson(old, value)
+    const earlier = itemsBefore(schema, before)
+    return value.every((item) => isUnchanged(items, item, earlier(item)))
+  }
+  if (!isObject(value)) return sameJson(old, value)
+  if (!isObject(old)) return false
+  const keys = Object.keys(value)
+  const values = valuesOf(schema)
+  return (
+    keys.length === Object.keys(old).length &&
+    keys.every((key) => {
+      const known = own(schema.properties, key) ?? values
+      return known !== undefined && isUnchanged(known, value[key], fieldBefore(before, key))
+    })
+  )
+}
+
 /** What a field of an object was before. */
 export function fieldBefore(before: Before, key: string): Before {
   const object = before?.value
@@ -276,7 +304,9 @@ function checkObject(
   const values = valuesOf(schema)
   for (const key of keys) {
     const known = own(properties, key) ?? values
-    if (known !== undefined) check(known, value[key], below(key), fieldBefore(before, key), errors)
+    // What an object is called changes with the version that is asked for: it has no past.
+    const past = path === '' && (key === 'apiVersion' || key === 'kind') ? undefined : before
+    if (known !== undefined) check(known, value[key], below(key), fieldBefore(past, key), errors)
   }
   for (const key of required)
     if (!Object.hasOwn(value, key))

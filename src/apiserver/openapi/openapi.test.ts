@@ -125,6 +125,8 @@ test('protobuf has what JSON has', async () => {
     )
   assert.deepEqual(names(8, 2).toSorted(), Object.keys(json['paths'] as JsonObject))
   assert.deepEqual(names(9, 1).toSorted(), Object.keys(json['definitions'] as JsonObject))
+  // What begins with x- is YAML in blocks.
+  assert.ok(Buffer.from(body).includes('- group: apps\n  kind: Deployment\n  version: v1\n'))
 })
 
 /** The length-delimited fields of a message, by number. */
