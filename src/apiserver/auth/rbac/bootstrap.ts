@@ -34,15 +34,14 @@ export const nodeRules: readonly PolicyRule[] = [
   on('get create update patch delete', 'coordination.k8s.io', 'leases'),
   on('get', 'storage.k8s.io', 'volumeattachments'),
   on('create', '', 'serviceaccounts/token'),
-  on('get', '', 'serviceaccounts'),
   on('get update patch', '', 'persistentvolumeclaims/status'),
   on(READ, 'storage.k8s.io', 'csidrivers'),
   on('get create update patch delete', 'storage.k8s.io', 'csinodes'),
   on(READ, 'node.k8s.io', 'runtimeclasses'),
   on('get', 'resource.k8s.io', 'resourceclaims'),
   on('deletecollection', 'resource.k8s.io', 'resourceslices'),
-  on('get list watch create update patch delete', 'resource.k8s.io', 'resourceslices'),
   on(READ, 'certificates.k8s.io', 'clustertrustbundles'),
+  on('get', '', 'serviceaccounts'),
   on('create get list watch', 'certificates.k8s.io', 'podcertificaterequests'),
 ]
 
@@ -114,10 +113,9 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
   'cluster-admin': [on('*', '*', '*'), url('*', '*')],
   'system:discovery': [url('get', `${DISCOVERY} /openapi /openapi/* /api /api/* /apis /apis/*`)],
   'system:monitoring': [
-    url(
-      'get',
-      '/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/* /statusz /flagz',
-    ),
+    url('get', '/metrics /metrics/slis /livez /readyz /healthz /livez/* /readyz/* /healthz/*'),
+    url('get', '/flagz'),
+    url('get', '/statusz'),
   ],
   'system:basic-user': [
     on('create', 'authorization.k8s.io', 'selfsubjectaccessreviews selfsubjectrulesreviews'),
@@ -139,11 +137,8 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
   'system:kubelet-api-admin': [
     on(READ, '', 'nodes'),
     on('proxy', '', 'nodes'),
-    on(
-      '*',
-      '',
-      'nodes/log nodes/metrics nodes/proxy nodes/stats nodes/configz nodes/healthz nodes/pods nodes/checkpoint',
-    ),
+    on('*', '', 'nodes/log nodes/metrics nodes/proxy nodes/stats'),
+    on('*', '', 'nodes/configz nodes/healthz nodes/pods'),
   ],
   'system:node-bootstrapper': [
     on('create get list watch', 'certificates.k8s.io', 'certificatesigningrequests'),
@@ -184,16 +179,22 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
     on(READ, '', 'persistentvolumeclaims persistentvolumes'),
     on('create', 'authentication.k8s.io', 'tokenreviews'),
     on('create', 'authorization.k8s.io', 'subjectaccessreviews'),
-    on(READ, 'storage.k8s.io', 'csinodes csidrivers csistoragecapacities'),
+    on(READ, 'storage.k8s.io', 'csinodes'),
+    on(READ, 'storage.k8s.io', 'volumeattachments'),
     on(READ, '', 'namespaces'),
-    on(READ, 'resource.k8s.io', 'deviceclasses resourceclaims resourceslices'),
-    on('update patch', 'resource.k8s.io', 'resourceclaims resourceclaims/status'),
-    on('delete', 'resource.k8s.io', 'resourceclaims'),
+    on(READ, 'storage.k8s.io', 'csidrivers'),
+    on(READ, 'storage.k8s.io', 'csistoragecapacities'),
+    on(READ, 'resource.k8s.io', 'deviceclasses'),
+    on(READ_UPDATE, 'resource.k8s.io', 'resourceclaims'),
+    on(READ_UPDATE, 'resource.k8s.io', 'resourceclaims/status'),
+    on(READ_UPDATE, '', 'pods/finalizers'),
+    on(READ, 'resource.k8s.io', 'resourceslices'),
+    on('create delete', 'resource.k8s.io', 'resourceclaims'),
     on(READ, 'resource.k8s.io', 'devicetaintrules'),
   ],
   'system:volume-scheduler': [
     on(READ_UPDATE, '', 'persistentvolumes'),
-    on(READ, 'storage.k8s.io', 'storageclasses volumeattachments'),
+    on(READ, 'storage.k8s.io', 'storageclasses'),
     on(READ_UPDATE, '', 'persistentvolumeclaims'),
   ],
   'system:kube-dns': [
@@ -211,8 +212,8 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
     on('list watch', '', 'services endpoints'),
     on(READ, '', 'nodes'),
     events,
-    on('list watch', 'discovery.k8s.io', 'endpointslices'),
     on('list watch', 'networking.k8s.io', 'servicecidrs'),
+    on('list watch', 'discovery.k8s.io', 'endpointslices'),
   ],
   'system:service-account-issuer-discovery': [
     url(
@@ -290,7 +291,10 @@ interface NamespacedRole {
 const leaderLock = (name: string): NamespacedRole => ({
   namespace: 'kube-system',
   name: `system::leader-locking-${name}`,
-  rules: [on('watch', '', 'configmaps'), on('get update', '', 'configmaps', name)],
+  rules: [
+    on('create get list update watch', 'coordination.k8s.io', 'leases'),
+    on('create get list update watch', 'coordination.k8s.io', 'leasecandidates'),
+  ],
   subjects: [account(name), user(`system:${name}`)],
 })
 

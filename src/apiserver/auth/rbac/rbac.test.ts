@@ -198,6 +198,42 @@ test('a role that gets a label is in the aggregated ones at once, through each o
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
+test('bootstrap rules are those of Kubernetes, each list in the order of its letters', () => {
+  const rulesOf = (name: string): readonly string[] =>
+    (bootstrapClusterRoles.find(({ metadata }) => metadata.name === name)?.rules ?? []).map(
+      ({ apiGroups = [], resources = [], nonResourceURLs = [], resourceNames = [], verbs }) =>
+        [apiGroups, resources, nonResourceURLs, resourceNames, verbs]
+          .filter((list) => list.length > 0)
+          .map((list) => list.map((each) => each || 'core').join(' '))
+          .join(': '),
+    )
+  assert.deepEqual(rulesOf('system:public-info-viewer'), [
+    '/healthz /livez /readyz /version /version/: get',
+  ])
+  assert.deepEqual(rulesOf('system:kubelet-api-admin'), [
+    'core: nodes: get list watch',
+    'core: nodes: proxy',
+    'core: nodes/log nodes/metrics nodes/proxy nodes/stats: *',
+    'core: nodes/configz nodes/healthz nodes/pods: *',
+  ])
+  assert.deepEqual(rulesOf('system:controller:endpointslice-controller'), [
+    'core: nodes pods services: get list watch',
+    'core: services/finalizers: update',
+    'discovery.k8s.io: endpointslices: create delete get list update watch',
+    'core events.k8s.io: events: create patch update',
+  ])
+  assert.deepEqual(rulesOf('system:controller:certificate-controller').slice(0, 4), [
+    'certificates.k8s.io: certificatesigningrequests: delete get list watch',
+    'certificates.k8s.io: certificatesigningrequests/approval certificatesigningrequests/status: update',
+    'certificates.k8s.io: signers: kubernetes.io/kube-apiserver-client-kubelet: approve',
+    'certificates.k8s.io: signers: kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown: sign',
+  ])
+  const lists = [...bootstrapClusterRoles, ...bootstrapRoles].flatMap(({ rules = [] }) =>
+    rules.flatMap((rule) => Object.values(rule) as readonly (readonly string[])[]),
+  )
+  for (const list of lists) assert.deepEqual(list, list.toSorted())
+})
+
 test('names of bootstrap roles are unique, and every binding has its role', () => {
   const names = bootstrapClusterRoles.map(({ metadata }) => metadata.name)
   assert.equal(new Set(names).size, names.length)

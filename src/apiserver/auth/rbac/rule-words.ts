@@ -1,7 +1,7 @@
-/** Words to write rules in: verbs, groups and resources as lists with spaces between. */
+/** Words to write rules in: verbs, groups and resources as lists with spaces between. Each list is shown in the order of its letters. */
 import type { PolicyRule } from '#api'
 
-const words = (text: string): readonly string[] => text.split(' ')
+const words = (text: string): readonly string[] => text.split(' ').toSorted()
 
 export const READ = 'get list watch'
 export const READ_UPDATE = 'get list watch update patch'
