@@ -112,7 +112,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     log: () => undefined,
     etcd: async () => void (await storage.get('/registry/health')),
   }
-  const components = { 'etcd-0': checks.etcd, ...options.readyChecks }
+  const components = { ...options.components, 'etcd-0': checks.etcd }
   const allReady = (): Promise<unknown> =>
     Promise.all([...registry.collections()].map((collection) => collection.ready))
   const pages = pagesHandler({
@@ -128,6 +128,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         if (closing.signal.aborted) throw new Error('process is shutting down')
       },
     },
+    flags: flagsOf(options),
     descriptions: options.descriptions,
   })
   const dispatch: Handler = (exchange) =>
@@ -220,6 +221,22 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       sweeper.close()
       registry.close()
     },
+  }
+}
+
+/** The settings by the names that kube-apiserver has for them. */
+function flagsOf({
+  serviceRange = SERVICE_RANGE,
+  nodePorts = NODE_PORTS,
+  requestTimeoutMs = REQUEST_TIMEOUT_MS,
+  maxInFlight = IN_FLIGHT,
+}: ApiServerOptions): Readonly<Record<string, string>> {
+  return {
+    'max-mutating-requests-inflight': String(maxInFlight.writing),
+    'max-requests-inflight': String(maxInFlight.reading),
+    'request-timeout': `${requestTimeoutMs / 1000}s`,
+    'service-cluster-ip-range': serviceRange,
+    'service-node-port-range': `${nodePorts.first}-${nodePorts.last}`,
   }
 }
 

@@ -35,7 +35,14 @@ import { applyScale, formed, patchObject, patchType, patched, readPatch } from '
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { getEntry, listEntries, type ReadContext } from './reads.ts'
 import type { Registry, Served } from './registry.ts'
-import { entryReply, listKindOf, objectReply, writtenReply, type RenderContext } from './render.ts'
+import {
+  entryReply,
+  listKindOf,
+  objectReply,
+  withoutKind,
+  writtenReply,
+  type RenderContext,
+} from './render.ts'
 import { listReply } from './render-list.ts'
 import { isInProcess, successStatus, valueReply } from './replies.ts'
 import { SCALE, SCALE_COLUMNS, scaleOf, scaled } from './scale.ts'
@@ -558,6 +565,6 @@ async function virtualRead(call: Call, id: string): Promise<Reply> {
   const shown =
     accepted.shape === 'table'
       ? codec.table(definition, objects, {}, { now: env.clock.now(), version: accepted.version })
-      : value
+      : { ...value, items: objects.map((each) => withoutKind(definition, each)) }
   return valueReply(codec, exchange, 200, shown, accepted.encoding)
 }

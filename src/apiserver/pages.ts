@@ -8,6 +8,7 @@ import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from '.
 import { openApiPages } from './openapi/index.ts'
 import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
 import { hasHandler, type ApiServerOptions } from './server.ts'
+import { zPages } from './z-pages.ts'
 import { GIT_VERSION, versionInfo } from './version.ts'
 import { idOf } from './writes.ts'
 
@@ -17,6 +18,8 @@ export interface PageOptions {
   readonly build: NonNullable<ApiServerOptions['build']>
   readonly alive: Readonly<Record<string, Check>>
   readonly ready: Readonly<Record<string, Check>>
+  /** How the server was started, for /flagz. */
+  readonly flags: Readonly<Record<string, string>>
   /** Texts of types and fields for the API descriptions. */
   readonly descriptions: ApiServerOptions['descriptions']
 }
@@ -75,6 +78,14 @@ export function pagesHandler(options: PageOptions): Handler {
     }
   }
 
+  const debugging = zPages({
+    clock: dispatcher.env.clock,
+    version: GIT_VERSION,
+    runtime: 'none',
+    paths: ['/flagz', '/healthz', '/livez', '/metrics', '/readyz', '/statusz', '/version'],
+    flags: options.flags,
+    encode: (value, encoding) => encodeValue(codec, value, encoding, false),
+  })
   const pages: Readonly<Record<string, (exchange: Exchange) => Reply | Promise<Reply>>> = {
     '/version': (exchange) => json(exchange, versionInfo(options.build)),
     '/api': (exchange) => discover(exchange, 'legacy'),
@@ -88,6 +99,7 @@ export function pagesHandler(options: PageOptions): Handler {
       const text = await healthMetrics({ healthz: alive, livez: alive, readyz: ready })
       return textReply(200, text, 'text/plain; version=0.0.4; charset=utf-8')
     },
+    ...debugging,
     '/openapi/v2': (exchange) => openApi.v2(exchange),
     '/openapi/v3': (exchange) => openApi.index(exchange),
     '/': (exchange) => json(exchange, { paths: paths(current(), pages) }),

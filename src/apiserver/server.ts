@@ -116,6 +116,8 @@ export interface ApiServerOptions {
   readonly maxInFlight?: { readonly reading: number; readonly writing: number }
   /** More parts of /readyz, by name: a check that throws is failed. */
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
+  /** Other parts of the control plane that componentstatuses shows besides the store. */
+  readonly components?: Readonly<Record<string, () => void | Promise<void>>>
   /** Freeze shared objects deeply, so that a test sees who changes them. Default: no. */
   readonly freeze?: boolean
   /** Texts of types and fields for the API descriptions. */

@@ -116,6 +116,7 @@ export function makeServer(
     descriptions: createDescriptions({ types: typeTable, readText: env.fs.readText }),
     ...(freeze === undefined ? {} : { freeze }),
     readyChecks: { ...readyChecks, ...bootstrapChecks(() => server.inside.read) },
+    components: COMPONENTS,
     ...(audit === undefined ? {} : { audit }),
     build: BUILD,
     extend(inside) {
@@ -152,6 +153,9 @@ export function makeServer(
   })
   return server
 }
+
+/** They run in this process: who gets an answer knows that they are there. */
+const COMPONENTS = { 'controller-manager': () => undefined, scheduler: () => undefined }
 
 /** Ready is what every client may rely on: the roles, the priorities and the flows that a cluster begins with. */
 function bootstrapChecks(read: () => Reader): Readonly<Record<string, () => void>> {

@@ -1,5 +1,7 @@
 /** Subresources that are conversations: exec, attach, port-forward, logs and proxies. */
+import { nodes } from '#api'
 import type { Env } from '#base'
+import { notFound } from '#machinery'
 import type { ConnectHandler, Reader } from '../server.ts'
 import { podAttach, podExec } from './exec.ts'
 import { podLog } from './log.ts'
@@ -18,7 +20,14 @@ export interface StreamingOptions {
 export function connectHandlers(
   options: StreamingOptions,
 ): Readonly<Record<string, ConnectHandler>> {
-  const session = { nodeApi: options.nodeApi, clock: options.env.clock }
+  const { read } = options
+  // A kubelet is known by its Node: without it there is nobody to ask.
+  const nodeApi: NodeApis = (name) => {
+    if (read.get(nodes, '', name) === undefined)
+      throw notFound({ group: '', resource: 'nodes' }, name)
+    return options.nodeApi(name)
+  }
+  const session = { nodeApi, clock: options.env.clock }
   return {
     'pods/exec': podExec(session),
     'pods/attach': podAttach(session),
@@ -26,7 +35,7 @@ export function connectHandlers(
     'pods/log': podLog(session),
     'pods/proxy': podProxy(options),
     'services/proxy': serviceProxy(options),
-    'nodes/proxy': nodeProxy(options),
+    'nodes/proxy': nodeProxy({ ...options, nodeApi }),
   }
 }
 

@@ -7,7 +7,7 @@ import { constants, createDeflate, inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { WebSocket } from 'ws'
 import { duplexPair, realEnv } from '#base'
-import { endpointSlices, pods, services, type Pod } from '#api'
+import { endpointSlices, nodes, pods, services, type Pod } from '#api'
 import type { NodeApi } from '#client'
 import { StatusError, type KubeObject } from '#machinery'
 import { testReader } from '../auth/reader.testing.ts'
@@ -72,11 +72,21 @@ const web = read.put(pods, {
   },
   status: { podIP: '10.0.0.9' },
 })
+read.put(nodes, { metadata: { name: 'n1' } })
+read.put(nodes, { metadata: { name: 'silent' } })
 const handlers = connectHandlers({
   env,
   read,
   nodeApi: (node) => (node === 'n1' ? kubelet : undefined),
 })
+
+const onNode = (nodeName: string): KubeObject =>
+  ({ ...web, spec: { ...web.spec, nodeName } }) as unknown as KubeObject
+/** Pods whose kubelets cannot be asked. */
+const podOn: Readonly<Record<string, KubeObject>> = {
+  stranded: onNode('absent'),
+  quiet: onNode('silent'),
+}
 
 /** `/pods/web/exec?…` on a plain server. */
 async function answer(exchange: Exchange): Promise<Reply> {
@@ -87,7 +97,7 @@ async function answer(exchange: Exchange): Promise<Reply> {
     name,
     subresource,
     rest: rest.length === 0 ? '' : `/${rest.join('/')}`,
-    object: name === 'web' ? (web as KubeObject) : undefined,
+    object: name === 'web' ? (web as KubeObject) : podOn[name],
   }
   try {
     return await handlers[`${resource}/${subresource}`]!(exchange, target)
@@ -248,6 +258,15 @@ test('logs come plain, and as raw messages over a WebSocket', async () => {
   const { protocol, messages } = await talk('/pods/web/log', ['binary.k8s.io'])
   assert.equal(protocol, 'binary.k8s.io')
   assert.equal(Buffer.concat([...messages]).toString(), 'hello from c\n')
+})
+
+test('a pod on a node that is gone has nobody to ask: 404; a kubelet that does not answer is 500', async () => {
+  for (const path of ['log', 'exec?command=run&stdout=true', 'attach?stdout=true']) {
+    const { status, body } = await get(`/pods/stranded/${path}`)
+    assert.deepEqual([path, status, body], [path, 404, 'nodes "absent" not found'])
+  }
+  assert.equal((await get('/pods/quiet/log')).status, 500)
+  assert.equal((await get('/nodes/absent/proxy/healthz')).status, 404)
 })
 
 test('a log that is followed ends when the client leaves', async () => {
