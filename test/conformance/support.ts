@@ -119,6 +119,13 @@ export function scaledTo(scale: Json, replicas: number): Json {
   return { ...scale, metadata, spec: { replicas } }
 }
 
+/** A patch of a Scale as typed clients write it: with what is zero. */
+export const scalePatch = (replicas: number): Json => ({
+  metadata: { creationTimestamp: null },
+  spec: { replicas },
+  status: { replicas: 0 },
+})
+
 export const gone = async (api: Api, path: string): Promise<boolean> =>
   (await api.call('GET', path)).status === 404
 

@@ -16,6 +16,7 @@ import {
   statefulSet,
   service,
   scaledTo,
+  scalePatch,
 } from '../support.ts'
 import { statusEndpoints } from './deployments.ts'
 
@@ -82,7 +83,18 @@ mirror(
     await api.post(collection, replicationController('rc-test', { labels }))
     await frame(watching, 'ADDED', 'rc-test')
     await frame(watching, 'MODIFIED', 'rc-test', (o) => o['status'].readyReplicas === 1)
-    await api.patch(path, { metadata: { labels: { 'test-rc': 'patched' } } }, 'strategic-merge')
+    // A typed client writes what is zero, too.
+    const patched = await api.patch(
+      path,
+      {
+        metadata: { labels: { 'test-rc': 'patched' }, creationTimestamp: null },
+        spec: {},
+        status: { replicas: 0 },
+      },
+      'strategic-merge',
+    )
+    assert.equal(patched['status'].replicas, 1)
+    assert.notEqual(patched['metadata'].creationTimestamp, null)
     await frame(
       watching,
       'MODIFIED',
@@ -97,7 +109,7 @@ mirror(
     await frame(watching, 'MODIFIED', 'rc-test', (o) => (o['status'].readyReplicas ?? 0) === 0)
     await frame(watching, 'MODIFIED', 'rc-test', (o) => o['status'].readyReplicas === 1)
     assert.equal((await api.get(`${path}/status`))['metadata'].name, 'rc-test')
-    await api.patch(`${path}/scale`, { spec: { replicas: 2 } }, 'merge')
+    await api.patch(`${path}/scale`, scalePatch(2), 'strategic-merge')
     await frame(
       watching,
       'MODIFIED',
@@ -233,7 +245,7 @@ mirror(`${BASIC} should have a working scale subresource [Conformance]`, async (
   const updated = await api.put(`${path}/scale`, scaledTo(scale, 2))
   assert.equal(updated['spec'].replicas, 2)
   assert.equal((await api.get(path))['spec'].replicas, 2)
-  await api.patch(`${path}/scale`, { spec: { replicas: 4 } }, 'merge')
+  await api.patch(`${path}/scale`, scalePatch(4), 'strategic-merge')
   assert.equal((await api.get(path))['spec'].replicas, 4)
 })
 
@@ -256,7 +268,8 @@ mirror(
           replicas: 2,
           template: {
             spec: {
-              terminationGracePeriodSeconds: 0,
+              // A field that nobody knows is left out.
+              TerminationGracePeriodSeconds: 1,
               containers: [{ name: 'c', image: AGNHOST }],
             },
           },
@@ -279,11 +292,8 @@ mirror(
       300_000,
     )
     assert.equal((await api.get('/apis/apps/v1/statefulsets', selector))['items'].length, 1)
-    await api.delete(sets(fixture), undefined, selector)
-    await until(
-      'all are gone',
-      async () => (await api.get('/apis/apps/v1/statefulsets', selector))['items'].length === 0,
-    )
+    await api.delete(sets(fixture), { gracePeriodSeconds: 1 }, selector)
+    assert.equal((await api.get('/apis/apps/v1/statefulsets', selector))['items'].length, 0)
   },
 )
 

@@ -14,6 +14,7 @@ import {
   readyPods,
   replicaSet,
   scaledTo,
+  scalePatch,
 } from '../support.ts'
 
 const MISSING = 'registry.k8s.io/e2e-test-images/webserver:404'
@@ -268,7 +269,7 @@ mirror(
     const scaled = await api.put(`${path}/scale`, scaledTo(scale, 2))
     assert.equal(scaled['spec'].replicas, 2)
     assert.equal((await api.get(path))['spec'].replicas, 2)
-    const patched = await api.patch(`${path}/scale`, { spec: { replicas: 4 } }, 'merge')
+    const patched = await api.patch(`${path}/scale`, scalePatch(4), 'strategic-merge')
     assert.equal(patched['spec'].replicas, 4)
     assert.equal((await api.get(path))['spec'].replicas, 4)
   },
@@ -318,11 +319,15 @@ const lifecycle = async (fixture: Fixture): Promise<void> => {
   assert.equal(listed.metadata.labels['test-deployment'], 'patched')
   assert.equal(listed.spec.replicas, 1)
 
-  const updated = await change(api, path, (object) => {
-    object['spec'].template.metadata.annotations = { 'deployment.test': 'yes' }
-    object['spec'].replicas = 2
+  // As it was made, without a resourceVersion: the replacement is unconditional.
+  const again = deployment(name, {
+    replicas: 2,
+    labels,
+    podSpec: { terminationGracePeriodSeconds: 1 },
+    metadata: { labels: { ...labels, 'test-deployment': 'updated' }, creationTimestamp: null },
   })
-  assert.equal(updated['metadata'].labels['test-deployment'], 'patched')
+  const updated = await api.put(path, { ...again, status: {} })
+  assert.equal(updated['metadata'].labels['test-deployment'], 'updated')
   await frame(
     watching,
     'MODIFIED',
@@ -334,9 +339,10 @@ const lifecycle = async (fixture: Fixture): Promise<void> => {
   const status = await api.patch(
     `${path}/status`,
     { metadata: { labels: { 'test-deployment': 'patched-status' } }, status: { readyReplicas: 0 } },
-    'merge',
+    'strategic-merge',
   )
   assert.equal(status['spec'].replicas, 2)
+  assert.equal(status['metadata'].labels['test-deployment'], 'updated', 'labels are no status')
   const read = await api.get(`${path}/status`)
   assert.equal(read['metadata'].name, name)
   await fixture.until('the status is right again', async () => {
@@ -436,7 +442,7 @@ mirror(
     const scaled = await api.put(`${sets}/test-rs/scale`, scaledTo(scale, 2))
     assert.equal(scaled['spec'].replicas, 2)
     assert.equal((await api.get(`${sets}/test-rs`))['spec'].replicas, 2)
-    await api.patch(`${sets}/test-rs/scale`, { spec: { replicas: 4 } }, 'merge')
+    await api.patch(`${sets}/test-rs/scale`, scalePatch(4), 'strategic-merge')
     assert.equal((await api.get(`${sets}/test-rs`))['spec'].replicas, 4)
   },
 )
@@ -479,18 +485,18 @@ mirror('[sig-apps] ReplicaSet Replace and Patch tests [Conformance]', async (fix
 mirror(
   '[sig-apps] ReplicaSet should list and delete a collection of ReplicaSets [Conformance]',
   async (fixture) => {
-    const { api, until } = fixture
+    const { api } = fixture
     const { sets } = at(fixture)
-    const labels = { e2e: 'collection' }
+    const labels = { e2e: fixture.unique('collection') }
     await api.post(sets, replicaSet('test-rs', { replicas: 3, labels }))
-    await readyPods(fixture, 'e2e=collection', 3)
-    const selector = { labelSelector: 'e2e=collection' }
+    const selector = { labelSelector: `e2e=${labels.e2e}` }
+    await readyPods(fixture, selector.labelSelector, 3)
     const everywhere = (await api.get('/apis/apps/v1/replicasets', selector))['items'].filter(
       (set: Json) => set['metadata'].namespace === fixture.namespace,
     )
     assert.equal(everywhere.length, 1)
-    await api.delete(sets, undefined, selector)
-    await until('all are gone', async () => (await api.get(sets, selector))['items'].length === 0)
+    await api.delete(sets, { gracePeriodSeconds: 1 }, selector)
+    assert.equal((await api.get('/apis/apps/v1/replicasets', selector))['items'].length, 0)
   },
 )
 

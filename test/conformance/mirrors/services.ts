@@ -260,7 +260,18 @@ mirror(
       'a slice that nothing matches',
       async () => (await slicesOf(fixture, 'example-no-match')).length === 1,
     )
-    assert.equal((await slicesOf(fixture, 'example-no-match'))[0]?.['endpoints']?.length ?? 0, 0)
+    const [empty] = await slicesOf(fixture, 'example-no-match')
+    assert.equal(empty?.['endpoints']?.length ?? 0, 0)
+    assert.equal(empty?.['ports']?.length ?? 0, 0)
+    // Deleted slices come again.
+    for (const { metadata } of await slicesOf(fixture, 'example-named-port'))
+      await api.delete(`${SLICES}/namespaces/${fixture.namespace}/endpointslices/${metadata.name}`)
+    await until('the slices are there again', async () => {
+      const slices = await slicesOf(fixture, 'example-named-port')
+      return (
+        slices.length === 2 && slices.flatMap((s) => (s['endpoints'] ?? []) as Json[]).length === 2
+      )
+    })
   },
 )
 
