@@ -195,6 +195,35 @@ test('a replaced container that does not come back is seen to have ended', async
   await node.stop()
 })
 
+test('what others write over the conditions of a kubelet is put right', async () => {
+  const { env, node } = await world()
+  node.create(started('web'))
+  await env.advance(500)
+  const write = (status: Pod['status']): void => {
+    const web = node.get('web')
+    assert.ok(web)
+    node.api.store.update(pods, { ...web, status: { ...web.status, ...status } }, 'status')
+  }
+  const conditions = (node.get('web')?.status?.conditions ?? []).map((each) =>
+    each.type === 'Ready' ? { ...each, status: 'False' as const } : each,
+  )
+  write({ conditions: [...conditions, { type: 'example.com/gate', status: 'True' }] })
+  await env.advance(1000)
+  assert.equal(condition(node.get('web'), 'Ready')?.status, 'False')
+  await env.advance(10_000)
+  assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
+  assert.equal(condition(node.get('web'), 'example.com/gate')?.status, 'True')
+  // What it says itself brings on nothing.
+  const version = node.get('web')?.metadata.resourceVersion
+  await env.advance(60_000)
+  assert.equal(node.get('web')?.metadata.resourceVersion, version)
+  // The end is anybody's to declare.
+  write({ phase: 'Failed' })
+  await env.advance(30_000)
+  assert.equal(phase(node.get('web')), 'Failed')
+  await node.stop()
+})
+
 test('a job ends Succeeded, or Failed, and stays for its logs until it is deleted', async () => {
   const { env, node } = await world()
   for (const [name, code] of [

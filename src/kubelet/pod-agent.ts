@@ -171,6 +171,7 @@ export class PodAgent implements StartedPod {
   /** The API has this version of it. */
   update(pod: Pod): void {
     const before = this.#worker.pod
+    this.context.statuses.seen(pod)
     if (isDeleted(pod)) {
       this.#requestStop(pod, graceOf(pod), { type: 'deleted' })
     } else if (isTerminal(pod) && this.#worker.phase === 'syncing' && !isTerminal(before)) {

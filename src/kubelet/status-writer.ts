@@ -11,8 +11,14 @@ interface Entry {
   published: PodStatus
   wanted: PodStatus
   writing: Promise<void> | undefined
+  /** Of the API's object, after our last write. */
+  revision: number
+  /** Ends the wait for what others wrote to be written over. */
+  cancelRestore: (() => void) | undefined
 }
 
+/** So often upstream's kubelet looks whether its statuses are what the API has. */
+const RESTORE_MS = 10_000
 const RETRY_MS = 100
 const MAX_RETRY_MS = 10_000
 /** The conditions of a pod that its kubelet owns. */
@@ -55,13 +61,44 @@ export class StatusWriter {
       published: pod.status ?? {},
       wanted: status,
       writing: undefined,
+      revision: 0,
+      cancelRestore: undefined,
     }
     entry.pod = pod
     entry.wanted = forward(entry.wanted, status)
     this.#entries.set(uid, entry)
+    this.#begin(uid, entry)
+  }
+
+  #begin(uid: string, entry: Entry): void {
     entry.writing ??= this.#write(uid, entry).finally(() => {
       entry.writing = undefined
     })
+  }
+
+  /** The API shows this: what somebody wrote over our part of the status is put right after a while. */
+  seen(pod: Pod): void {
+    const uid = uidOf(pod)
+    const entry = this.#entries.get(uid)
+    if (entry === undefined || !this.#isForeign(entry, pod)) {
+      entry?.cancelRestore?.()
+      if (entry !== undefined) entry.cancelRestore = undefined
+      return
+    }
+    entry.pod = pod
+    entry.cancelRestore ??= this.#env.clock.schedule(RESTORE_MS, () => {
+      entry.cancelRestore = undefined
+      if (this.#entries.get(uid) !== entry || !this.#isForeign(entry, entry.pod)) return
+      entry.published = entry.pod.status ?? {}
+      this.#begin(uid, entry)
+    })
+  }
+
+  #isForeign(entry: Entry, { metadata, status = {} }: Pod): boolean {
+    // Older than our last write, or in the middle of one.
+    if (entry.writing !== undefined || Number(metadata.resourceVersion) < entry.revision)
+      return false
+    return differs(status, entry.published)
   }
 
   /** When all that was set has been written. */
@@ -70,6 +107,7 @@ export class StatusWriter {
   }
 
   forget(uid: string): void {
+    this.#entries.get(uid)?.cancelRestore?.()
     this.#entries.delete(uid)
   }
 
@@ -79,7 +117,7 @@ export class StatusWriter {
       const patch = statusPatch(published, wanted)
       if (patch === undefined) return
       try {
-        await this.#client.patch(
+        const written = await this.#client.patch(
           pods,
           { namespace: namespaceOf(pod), name: pod.metadata.name },
           'strategic',
@@ -91,6 +129,7 @@ export class StatusWriter {
           },
         )
         entry.published = wanted
+        entry.revision = Number(written.metadata.resourceVersion)
         wait = RETRY_MS
       } catch (error) {
         if (isGone(error)) return
@@ -114,6 +153,19 @@ const isGone = (error: unknown): boolean =>
   isStatus(error, 'NotFound') ||
   isStatus(error, 'Conflict') ||
   (isStatus(error, 'Invalid') && error.message.includes('metadata.uid:'))
+
+const OWNED_FIELDS = ['phase', 'message', 'reason', 'podIP', 'hostIP'] as const
+
+/** In what a kubelet alone says; a last phase is anybody's to give. */
+const differs = (found: PodStatus, published: PodStatus): boolean =>
+  found.phase !== 'Succeeded' &&
+  found.phase !== 'Failed' &&
+  (OWNED_FIELDS.some((key) => (found[key] ?? '') !== (published[key] ?? '')) ||
+    (published.conditions ?? []).some(
+      ({ type, status }) =>
+        OWNED_CONDITIONS.has(type) &&
+        found.conditions?.find((condition) => condition.type === type)?.status !== status,
+    ))
 
 /** Neither a last phase nor a container's count of restarts is ever taken back. */
 function forward(old: PodStatus, next: PodStatus): PodStatus {
