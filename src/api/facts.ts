@@ -2,7 +2,7 @@
 import type { PrinterColumnFact, ResourceFact, TypeTable } from '#machinery'
 import printersJson from '../../facts/printers.json' with { type: 'json' }
 import resourcesJson from '../../facts/resources.json' with { type: 'json' }
-import { laterResources, laterTypes } from './later.ts'
+import { laterTypes, withLater } from './later.ts'
 import typesJson from '../../facts/types.json' with { type: 'json' }
 
 /** A group of the API as `/apis` lists it. */
@@ -46,10 +46,7 @@ export const typeTable: TypeTable = {
 }
 
 /** Every resource that Kubernetes 1.36 knows, of all stages, in the order of its groups, and the few that we know already. */
-export const resourceFacts: readonly ResourceFact[] = knownResources.resources.flatMap((fact) => [
-  ...laterResources(fact),
-  fact,
-])
+export const resourceFacts: readonly ResourceFact[] = knownResources.resources.flatMap(withLater)
 
 /** The groups in the order in which `/apis` lists them. */
 export const groupFacts = (resourcesJson as unknown as { readonly groups: readonly GroupFact[] })

@@ -30,3 +30,25 @@ test('what nobody knows, and what cannot be, is refused', () => {
   for (const text of ['apps/v7', 'api/beta=perhaps', 'api/v1=false', 'api/ga=false'])
     assert.throws(() => parseRuntimeConfig([text]), text)
 })
+
+test('what later became stable as it was comes under its last name with the betas, and a migration always', () => {
+  const later = [
+    'certificates.k8s.io/v1/clustertrustbundles',
+    'certificates.k8s.io/v1/podcertificaterequests',
+    'resource.k8s.io/v1/devicetaintrules',
+  ]
+  assert.deepEqual(
+    later.filter((each) => served().has(each)),
+    [],
+  )
+  assert.deepEqual(
+    later.filter((each) => !served('api/beta=true').has(each)),
+    [],
+  )
+  assert.ok(served().has('storagemigration.k8s.io/v1/storageversionmigrations'))
+  const [first] = definitionsFor({ also: ['beta'] }).filter(
+    ({ facts }) => facts.version === 'v1' && facts.resource === 'devicetaintrules',
+  )
+  assert.equal(first?.facts.type, 'io.k8s.api.resource.v1.DeviceTaintRule')
+  assert.deepEqual(first.convert?.stored, { group: 'resource.k8s.io', version: 'v1beta2' })
+})

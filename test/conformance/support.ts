@@ -198,3 +198,20 @@ export const pause = (ms: number): Promise<void> =>
       resolve()
     }, ms)
   })
+
+/**
+ * The group version that has the resource: v1 from 1.37 on, a beta when it is switched on before that.
+ * A cluster that serves none cannot be asked.
+ */
+export async function servedVersion(
+  { api, skip }: Pick<Fixture, 'api' | 'skip'>,
+  group: string,
+  resource: string,
+): Promise<string> {
+  for (const version of ['v1', 'v1beta2', 'v1beta1']) {
+    const answer = await api.call('GET', `/apis/${group}/${version}`)
+    if (answer.json['resources']?.some((r: Json) => r['name'] === resource))
+      return `${group}/${version}`
+  }
+  return skip(`the cluster serves ${resource} of ${group} neither in v1 nor as a beta`)
+}

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import type { Api, Json } from '../api.ts'
-import { mirror, type Fixture } from '../mirror.ts'
-import { operate } from '../operations.ts'
-import { change, frame, names, pod } from '../support.ts'
+import type { Json } from '../api.ts'
+import { mirror } from '../mirror.ts'
+import { everyOperation } from '../resource.ts'
+import { change, frame, names, pod, servedVersion } from '../support.ts'
+import { labelled } from './resources.ts'
 
 mirror(
   '[sig-auth] ServiceAccounts should allow opting out of API token automount [Conformance]',
@@ -136,25 +137,6 @@ mirror(
   },
 )
 
-/**
- * The group version that has the resource: v1 from 1.37 on, v1beta1 when it is switched on before that.
- * A cluster that serves neither cannot be asked.
- */
-async function servedVersion(
-  api: Api,
-  skip: Fixture['skip'],
-  group: string,
-  versions: readonly string[],
-  resource: string,
-): Promise<string> {
-  for (const version of versions) {
-    const answer = await api.call('GET', `/apis/${group}/${version}`)
-    if (answer.json['resources']?.some((r: Json) => r['name'] === resource))
-      return `${group}/${version}`
-  }
-  return skip(`the cluster serves ${resource} of ${group} in none of ${versions.join(', ')}`)
-}
-
 /** Self-signed, for CN=e2e, an authority. */
 const ROOT = `-----BEGIN CERTIFICATE-----
 MIIBczCCARmgAwIBAgIUaQsSXHMLv8BPtyc7hYt1jqBgHlAwCgYIKoZIzj0EAwIw
@@ -170,14 +152,17 @@ HwYDVR0jBBgwFoAUW+oOBWANWIU9ALMFksoy03+x9rQwDwYDVR0TAQH/BAUwAwEB
 
 mirror(
   '[sig-auth] [FeatureGate:ClusterTrustBundle] [FeatureGate:ClusterTrustBundleProjection] CRUD Tests certificates.k8s.io/v1 ClusterTrustBundles [MinimumKubeletVersion:1.37] [Conformance]',
-  async ({ api, unique, cleanUp, skip }) => {
-    const groupVersion = await servedVersion(
-      api,
-      skip,
-      'certificates.k8s.io',
-      ['v1', 'v1beta1'],
-      'clustertrustbundles',
-    )
+  async (fixture) => {
+    const { api, unique, cleanUp } = fixture
+    const groupVersion = await servedVersion(fixture, 'certificates.k8s.io', 'clustertrustbundles')
+    await everyOperation(fixture, {
+      groupVersion,
+      resource: 'clustertrustbundles',
+      kind: 'ClusterTrustBundle',
+      namespaced: false,
+      body: { spec: { trustBundle: ROOT } },
+      spec: labelled('test.clustertrustbundle.example.com'),
+    })
     const path = `/apis/${groupVersion}/clustertrustbundles`
     const mark = unique('bundle')
     const selector = { labelSelector: `mark=${mark}` }
@@ -268,108 +253,11 @@ for (const [what, seconds, message] of [
   ['exceeds maximum (91d)', 7_862_401, /must be <= 7862400|must be less than or equal to 7862400/],
   ['is less than minimum (1h)', 3599, /must be >= 3600|must be greater than or equal to 3600/],
 ] as const) {
-  mirror(
-    `${LIFETIME} ${what} [MinimumKubeletVersion:1.37] [Conformance]`,
-    async ({ api, ns, skip }) => {
-      await servedVersion(
-        api,
-        skip,
-        'certificates.k8s.io',
-        ['v1', 'v1beta1'],
-        'podcertificaterequests',
-      )
-      const answer = await api.call('POST', ns('pods'), { body: lifetimePod(seconds) })
-      assert.equal(answer.status, 422, answer.text)
-      assert.match(answer.json['message'], message)
-    },
-  )
+  mirror(`${LIFETIME} ${what} [MinimumKubeletVersion:1.37] [Conformance]`, async (fixture) => {
+    const { api, ns } = fixture
+    await servedVersion(fixture, 'certificates.k8s.io', 'podcertificaterequests')
+    const answer = await api.call('POST', ns('pods'), { body: lifetimePod(seconds) })
+    assert.equal(answer.status, 422, answer.text)
+    assert.match(answer.json['message'], message)
+  })
 }
-
-mirror(
-  '[sig-auth] PodCertificateRequest API [Privileged:ClusterAdmin] should support PodCertificateRequest API operations [Conformance]',
-  async (fixture) => {
-    const groupVersion = await servedVersion(
-      fixture.api,
-      fixture.skip,
-      'certificates.k8s.io',
-      ['v1', 'v1beta1'],
-      'podcertificaterequests',
-    )
-    await operate(fixture, {
-      groupVersion,
-      resource: 'podcertificaterequests',
-      kind: 'PodCertificateRequest',
-      namespaced: true,
-      body: {
-        spec: {
-          signerName: 'example.com/e2e-signer',
-          podName: 'pod',
-          podUID: 'pod-uid',
-          serviceAccountName: 'account',
-          serviceAccountUID: 'account-uid',
-          nodeName: 'node',
-          nodeUID: 'node-uid',
-          maxExpirationSeconds: 86_400,
-          stubPKCS10Request: 'MIHIMHACAQAwDjEMMAoGA1UEAwwDZTJl',
-        },
-      },
-      status: {
-        value: {
-          conditions: [
-            {
-              type: 'Denied',
-              status: 'True',
-              reason: 'E2E',
-              message: 'denied by a test',
-              lastTransitionTime: '2026-01-01T00:00:00Z',
-            },
-          ],
-        },
-        look: (status) => status['conditions'][0].type,
-        expected: 'Denied',
-        keepsMetadata: false,
-      },
-    })
-  },
-)
-
-mirror(
-  '[sig-node] [DRA] CRUD Tests resource.k8s.io/v1 DeviceTaintRule [Conformance]',
-  async (fixture) => {
-    const groupVersion = await servedVersion(
-      fixture.api,
-      fixture.skip,
-      'resource.k8s.io',
-      ['v1', 'v1beta2'],
-      'devicetaintrules',
-    )
-    await operate(fixture, {
-      groupVersion,
-      resource: 'devicetaintrules',
-      kind: 'DeviceTaintRule',
-      namespaced: false,
-      body: {
-        spec: {
-          deviceSelector: { driver: fixture.unique('dra').concat('.example.com') },
-          taint: { key: 'example.com/taint', value: 'tainted', effect: 'NoSchedule' },
-        },
-      },
-      status: {
-        value: {
-          conditions: [
-            {
-              type: 'EvictionInProgress',
-              status: 'False',
-              reason: 'E2E',
-              message: 'said by a test',
-              lastTransitionTime: '2026-01-01T00:00:00Z',
-            },
-          ],
-        },
-        look: (status) => status['conditions'][0].reason,
-        expected: 'E2E',
-        keepsMetadata: false,
-      },
-    })
-  },
-)

@@ -16,21 +16,12 @@ import {
   shell,
 } from '../containers.ts'
 import { mirror, type Fixture } from '../mirror.ts'
-import { conditionOf, holds, service } from '../support.ts'
+import { everyOperation } from '../resource.ts'
+import { conditionOf, holds, servedVersion, service } from '../support.ts'
+import { labelled, statusOf } from './resources.ts'
 
-const VERSIONS = ['v1', 'v1beta1']
-
-/** The group version that has the resource: v1 from 1.37 on, v1beta1 when it is switched on before that. */
-async function served({ api, skip }: Fixture, resource: string): Promise<string> {
-  for (const version of VERSIONS) {
-    const answer = await api.call('GET', `/apis/certificates.k8s.io/${version}`)
-    if (answer.json['resources']?.some((r: Json) => r['name'] === resource))
-      return `certificates.k8s.io/${version}`
-  }
-  return skip(
-    `the cluster serves ${resource} of certificates.k8s.io in none of ${VERSIONS.join(', ')}`,
-  )
-}
+const served = (fixture: Fixture, resource: string): Promise<string> =>
+  servedVersion(fixture, 'certificates.k8s.io', resource)
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 const DAY_MS = 86_400_000
@@ -414,6 +405,65 @@ mirror(
     await fixture.until('the client was recognized', async () => {
       const log = await api.call('GET', ns('pods/client/log'))
       return log.text.includes(`spiffe://cluster.local/ns/${namespace}/sa/default`)
+    })
+  },
+)
+
+mirror(
+  '[sig-auth] PodCertificateRequest API [Privileged:ClusterAdmin] should support PodCertificateRequest API operations [Conformance]',
+  async (fixture) => {
+    const groupVersion = await served(fixture, 'podcertificaterequests')
+    x509.cryptoProvider.set(webcrypto as unknown as Crypto)
+    const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])
+    const request = await x509.Pkcs10CertificateRequestGenerator.create({
+      keys: keys as never,
+      signingAlgorithm: ALGORITHM,
+    })
+    const notBefore = Math.trunc(Date.now() / 1000) * 1000 - 60_000
+    const at = (minutes: number): Date => new Date(notBefore + minutes * 60_000)
+    const text = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      name: 'CN=e2e.example.com',
+      notBefore: at(0),
+      notAfter: at(60),
+      signingAlgorithm: ALGORITHM,
+      keys: keys as never,
+    })
+    await everyOperation(fixture, {
+      groupVersion,
+      resource: 'podcertificaterequests',
+      kind: 'PodCertificateRequest',
+      namespaced: true,
+      body: {
+        spec: {
+          signerName: `example.com/e2e-${fixture.namespace}`,
+          podName: 'test-pod',
+          podUID: '12345678-1234-1234-1234-123456789012',
+          serviceAccountName: 'default',
+          serviceAccountUID: '12345678-1234-1234-1234-123456789013',
+          nodeName: 'test-node',
+          nodeUID: '12345678-1234-1234-1234-123456789014',
+          maxExpirationSeconds: 86_400,
+          stubPKCS10Request: Buffer.from(request.rawData).toString('base64'),
+        },
+        status: {},
+      },
+      spec: labelled('test.podcertificaterequest.example.com'),
+      status: statusOf({
+        certificateChain: `${certificate.toString('pem')}\n`,
+        notBefore: text(at(0)),
+        notAfter: text(at(60)),
+        beginRefreshAt: text(at(15)),
+        conditions: [
+          {
+            type: 'Issued',
+            status: 'True',
+            reason: 'E2E',
+            message: 'issued by a test',
+            lastTransitionTime: text(new Date()),
+          },
+        ],
+      }),
     })
   },
 )

@@ -2,6 +2,7 @@
 import type { Json } from '../api.ts'
 import { mirror } from '../mirror.ts'
 import { everyOperation, type Change, type Resource } from '../resource.ts'
+import { servedVersion } from '../support.ts'
 
 /** What is left to change where the spec is immutable. */
 export function labelled(key: string): Change {
@@ -140,3 +141,32 @@ const table: readonly (readonly [string, Resource])[] = [
 ]
 
 for (const [name, what] of table) mirror(name, (fixture) => everyOperation(fixture, what))
+
+mirror(DRA('DeviceTaintRule'), async (fixture) => {
+  const groupVersion = await servedVersion(fixture, 'resource.k8s.io', 'devicetaintrules')
+  await everyOperation(fixture, {
+    groupVersion,
+    resource: 'devicetaintrules',
+    kind: 'DeviceTaintRule',
+    namespaced: false,
+    body: {
+      spec: {
+        deviceSelector: { driver: `${fixture.namespace}.example.com` },
+        taint: { key: 'example.com/taint', value: 'tainted', effect: 'NoSchedule' },
+      },
+      status: {},
+    },
+    spec: labelled('test.resource.example.com'),
+    status: statusOf({
+      conditions: [
+        {
+          type: 'EvictionInProgress',
+          status: 'False',
+          reason: 'E2E',
+          message: 'said by a test',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    }),
+  })
+})
