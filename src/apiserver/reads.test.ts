@@ -263,15 +263,22 @@ test('a watch of one name hears of that object only', async () => {
   assert.deepEqual(brief(events), ['ADDED b', 'MODIFIED b'])
 })
 
-test('a watch from too long ago is 410', async () => {
+test('a watch from too long ago is told so by its first event', async () => {
   const t = await testServer()
   await create(t.api, 'a')
   // The second server's cache begins where the first one's ended.
   const later = await testServer({ storage: t.storage })
-  const { status, json } = await send(later.server, `GET ${MAPS}?watch=1&resourceVersion=1`)
-  assert.equal(status, 410)
-  assert.equal(json['reason'], 'Expired')
-  assert.match(String(json['message']), /^too old resource version: 1 \(\d+\)$/)
+  const line = `GET ${MAPS}?watch=1&resourceVersion=1`
+  const { status, json } = await send(later.server, line)
+  assert.equal(status, 200)
+  assert.equal(json['type'], 'ERROR')
+  const { kind, reason, code, message } = json['object'] as JsonObject
+  assert.deepEqual([kind, reason, code], ['Status', 'Expired', 410])
+  assert.match(String(message), /^too old resource version: 1 \(\d+\)$/)
+  const accept = 'application/vnd.kubernetes.protobuf;stream=watch'
+  const { headers, text } = await send(later.server, line, undefined, { accept })
+  assert.equal(headers['content-type'], accept)
+  assert.match(text, /ERROR.*k8s\0.*Status.*too old resource version/s)
 })
 
 test('a watch ends when its time is over, and sends bookmarks until then', async () => {

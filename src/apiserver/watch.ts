@@ -2,6 +2,7 @@
 import { pause, type Counter, type Env } from '#base'
 import {
   apiVersionOf,
+  StatusError,
   type JsonObject,
   type KubeObject,
   type ResourceDefinition,
@@ -67,13 +68,14 @@ export async function watchReply(
       : Math.round(SHORTEST_LIFE_S * (1 + random.next()))
   const ending = new AbortController()
   const end = () => ending.abort()
-  const open = await openWatch(
-    { definition, collection, clock, signal: exchange.signal },
-    namespace,
-    options,
-    name,
-    ending,
-  )
+  let open: OpenWatch
+  try {
+    const reading = { definition, collection, clock, signal: exchange.signal }
+    open = await openWatch(reading, namespace, options, name, ending)
+  } catch (error) {
+    if (accepted === undefined || !isOfRevision(error)) throw error
+    return { status: 200, headers: headersOf(accepted), body: errorFrame(context, accepted, error) }
+  }
   // A timer of the whole life serves the common case; it must not outlive the watch.
   const cancel = clock.schedule(Math.min(seconds * 1000, 2 ** 31 - 1), end)
   const { facts } = definition
@@ -96,15 +98,32 @@ export async function watchReply(
     return { status: 200, headers: {}, value: inProcessEvents(definition, steps) }
   return {
     status: 200,
-    headers: {
-      'content-type':
-        accepted.encoding === 'protobuf'
-          ? `${MEDIA_TYPES.protobuf};stream=watch`
-          : MEDIA_TYPES.json,
-    },
+    headers: headersOf(accepted),
     body: frames(context, accepted, steps),
     over: ending.signal,
   }
+}
+
+const headersOf = ({ encoding }: Accepted): Reply['headers'] => ({
+  'content-type':
+    encoding === 'protobuf' ? `${MEDIA_TYPES.protobuf};stream=watch` : MEDIA_TYPES.json,
+})
+
+/**
+ * A revision that is too old, or has not come: told by the first event, as everything that ends a watch
+ * which could be read. Clients that retry watches try a refused one again and again.
+ */
+const isOfRevision = (error: unknown): error is StatusError =>
+  error instanceof StatusError && ['Expired', 'Timeout'].includes(error.reason)
+
+async function* errorFrame(
+  { codec }: WatchContext,
+  { encoding }: Accepted,
+  { status }: StatusError,
+): AsyncGenerator<Uint8Array> {
+  yield encoding === 'protobuf'
+    ? codec.watchFrame('ERROR', codec.encodeProtobuf(status as unknown as KubeObject))
+    : jsonFrame('ERROR', utf8(JSON.stringify(status)))
 }
 
 function negotiateWatch({ headers }: Exchange, definition: ResourceDefinition): Accepted {
