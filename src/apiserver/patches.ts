@@ -209,12 +209,16 @@ async function applyObject(
     ]),
   )
   // What no schema knows cannot be owned: it is refused however lenient the client is.
-  if (unknown.length > 0)
-    throw untypable(
-      expected,
-      patch,
-      unknown.map((path) => `${fieldAt(path)}: field not declared in schema`),
-    )
+  const untyped = [
+    ...(
+      (kinds === undefined ? codec.ownSchemas(definition)?.mismatches?.(patch) : undefined) ?? []
+    ).map(
+      ({ path, expected: type, found }) =>
+        `${fieldAt(path)}: ${expectation({ expected: type, message: '' }, found)}`,
+    ),
+    ...unknown.map((path) => `${fieldAt(path)}: field not declared in schema`),
+  ]
+  if (untyped.length > 0) throw untypable(expected, patch, untyped)
   if (doubles !== '') {
     const why = `error converting YAML to JSON: ${doubles}`
     if (options.fieldValidation === 'Strict') throw badRequest(`error strict decoding YAML: ${why}`)

@@ -142,6 +142,10 @@ export interface OwnSchemas {
   readonly form?: (value: JsonObject, options?: FormOptions) => JsonObject
   /** How objects are taken apart for the ownership of fields. */
   readonly shape?: Shape
+  /** Values of the wrong type in a configuration that is applied: where, what should be there in Go's words, and what is. */
+  readonly mismatches?: (
+    value: JsonObject,
+  ) => readonly { readonly path: string; readonly expected: string; readonly found: unknown }[]
   /** The fields at the root, besides those that every object has. */
   readonly fields?: readonly string[]
   /** For the API descriptions, by definition name, as they are to be published. */

@@ -77,7 +77,10 @@ function keyText(
 }
 
 /** What should be there, and what is. */
-export function expectation({ expected, message }: TypeMismatchError, found: unknown): string {
+export function expectation(
+  { expected, message }: Pick<TypeMismatchError, 'expected' | 'message'>,
+  found: unknown,
+): string {
   const shown = goText(found)
   if (expected === 'string' || expected === '[]uint8')
     return `expected string, got &value.valueUnstructured{Value:${goSource(found)}}`

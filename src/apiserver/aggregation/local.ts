@@ -33,6 +33,8 @@ const PRIORITIES: Readonly<
   'internal.apiserver.k8s.io': { group: 16_000 },
   'resource.k8s.io': { group: 15_900 },
   'storagemigration.k8s.io': { group: 15_800 },
+  // Usually another server's, and then last of all: clients that look for that server find this.
+  'metrics.k8s.io': { group: 100, versions: { v1beta1: 100 } },
 }
 const STAGES = { ga: 15, beta: 9, alpha: 1 } as const
 

@@ -16,6 +16,7 @@ import { deprecationOf } from './deprecation.ts'
 import { parseJsonPath } from './json-path.ts'
 import { fillDefaults, pruneObject, type PruneOptions } from './prune.ts'
 import { schemaOf, type Schema } from './schema.ts'
+import { mismatchesOf } from './mismatches.ts'
 import { shapeOfObject } from './shape.ts'
 import { validatorOf } from './validate-object.ts'
 
@@ -176,6 +177,7 @@ function servedVersion(
     schemas: {
       form: (value, formOptions = {}) => form(copyJson(value), formOptions),
       shape: shapeOfObject(schema),
+      mismatches: (value) => mismatchesOf(schema, value),
       fields: Object.keys(schema.properties ?? {}),
       published: customSchemas({
         group,

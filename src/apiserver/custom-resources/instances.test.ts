@@ -381,6 +381,42 @@ test('apply owns the items of lists by their keys', async () => {
   assert.match(unknown.text, /\.odd: field not declared in schema/)
 })
 
+test('a value of the wrong type is refused where it is applied, by its path', async () => {
+  const { request } = await withSchema(
+    specSchema({
+      n: { type: 'integer' },
+      on: { type: 'boolean' },
+      any: { 'x-kubernetes-int-or-string': true },
+      ports: {
+        type: 'array',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+        items: {
+          type: 'object',
+          required: ['name'],
+          properties: { name: { type: 'string' }, port: { type: 'integer' } },
+        },
+      },
+    }),
+  )
+  const refused = async (spec: object): Promise<string> => {
+    const path = `PATCH ${WIDGETS}/w?fieldManager=one`
+    const { status, json } = await request(path, widget('w', { spec }), APPLY)
+    assert.deepEqual([status, json['reason']], [400, 'BadRequest'])
+    return String(json['message']).replace(/^failed to create typed patch object \(.*?\): /, '')
+  }
+  assert.equal(await refused({ n: 'x' }), '.spec.n: expected numeric (int or float), got string')
+  assert.equal(await refused({ n: 1, on: 1, any: 'x' }), '.spec.on: expected boolean, got &{1}')
+  assert.equal(
+    await refused({ ports: [{ name: 'a', port: true }] }),
+    '.spec.ports[name="a"].port: expected numeric (int or float), got bool',
+  )
+  assert.equal(
+    await refused({ n: [], odd: 1 }),
+    'errors:\n  .spec.n: expected numeric (int or float), got []interface {}\n  .spec.odd: field not declared in schema',
+  )
+})
+
 test('a null that is applied stays where one may be, and is refused elsewhere', async () => {
   const inner = { type: 'object', properties: { a: { type: 'string' } } }
   const { request } = await withSchema(

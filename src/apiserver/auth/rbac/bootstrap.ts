@@ -128,6 +128,8 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
   ],
   'system:aggregate-to-edit': toEdit,
   'system:aggregate-to-view': toView,
+  // What the usual metrics server brings: whoever may look at pods may look at what they use.
+  'system:aggregated-metrics-reader': [on(READ, 'metrics.k8s.io', 'pods nodes')],
   'system:heapster': [
     on(READ, '', 'events pods nodes namespaces'),
     on(READ, 'extensions', 'deployments'),
@@ -239,7 +241,8 @@ const clusterRoleRules: Readonly<Record<string, readonly PolicyRule[]>> = {
 
 const AGGREGATE = 'rbac.authorization.k8s.io/aggregate-to-'
 /** Labels by role: what the aggregated ones pick. */
-const clusterRoleLabels: Readonly<Record<string, string>> = {
+const clusterRoleLabels: Readonly<Record<string, string | readonly string[]>> = {
+  'system:aggregated-metrics-reader': [`${AGGREGATE}view`, `${AGGREGATE}edit`, `${AGGREGATE}admin`],
   'system:aggregate-to-admin': `${AGGREGATE}admin`,
   'system:aggregate-to-edit': `${AGGREGATE}edit`,
   'system:aggregate-to-view': `${AGGREGATE}view`,
@@ -342,8 +345,8 @@ const meta = (name: string, labels: Readonly<Record<string, string>> = {}, names
   annotations: { 'rbac.authorization.kubernetes.io/autoupdate': 'true' },
 })
 const labelsOf = (name: string): Readonly<Record<string, string>> => {
-  const label = clusterRoleLabels[name]
-  return label === undefined ? {} : { [label]: 'true' }
+  const labels = [clusterRoleLabels[name] ?? []].flat()
+  return Object.fromEntries(labels.map((label) => [label, 'true']))
 }
 const roleRef = (kind: 'ClusterRole' | 'Role', name: string) => ({
   apiGroup: 'rbac.authorization.k8s.io',

@@ -75,6 +75,7 @@ test('view reads in its namespace and nowhere else, and no secrets', async () =>
   assert.equal(await verdict('get', 'shop pods/log web-0'), 'allow')
   assert.equal(await verdict('list', 'other pods'), 'noOpinion')
   assert.equal(await verdict('list', '- pods'), 'noOpinion')
+  assert.equal(await verdict('list', 'shop pods.metrics.k8s.io'), 'allow')
   assert.equal(await verdict('get', 'shop secrets s'), 'noOpinion')
   assert.equal(await verdict('create', 'shop pods'), 'noOpinion')
 })
