@@ -1,4 +1,4 @@
-/** Expressions in configurations of admission are compiled before they are stored: what cannot be compiled is refused. */
+/** Expressions in configurations of admission, and those that choose devices, are compiled before they are stored: what cannot be compiled is refused. */
 import type {
   MutatingAdmissionPolicy,
   ValidatingAdmissionPolicy,
@@ -11,6 +11,7 @@ import {
   type JsonObject,
   type ResourceDefinition,
 } from '#machinery'
+import { DEVICE_CHECKS } from './device-selectors.ts'
 import { conditionExpressions, type Condition } from './dynamic/conditions.ts'
 import { WEBHOOK_ENVIRONMENT, type Expression } from './dynamic/expressions.ts'
 import { compileMutating, compileValidating, type NamedExpression } from './policies/compile.ts'
@@ -20,7 +21,12 @@ type Check = (object: JsonObject) => readonly FieldError[]
 /** The same definition with its expressions judged as well. */
 export function withExpressionChecks(definition: ResourceDefinition): ResourceDefinition {
   const { group, resource } = definition.facts
-  const check = group === 'admissionregistration.k8s.io' ? CHECKS[resource] : undefined
+  const check =
+    group === 'admissionregistration.k8s.io'
+      ? CHECKS[resource]
+      : group === 'resource.k8s.io'
+        ? DEVICE_CHECKS[resource]
+        : undefined
   if (check === undefined) return definition
   const { validate } = definition
   return { ...definition, validate: (object) => [...validate(object), ...check(object)] }
