@@ -161,7 +161,8 @@ const remember = (set: Set<string>, text: string): void => {
   set.add(text)
 }
 
-function validateLabels(
+/** Keys and values of labels. */
+export function validateLabels(
   labels: Readonly<Record<string, string>>,
   path: FieldPath,
 ): readonly FieldError[] {

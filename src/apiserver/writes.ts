@@ -314,7 +314,7 @@ async function put(
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
   const origin = originOf(writer, target)
   const write = await commit(writer, target, () => collection.create(key, bytes, origin))
-  return write.ok ? storedOutcome(target, key, stored, write.revision, true, object) : undefined
+  return write.ok ? storedOutcome(target, key, stored, write.revision, true) : undefined
 }
 
 /** The store is there for others too: what it cannot do is told as an error of the server. */
@@ -336,28 +336,37 @@ export async function commit(
   }
 }
 
-function storedOutcome(
+async function storedOutcome(
   { definition, collection }: WriteTarget,
   key: string,
   { object: stored, bytes }: Stored,
   revision: number,
   created: boolean,
-  given: JsonObject,
-): Outcome {
+): Promise<Outcome> {
+  const shared = (): KubeObject => {
+    const entry = collection.cache.get(key)
+    // The cache's own is shared by everyone who reads it next.
+    return entry?.modified === revision ? entry.object : withRevision(stored, revision)
+  }
+  // A webhook may make more of an object on its way back than went in.
+  const ready = await convertedBack(definition, shared)
   return {
     type: 'stored',
     created,
     bytes,
     revision,
-    object() {
-      // What was just written need not be converted back.
-      if (definition.convert?.ahead !== undefined) return withRevision(given, revision)
-      const entry = collection.cache.get(key)
-      // The cache's own is shared by everyone who reads it next.
-      const object = entry?.modified === revision ? entry.object : withRevision(stored, revision)
-      return shownAs(definition, object)
-    },
+    object: () => shownAs(definition, ready ?? shared()),
   }
+}
+
+/** Where a webhook converts: what was just stored, as those see it who read it in this version. */
+async function convertedBack(
+  { convert }: ResourceDefinition,
+  shared: () => KubeObject,
+): Promise<KubeObject | undefined> {
+  if (convert?.ahead === undefined) return undefined
+  const object = shared()
+  return convert.ahead.isNeeded(object) ? (await convert.ahead.fromStorage([object]))[0] : undefined
 }
 
 /** How a new state comes from the one that is there. */
@@ -508,7 +517,7 @@ export async function replace(
     collection.update(key, bytes, entry.modified, origin),
   )
   return write.ok
-    ? { outcome: storedOutcome(target, key, next, write.revision, false, object) }
+    ? { outcome: await storedOutcome(target, key, next, write.revision, false) }
     : { current: currentOf(collection, write) }
 }
 

@@ -113,6 +113,51 @@ test('a webhook converts what is stored into the version that is asked for, and 
   assert.equal((await request(`DELETE ${V2}/x`)).status, 200)
 })
 
+test('what is written in another version comes back as whoever reads it would see it', async () => {
+  const { request, hook } = await converting()
+  const { answer } = hook
+  hook.answer = (review) => {
+    const given = answer(review)
+    const { convertedObjects } = given['response'] as { convertedObjects: JsonObject[] }
+    for (const { metadata } of convertedObjects)
+      (metadata as JsonObject)['labels'] = { converted: 'yes' }
+    return given
+  }
+  const made = await request(`POST ${V2}`, widget('x', { host: 'b', port: '2' }, 'example.com/v2'))
+  assert.deepEqual((made.json['metadata'] as JsonObject)['labels'], { converted: 'yes' })
+  assert.equal(made.json['apiVersion'], 'example.com/v2')
+})
+
+test('defaults are those of the version that is written and of the version that is stored', async () => {
+  const hook = webhook()
+  const schema = (name: string) => ({
+    type: 'object',
+    properties: {
+      d: {
+        type: 'object',
+        properties: {
+          v1: { type: 'boolean' },
+          v2: { type: 'boolean' },
+          [name]: { type: 'boolean', default: true },
+        },
+      },
+    },
+  })
+  const versions = [
+    version('v1', { schema: schema('v1') }),
+    version('v2', { storage: false, schema: schema('v2') }),
+  ]
+  for (const conversion of [CONVERSION, {}]) {
+    const { request } = await serving(widgets(versions, conversion), {
+      extensions: { callWebhook: hook.call },
+    })
+    const made = await request(`POST ${V2}`, widget('x', { d: {} }, 'example.com/v2'))
+    assert.deepEqual(made.json['d'], { v1: true, v2: true })
+    await request(`POST ${WIDGETS}`, widget('y', { d: {} }))
+    assert.deepEqual((await request(`GET ${V2}/y`)).json['d'], { v1: true })
+  }
+})
+
 test('a list is converted at once, and once for all who ask', async () => {
   const { request, hook } = await converting()
   for (const name of ['a', 'b', 'c'])
@@ -165,13 +210,27 @@ test('what a webhook gets wrong is told, and nothing is shown', async () => {
       (r) => (r['result'] = { status: 'Failed', message: 'no way' }),
       /conversion webhook for example.com\/v1, Kind=Widget failed: no way/,
     ],
-    [(r) => (r['convertedObjects'] = []), /expected 1 converted objects, got 0/],
+    [(r) => (r['convertedObjects'] = []), /Kind=Widget returned 0 objects, expected 1/],
     [
       (r) => {
         const [object] = r['convertedObjects'] as [JsonObject]
         ;(object['metadata'] as JsonObject)['name'] = 'other'
       },
-      /metadata.name must not be changed/,
+      /returned invalid object: must have the same name: w != other/,
+    ],
+    [
+      (r) => {
+        const [object] = r['convertedObjects'] as [JsonObject]
+        object['apiVersion'] = 'example.com/v3'
+      },
+      /index 0: invalid groupVersion \(expected example.com\/v2, received example.com\/v3\)/,
+    ],
+    [
+      (r) => {
+        const [object] = r['convertedObjects'] as [JsonObject]
+        ;(object['metadata'] as JsonObject)['labels'] = { 'a b': '' }
+      },
+      /returned invalid metadata: metadata\.labels: Invalid value: \\"a b\\"/,
     ],
   ]
   for (const [spoil, message] of cases) {

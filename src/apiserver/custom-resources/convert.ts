@@ -47,7 +47,10 @@ export function conversionFor(
     finish(copy)
     return copy
   }
+  /** What a webhook made has defaults of the version that it was made from, and of no other. */
+  const made = new WeakSet<KubeObject>()
   const fromStorage = (object: KubeObject): JsonObject => {
+    if (made.has(object)) return object as unknown as JsonObject
     const copy = finished(object)
     if (copy['apiVersion'] === own) return copy
     if (isWebhook) throw internalError(`an object was not converted to ${own} before it was shown`)
@@ -75,6 +78,7 @@ export function conversionFor(
         return converted.map((each) => {
           const copy = copyJson(each) as unknown as JsonObject
           trim(copy)
+          made.add(copy as unknown as KubeObject)
           return copy as unknown as KubeObject
         })
       },
