@@ -208,8 +208,8 @@ export interface ObservedVolume {
   readonly claim: PersistentVolumeClaim | undefined
 }
 
+/** A volume that is being deleted still follows its claim: it may only go once it's released. */
 export function decideVolume({ volume, claim }: ObservedVolume, now: Date): Decision {
-  if (isTerminating(volume)) return nothing
   const { claimRef, persistentVolumeReclaimPolicy: policy } = volume.spec ?? {}
   if (claimRef === undefined || !claimRef.uid) return { actions: become(volume, 'Available', now) }
   if (claim?.metadata.uid === claimRef.uid) {
@@ -232,6 +232,7 @@ export function decideVolume({ volume, claim }: ObservedVolume, now: Date): Deci
   }
   if (volume.status?.phase !== 'Released' && volume.status?.phase !== 'Failed')
     return { actions: become(volume, 'Released', now) }
+  if (isTerminating(volume)) return nothing
   if (policy !== 'Delete' || volume.metadata.annotations?.[PROVISIONED_BY] !== undefined)
     return nothing
   // A host's folder is the user's own: the object goes, what is in the folder stays.

@@ -12,6 +12,7 @@ import {
 import type { Draft } from '#machinery'
 import { ephemeralVolumeController } from '../ephemeral-volume/index.ts'
 import { world, type World } from '../testing/world.ts'
+import { protectionControllers } from '../volume-protection/index.ts'
 import { claimBindingController, volumePhaseController } from './index.ts'
 
 const running = () =>
@@ -121,6 +122,27 @@ test('a volume whose claim goes is released and kept, or deleted', async () => {
     volumeNamed(w, 'gone')?.metadata.deletionTimestamp ?? volumeNamed(w, 'gone'),
     undefined,
   )
+  w.stop()
+})
+
+test('a bound volume that is deleted stays until its claim has gone, and then goes', async () => {
+  const w = await world([claimBindingController, volumePhaseController, ...protectionControllers])
+  for (const persistentVolumeReclaimPolicy of ['Retain', 'Delete'] as const) {
+    const name = persistentVolumeReclaimPolicy.toLowerCase()
+    await w.client.create(persistentVolumes, {
+      ...volume(name, '1Gi', { persistentVolumeReclaimPolicy }),
+      metadata: { name, finalizers: ['kubernetes.io/pv-protection'] },
+    })
+    await w.client.create(persistentVolumeClaims, claim(name, '1Gi', { volumeName: name }))
+    await w.rest()
+    assert.equal(volumeNamed(w, name)?.status?.phase, 'Bound')
+    await w.client.delete(persistentVolumes, { name })
+    await w.rest()
+    assert.equal(volumeNamed(w, name)?.status?.phase, 'Bound')
+    await w.client.delete(persistentVolumeClaims, { namespace: 'shop', name })
+    await w.rest()
+    assert.equal(volumeNamed(w, name), undefined)
+  }
   w.stop()
 })
 
