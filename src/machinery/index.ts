@@ -25,6 +25,7 @@ export {
   openApiV3Index,
   type OpenApiOptions,
 } from './openapi.ts'
+export { openApiV2ToV3 } from './openapi-convert.ts'
 export { customDefinitionName, customSchemas, type CustomVersion } from './openapi-custom.ts'
 export type { QueryParameters } from './openapi-paths.ts'
 export {

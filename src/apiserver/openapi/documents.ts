@@ -8,6 +8,7 @@ import {
   openApiMemberStart,
   openApiName,
   openApiV2,
+  openApiV2ToV3,
   openApiV3,
   openApiV3Discovery,
   openApiV3Index,
@@ -145,6 +146,20 @@ export function openApiDocuments(source: OpenApiSource): Documents {
       : made.get(definitions, () => makeV3(definitions))
   }
 
+  /** Of another server that has no document of v3: made from what it says in v2. */
+  function remoteV3(name: string): Promise<Document> | undefined {
+    const remote = source
+      .remotes?.()
+      .find(({ group, version: of }) => name === `apis/${group}/${of}`)
+    const described = remote?.v3Hash === undefined ? remote?.described : undefined
+    if (described === undefined) return undefined
+    let made = v3Documents.get(name)
+    if (made === undefined) v3Documents.set(name, (made = new Made()))
+    return made.get([described], () =>
+      toDocument(openApiV2ToV3(described, { title: 'Kubernetes', version })),
+    )
+  }
+
   async function makeIndex(): Promise<Document> {
     const versions = groupVersions()
     const others = Object.keys(discovery(plain))
@@ -154,10 +169,13 @@ export function openApiDocuments(source: OpenApiSource): Documents {
       if (document !== undefined) hashes.set(name, document.hash)
       await pause()
     }
+    for (const { group, version: of, v3Hash } of source.remotes?.() ?? []) {
+      const name = `apis/${group}/${of}`
+      const hash = v3Hash ?? (await remoteV3(name))?.hash
+      if (hash !== undefined) hashes.set(name, hash)
+    }
     // What is no longer served is forgotten.
     for (const name of v3Documents.keys()) if (!hashes.has(name)) v3Documents.delete(name)
-    for (const { group, version: of, v3Hash } of source.remotes?.() ?? [])
-      if (v3Hash !== undefined) hashes.set(`apis/${group}/${of}`, v3Hash)
     return toDocument(openApiV3Index(hashes))
   }
 
@@ -206,7 +224,8 @@ export function openApiDocuments(source: OpenApiSource): Documents {
   }
 
   return {
-    v3: (name) => v3(name, groupVersions().get(name), discovery(plain)[name] !== undefined),
+    v3: (name) =>
+      remoteV3(name) ?? v3(name, groupVersions().get(name), discovery(plain)[name] !== undefined),
     index: () => whole.index.get(everything(), makeIndex),
     v2: () => whole.v2.get(everything(), makeV2),
     v2Protobuf: () => whole.v2Protobuf.get(everything(), makeV2Protobuf),

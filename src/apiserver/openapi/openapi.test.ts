@@ -242,6 +242,33 @@ test('texts are asked for by the names of the definitions that need them', async
     assert.equal(description, `on ${name}`)
 })
 
+test('another server that describes itself in v2 only has a document of v3 as well', async () => {
+  const described = {
+    paths: {
+      '/apis/toys.example.com/v1/toys': {
+        get: { responses: { 200: { description: 'OK', schema: { $ref: '#/definitions/Toy' } } } },
+      },
+    },
+    definitions: { Toy: { type: 'object' } },
+  }
+  const remote = { group: 'toys.example.com', version: 'v1', described, v3Hash: undefined }
+  const pages = pagesOf({ definitions: () => apps, remotes: () => [remote] })
+  const url = (await addresses(pages))['apis/toys.example.com/v1']
+  assert.match(String(url), /\?hash=[0-9A-F]{64}$/)
+  const { status, headers, body } = await follow(pages, String(url))
+  assert.deepEqual([status, headers['content-type']], [200, 'application/json'])
+  const document = jsonOf({ status, headers, body: body! })
+  assert.deepEqual(document['components'], { schemas: { Toy: { type: 'object' } } })
+  const [own] = Object.values(document['paths'] as Record<string, Record<string, JsonObject>>)
+  assert.deepEqual((own?.['get']?.['responses'] as Record<string, JsonObject>)['200'], {
+    description: 'OK',
+    content: { 'application/json': { schema: { $ref: '#/components/schemas/Toy' } } },
+  })
+  // Who has one of its own is asked for it.
+  const itself = pagesOf({ remotes: () => [{ ...remote, v3Hash: 'ABC' }] })
+  assert.equal(await itself.document('apis/toys.example.com/v1', get(String(url))), undefined)
+})
+
 test('a document that could not be made is tried again', async () => {
   let fails = true
   const pages = pagesOf({
