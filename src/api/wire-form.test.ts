@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { JsonObject, SchemaFact } from '#machinery'
+import type { JsonObject, KubeObject, SchemaFact } from '#machinery'
 import { canonicalize } from './canonical.ts'
+import { findDefinition } from './catalog.ts'
 import { typeTable } from './facts.ts'
 import { fromWireForm, toWireForm } from './wire-form.ts'
 
@@ -71,6 +72,22 @@ test('null is for what has no omitempty: pointers and times, also deep inside', 
     template: { metadata: {}, spec: { containers: null } },
     selector: null,
     strategy: {},
+  })
+})
+
+test('an event of the old form does not say in the new one that nobody reported it', () => {
+  const { convert } = findDefinition('events.k8s.io', 'v1', 'events') ?? {}
+  const kept = { kind: 'Event', apiVersion: 'v1', metadata: { name: 'a' }, reportingInstance: '' }
+  const shown = convert?.fromStorage(kept as unknown as KubeObject)
+  assert.deepEqual(toWireForm(shown ?? {}), {
+    kind: 'Event',
+    apiVersion: 'events.k8s.io/v1',
+    metadata: { name: 'a' },
+    eventTime: null,
+    deprecatedSource: {},
+    deprecatedFirstTimestamp: null,
+    deprecatedLastTimestamp: null,
+    regarding: {},
   })
 })
 

@@ -173,7 +173,13 @@ const toCoreEvent = (event: JsonObject): JsonObject => ({
   ...rename(event, 'v1', 0),
 })
 /** The kept form to events.k8s.io/v1. */
-const fromCoreEvent = (event: JsonObject): JsonObject => rename(event, 'events.k8s.io/v1', 1)
+function fromCoreEvent(event: JsonObject): JsonObject {
+  const form = rename(event, 'events.k8s.io/v1', 1)
+  // Who reported it is always said in the kept form, and left out of this one where nobody did.
+  for (const name of ['reportingController', 'reportingInstance'])
+    if (form[name] === '') delete form[name]
+  return form
+}
 
 const asCore = (event: EventsV1Event): Event =>
   toCoreEvent(event as unknown as JsonObject) as unknown as Event
