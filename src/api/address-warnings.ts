@@ -6,7 +6,7 @@ export function ipWarnings(path: string, value: string): readonly string[] {
   if (form === undefined) return []
   if (looseIPAddress(value).length > 0)
     return [
-      `${path}: non-standard IP address ${JSON.stringify(value)} will be considered invalid in a future Kubernetes release: use ${JSON.stringify(form)}`,
+      `${path}: non-standard IP address ${JSON.stringify(value)} is invalid: use ${JSON.stringify(form)}`,
     ]
   return form !== value && value.includes(':')
     ? [
@@ -26,7 +26,7 @@ export function cidrWarnings(path: string, value: string): readonly string[] {
     )
   if (!isStandard)
     warnings.push(
-      `${path}: non-standard CIDR value ${JSON.stringify(value)} will be considered invalid in a future Kubernetes release: use ${JSON.stringify(form)}`,
+      `${path}: non-standard CIDR value ${JSON.stringify(value)} is invalid: use ${JSON.stringify(form)}`,
     )
   if (warnings.length === 0 && form !== value && value.includes(':'))
     warnings.push(

@@ -352,7 +352,27 @@ test('addresses that others might read otherwise are told of', () => {
     'spec.externalIPs[0]: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format ("2001:db8::1")',
     'spec.loadBalancerSourceRanges[0]: CIDR value "10.0.0.1/8" is ambiguous in this context (should be "10.0.0.0/8" or "10.0.0.1/32"?)',
     'spec.loadBalancerSourceRanges[1]: IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format ("2001:db8::/32")',
-    'spec.loadBalancerSourceRanges[2]: non-standard CIDR value "010.0.0.0/8" will be considered invalid in a future Kubernetes release: use "10.0.0.0/8"',
+    'spec.loadBalancerSourceRanges[2]: non-standard CIDR value "010.0.0.0/8" is invalid: use "10.0.0.0/8"',
+  ])
+})
+
+test('so are the ranges of network policies, by the rule that has them', () => {
+  const policies = trying('networking.k8s.io', 'v1', 'networkpolicies')
+  const ipBlock = { cidr: '010.0.0.0/8', except: ['10.1.0.1/16'] }
+  const object = policies.defaulted({
+    spec: {
+      podSelector: {},
+      ingress: [
+        {},
+        { from: [{ podSelector: {} }, { ipBlock: { cidr: '10.0.0.0/8' } }, { ipBlock }] },
+      ],
+      egress: [{ to: [{ ipBlock: { cidr: '2001:DB8::/32' } }] }],
+    },
+  })
+  assert.deepEqual(policies.definition.warnings(object, undefined), [
+    'spec.ingress[1].from[2].ipBlock.cidr: non-standard CIDR value "010.0.0.0/8" is invalid: use "10.0.0.0/8"',
+    'spec.ingress[1].from[2].ipBlock.except[0]: CIDR value "10.1.0.1/16" is ambiguous in this context (should be "10.1.0.0/16" or "10.1.0.1/32"?)',
+    'spec.egress[0].to[0].ipBlock.cidr: IPv6 CIDR value "2001:DB8::/32" should be in RFC 5952 canonical format ("2001:db8::/32")',
   ])
 })
 

@@ -371,6 +371,43 @@ test('a served request names its schema and level, and a dangling schema says so
   await kept
 })
 
+test('health is told however much there is to do, and who is turned away is told when to come again', async () => {
+  const user = { name: 'jane', groups: ['system:authenticated'] }
+  const hold = Promise.withResolvers<void>()
+  const { server, api, env } = await testServer({
+    maxInFlight: { reading: 1, writing: 1 },
+    extensions: {
+      authenticator: { authenticate: async () => ({ user }) },
+      admission: [
+        {
+          name: 'Slow',
+          handles: (request) => request.user.name === 'jane',
+          mutate: () => hold.promise,
+        },
+      ],
+    },
+  })
+  await ensureFlowControl(api)
+  await env.settle()
+  const made = Array.from({ length: 8000 }, (_, i) =>
+    send(server, 'POST /api/v1/namespaces', { metadata: { name: `n${i}` } }),
+  )
+  await env.settle()
+  for (const page of ['healthz', 'livez', 'readyz'])
+    assert.deepEqual([page, (await send(server, `GET /${page}`)).text], [page, 'ok'])
+  hold.resolve()
+  await env.settle()
+  await env.advance(60_000)
+  const answers = await Promise.all(made)
+  const refused = answers.filter(({ status }) => status === 429)
+  assert.ok(refused.length > 0)
+  for (const { headers, json } of refused) {
+    assert.equal(headers['retry-after'], '1')
+    assert.equal((json['details'] as Record<string, unknown>)['retryAfterSeconds'], 1)
+    assert.equal(json['message'], 'Too many requests, please try again later.')
+  }
+})
+
 test('a condition that is right is not written again', () => {
   const now = new Date('2026-01-01T00:00:00Z')
   const one = schema('few')
