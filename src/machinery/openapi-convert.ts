@@ -74,10 +74,9 @@ const requestBody = (
   content: contents(types, schema),
 })
 
-function response(
-  { schema, examples: _, ...kept }: JsonObject,
-  types: readonly string[],
-): JsonObject {
+function response(old: JsonObject, types: readonly string[]): JsonObject {
+  const { schema, ...kept } = old
+  delete kept['examples']
   return schema === undefined ? kept : { ...kept, content: contents(types, schema) }
 }
 
