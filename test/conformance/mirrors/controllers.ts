@@ -120,12 +120,18 @@ mirror(
       (rc: Json) => rc['metadata'].namespace === namespace,
     )
     assert.equal(listed.length, 1)
-    const current = await api.get(path)
-    await change(api, path, (object) => {
-      object['spec'].replicas = 3
-    })
-    assert.ok(current)
-    await frame(watching, 'MODIFIED', 'rc-test', (o) => o['status'].readyReplicas === 3)
+    // Not what is so: the controller says so again later.
+    await change(
+      api,
+      path,
+      (object) => {
+        object['status'].availableReplicas = 1
+        object['status'].readyReplicas = 1
+      },
+      `${path}/status`,
+    )
+    await frame(watching, 'MODIFIED', 'rc-test', (o) => o['status'].readyReplicas === 1)
+    await frame(watching, 'MODIFIED', 'rc-test', (o) => o['status'].readyReplicas === 2)
     await api.delete(collection, undefined, selector)
     await frame(watching, 'DELETED', 'rc-test')
     watching.stop()
