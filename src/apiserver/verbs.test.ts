@@ -89,10 +89,17 @@ test('what only the server says is not taken from a client', async () => {
   assert.equal(made.metadata.generation, 1)
   assert.equal(made.metadata.deletionTimestamp, undefined)
   assert.equal(made.status?.phase, 'Pending')
-  await assert.rejects(
-    post(api, PODS, pod('other', { metadata: { resourceVersion: '5' } })),
-    refused('BadRequest', /resourceVersion should not be set on objects to be created/),
-  )
+  const old = pod('other', { metadata: { resourceVersion: '5' } })
+  await assert.rejects(post(api, PODS, old), (error: unknown) => {
+    assert.ok(error instanceof StatusError)
+    assert.equal(error.status.code, 500)
+    assert.equal(error.reason, '')
+    assert.equal(error.message, 'resourceVersion should not be set on objects to be created')
+    return true
+  })
+  // Nothing is stored, so nothing is in the way; what is wrong otherwise is told first.
+  await post(api, PODS, old, { dryRun: 'All' })
+  await assert.rejects(post(api, PODS, { ...old, spec: { containers: [] } }), refused('Invalid'))
 })
 
 test('a name that is taken is 409, and a generated one is found anew', async () => {

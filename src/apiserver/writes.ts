@@ -215,8 +215,7 @@ export async function createObject(
   const { env } = writer
   const metadata = metadataOf(object)
   bindNamespace(target, object)
-  if (textOf(metadata['resourceVersion']) !== '')
-    throw badRequest('resourceVersion should not be set on objects to be created')
+  const saysWhen = /^0*[1-9][0-9]*$/.test(textOf(metadata['resourceVersion']))
   for (const field of SERVER_FIELDS) delete metadata[field]
   definition.defaults(object)
   const now = env.clock.now()
@@ -271,6 +270,9 @@ export async function createObject(
     let done = false
     try {
       await admit(writer, { ...request, name })
+      // It is the store that refuses this, after all others.
+      if (saysWhen && !options.dryRun)
+        throw new StatusError('', 'resourceVersion should not be set on objects to be created')
       const outcome = await put(writer, target, object, name, options)
       done = outcome !== undefined && !options.dryRun
       if (outcome !== undefined) return outcome

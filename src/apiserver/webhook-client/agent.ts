@@ -26,7 +26,8 @@ export async function secured(net: Env['net'], target: SecureTarget): Promise<Du
         socket,
         // A certificate names addresses as addresses: there is no server name for them (RFC 6066 §3).
         ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
-        ...(authority === undefined ? {} : { ca: authority }),
+        // What is trusted need not be an authority: a certificate may vouch for itself.
+        ...(authority === undefined ? {} : { ca: authority, allowPartialTrustChain: true }),
         ...(insecure ? { rejectUnauthorized: false } : {}),
         ...(credentials.certificate === undefined ? {} : { cert: credentials.certificate }),
         ...(credentials.key === undefined ? {} : { key: credentials.key }),

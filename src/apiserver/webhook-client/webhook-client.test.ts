@@ -17,6 +17,7 @@ let sockets = 0
 /** Called when a request has come whose answer never will. */
 let hanging: () => void = () => undefined
 
+let certificate: string
 before(async () => {
   pki = await ensurePki(virtualEnv({ start: new Date() }), '/pki', {})
   const leaf = await pki.issue({
@@ -25,6 +26,7 @@ before(async () => {
     names: ['hook.shop.svc'],
     addresses: ['127.0.0.1'],
   })
+  certificate = leaf.certificate
   server = createServer({ cert: leaf.certificate, key: leaf.key }, (request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -149,6 +151,16 @@ test('a webhook is asked through its Service, and must show that it is that Serv
     call({ service: { namespace: 'shop', name: 'other' }, caBundle: caBundle() }, {}, OPTIONS),
     'Post "https://other.shop.svc:443/?timeout=10s": tls: failed to verify certificate: x509: certificate is valid for hook.shop.svc, 127.0.0.1, not other.shop.svc',
   )
+})
+
+test("a bundle may be the webhook's own certificate, whoever signed it", async () => {
+  const { url } = at('/review')
+  const answer = await client().call(
+    { url, caBundle: Buffer.from(certificate).toString('base64') },
+    { a: 1 },
+    OPTIONS,
+  )
+  assert.deepEqual(answer['given'], { a: 1 })
 })
 
 test('a certificate that the bundle does not vouch for is refused', async () => {

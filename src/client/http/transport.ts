@@ -34,7 +34,9 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
     if (closed) throw new Error(`The connection to ${options.server} was closed`)
     if (session !== undefined && !session.closed && !session.destroyed) return session
     const made = http2.connect(options.server, {
-      ...(options.authority === undefined ? {} : { ca: options.authority }),
+      ...(options.authority === undefined
+        ? {}
+        : { ca: options.authority, allowPartialTrustChain: true }),
       ...(options.certificate === undefined ? {} : { cert: options.certificate }),
       ...(options.key === undefined ? {} : { key: options.key }),
       settings: { initialWindowSize: 16 * 1024 * 1024 },
