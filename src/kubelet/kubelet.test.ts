@@ -531,8 +531,8 @@ test('init containers and sidecars: in order at the start, sidecars last at the 
       ],
       metadata: {
         annotations: {
-          [`${SIMULATION.runSeconds}/setup`]: '1',
-          [`${SIMULATION.runSeconds}/app`]: '2',
+          [`${SIMULATION.runSeconds}.setup`]: '1',
+          [`${SIMULATION.runSeconds}.app`]: '2',
         },
       },
     }),

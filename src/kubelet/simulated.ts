@@ -21,7 +21,7 @@ import {
   type RuntimeEvent,
 } from './runtime.ts'
 
-/** Annotations of a pod that say how its containers behave; `/NAME` after one is for that container only. */
+/** Annotations of a pod that say how its containers behave; `.NAME` after one is for that container only. */
 export const SIMULATION = {
   /** Seconds after its start at which a container ends. */
   runSeconds: 'simulation.navarch.dev/run-seconds',
@@ -409,7 +409,7 @@ class SimulatedRuntime implements Runtime {
 
   #setting({ config, sandboxId }: FakeContainer, name: string): string | undefined {
     const annotations = this.#sandboxes.get(sandboxId)?.config.annotations ?? {}
-    return annotations[`${name}/${config.metadata.name}`] ?? annotations[name]
+    return annotations[`${name}.${config.metadata.name}`] ?? annotations[name]
   }
 
   #log({ status }: FakeContainer, text: string): void {

@@ -3,28 +3,69 @@ import assert from 'node:assert/strict'
 import type { Json } from '../api.ts'
 import { needsContainers } from '../containers.ts'
 import { mirror, type Fixture } from '../mirror.ts'
-import { BUSYBOX, change, conditionOf, frame, readyPods } from '../support.ts'
+import { BUSYBOX, change, conditionOf, frame, gone } from '../support.ts'
 
 const at = ({ namespace }: Fixture): string => `/apis/batch/v1/namespaces/${namespace}/jobs`
 const FIVE_MINUTES = 300_000
 
-const job = (name: string, line: string, spec: Json, podSpec: Json = {}): Json => ({
-  apiVersion: 'batch/v1',
-  kind: 'Job',
-  metadata: { name },
+const INDEX = 'batch.kubernetes.io/job-completion-index'
+
+/** What the containers of these Jobs do. */
+const lines = {
+  succeed: 'exit 0',
+  fail: 'exit 1',
+  failOddSucceedEven: 'if [ $(expr ${JOB_COMPLETION_INDEX} % 2) -ne 0 ]; then exit 1; fi; exit 0',
+  failOnce: 'if [[ -r /data/foo ]]; then exit 0; fi; touch /data/foo; exit 1',
+  notTerminateOncePerIndex:
+    'F=/data/foo-$JOB_COMPLETION_INDEX; if [[ -r $F ]]; then exit 0; fi; touch $F; sleep 1000000',
+} as const
+
+const job = (
+  name: string,
+  does: keyof typeof lines | 'nothing said',
+  spec: Json,
+  restartPolicy = 'Never',
+): Json => ({
+  metadata: { name, creationTimestamp: null },
   spec: {
+    manualSelector: false,
     template: {
       metadata: { labels: { job: name } },
       spec: {
-        restartPolicy: 'Never',
-        terminationGracePeriodSeconds: 1,
-        containers: [{ name: 'c', image: BUSYBOX, command: ['sh', '-c', line] }],
-        ...podSpec,
+        restartPolicy,
+        volumes: [{ name: 'data', emptyDir: {} }],
+        containers: [
+          {
+            name: 'c',
+            image: BUSYBOX,
+            ...(does === 'nothing said' ? {} : { command: ['/bin/sh', '-c'], args: [lines[does]] }),
+            volumeMounts: [{ name: 'data', mountPath: '/data' }],
+            securityContext: {},
+            resources: {},
+          },
+        ],
       },
     },
     ...spec,
   },
+  status: {},
 })
+
+/** All its pods on one node, with a folder there that outlives them. */
+const onOneNode = async ({ api, unique }: Fixture, made: Json): Promise<Json> => {
+  const { items } = await api.get('/api/v1/nodes')
+  const node = items.find((each: Json) => (each['spec'].taints ?? []).length === 0)
+  const pod = made['spec'].template.spec
+  pod.nodeSelector = { 'kubernetes.io/hostname': node.metadata.labels['kubernetes.io/hostname'] }
+  pod.volumes = [
+    {
+      name: 'data',
+      hostPath: { path: `/tmp/job-e2e/${unique('data')}`, type: 'DirectoryOrCreate' },
+    },
+  ]
+  pod.containers[0].securityContext = { privileged: true }
+  return made
+}
 
 const start = async (fixture: Fixture, made: Json): Promise<Json> => {
   await needsContainers(fixture)
@@ -46,43 +87,19 @@ const ended = (fixture: Fixture, name: string, type: 'Complete' | 'Failed'): Pro
 const podsOf = async ({ api, ns }: Fixture, name: string): Promise<Json[]> =>
   (await api.get(ns('pods'), { labelSelector: `job=${name}` }))['items']
 
-const INDEX = 'batch.kubernetes.io/job-completion-index'
 const indexOf = (pod: Json): string => String(pod['metadata'].annotations[INDEX])
-
-/** Even indexes fail. */
-const EVEN_FAILS = 'test $((JOB_COMPLETION_INDEX % 2)) -eq 1'
 
 mirror(
   '[sig-apps] Job should run a job to completion when tasks sometimes fail and are locally restarted [Conformance]',
   async (fixture) => {
     // Fails at first and succeeds when it is started again in the same pod.
-    await start(
-      fixture,
-      job(
-        'fail-once-local',
-        'if [ -e /data/tried ]; then exit 0; fi; touch /data/tried; exit 1',
-        { parallelism: 2, completions: 4, backoffLimit: 6 },
-        {
-          restartPolicy: 'OnFailure',
-          volumes: [{ name: 'data', emptyDir: {} }],
-          containers: [
-            {
-              name: 'c',
-              image: BUSYBOX,
-              command: [
-                'sh',
-                '-c',
-                'if [ -e /data/tried ]; then exit 0; fi; touch /data/tried; exit 1',
-              ],
-              volumeMounts: [{ name: 'data', mountPath: '/data' }],
-            },
-          ],
-        },
-      ),
-    )
-    const done = await ended(fixture, 'fail-once-local', 'Complete')
+    const name = 'fail-once-local'
+    const spec = { parallelism: 2, completions: 4, backoffLimit: 6 }
+    await start(fixture, job(name, 'failOnce', spec, 'OnFailure'))
+    const done = await ended(fixture, name, 'Complete')
     assert.equal(done['status'].succeeded, 4)
-    const succeeded = (await podsOf(fixture, 'fail-once-local')).filter(
+    assert.equal(conditionOf(done, 'Complete')?.['reason'], 'CompletionsReached')
+    const succeeded = (await podsOf(fixture, name)).filter(
       (pod) => pod['status'].phase === 'Succeeded',
     )
     assert.equal(succeeded.length, 4)
@@ -94,10 +111,16 @@ mirror(
   async (fixture) => {
     await start(
       fixture,
-      job('indexed-job', 'exit 0', { parallelism: 2, completions: 4, completionMode: 'Indexed' }),
+      job('indexed-job', 'succeed', {
+        parallelism: 2,
+        completions: 4,
+        backoffLimit: 6,
+        completionMode: 'Indexed',
+      }),
     )
     const done = await ended(fixture, 'indexed-job', 'Complete')
     assert.equal(done['status'].completedIndexes, '0-3')
+    assert.equal(done['status'].succeeded, 4)
     const pods = (await podsOf(fixture, 'indexed-job')).filter(
       (pod) => pod['status'].phase === 'Succeeded',
     )
@@ -113,23 +136,24 @@ mirror(
 mirror(
   '[sig-apps] Job should allow to use the pod failure policy on exit code to fail the job early [Conformance]',
   async (fixture) => {
+    // The pods that would come after the first failures would succeed.
+    const name = 'pod-failure-failjob'
     await start(
       fixture,
-      job('pod-failure-failjob', 'exit 1', {
-        parallelism: 1,
-        completions: 1,
-        backoffLimit: 0x7f_ff_ff_ff,
-        podFailurePolicy: {
-          rules: [
-            {
-              action: 'FailJob',
-              onExitCodes: { containerName: 'c', operator: 'In', values: [1] },
-            },
-          ],
-        },
-      }),
+      await onOneNode(
+        fixture,
+        job(name, 'failOnce', {
+          parallelism: 2,
+          completions: 4,
+          backoffLimit: 6,
+          podFailurePolicy: {
+            rules: [{ action: 'FailJob', onExitCodes: { operator: 'In', values: [1] } }],
+          },
+        }),
+      ),
     )
-    const done = await ended(fixture, 'pod-failure-failjob', 'Failed')
+    const done = await ended(fixture, name, 'Failed')
+    assert.equal(conditionOf(done, 'FailureTarget')?.['reason'], 'PodFailurePolicy')
     assert.equal(conditionOf(done, 'Failed')?.['reason'], 'PodFailurePolicy')
   },
 )
@@ -138,14 +162,16 @@ mirror(
   '[sig-apps] Job should allow to use a pod failure policy to ignore failure matching on DisruptionTarget condition [Conformance]',
   async (fixture) => {
     const { api, ns, until } = fixture
-    const name = 'pod-failure-ignore'
-    // Runs until it is evicted; the next one finds that it may end.
-    await start(
+    const name = 'evicted-pod-ignore-on-disruption-condition'
+    const number = 3
+    // Each runs until it is evicted; the one that takes its place succeeds.
+    const made = await onOneNode(
       fixture,
-      job(name, 'sleep 1000000', {
-        parallelism: 1,
-        completions: 1,
-        backoffLimit: 0,
+      job(name, 'notTerminateOncePerIndex', {
+        parallelism: number,
+        completions: number,
+        backoffLimit: number - 1,
+        completionMode: 'Indexed',
         podFailurePolicy: {
           rules: [
             { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
@@ -153,34 +179,46 @@ mirror(
         },
       }),
     )
-    const [first] = await readyPods(fixture, `job=${name}`, 1)
-    const podName = String(first?.['metadata'].name)
-    const evicted = await api.call('POST', ns(`pods/${podName}/eviction`), {
-      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: podName } },
-    })
-    assert.equal(evicted.status, 201)
+    const pod = made['spec'].template.spec
+    pod.terminationGracePeriodSeconds = 1
+    pod.containers[0].readinessProbe = {
+      exec: { command: ['/bin/sh', '-c', 'cat /data/foo-$JOB_COMPLETION_INDEX'] },
+      periodSeconds: 1,
+    }
+    await start(fixture, made)
     await until(
-      'another pod takes its place',
-      async () =>
-        (await podsOf(fixture, name)).some(
-          (pod) =>
-            pod['metadata'].uid !== first?.['metadata'].uid && pod['status'].phase === 'Running',
-        ),
+      'all are ready',
+      async () => (await api.get(`${at(fixture)}/${name}`))['status'].ready === number,
       FIVE_MINUTES,
     )
-    const found = await api.get(`${at(fixture)}/${name}`)
-    assert.equal(found['status'].failed ?? 0, 0)
-    assert.equal(conditionOf(found, 'Failed'), undefined)
+    const running = (await podsOf(fixture, name)).filter(
+      ({ status, metadata }) =>
+        status.phase === 'Running' && metadata.deletionTimestamp === undefined,
+    )
+    assert.equal(running.length, number)
+    await Promise.all(
+      running.map(async ({ metadata }) => {
+        const path = ns(`pods/${metadata.name}`)
+        await api.post(`${path}/eviction`, {
+          metadata: { name: metadata.name, namespace: fixture.namespace, creationTimestamp: null },
+        })
+        await until('the evicted pod is gone', () => gone(api, path), FIVE_MINUTES)
+      }),
+    )
+    const done = await ended(fixture, name, 'Complete')
+    assert.equal(done['status'].succeeded, number)
+    assert.equal(done['status'].failed ?? 0, 0)
+    assert.equal(conditionOf(done, 'Complete')?.['reason'], 'CompletionsReached')
   },
 )
 
 mirror(
   '[sig-apps] Job should execute all indexes despite some failing when using backoffLimitPerIndex [Conformance]',
   async (fixture) => {
-    const name = 'with-backofflimitperindex'
+    const name = 'with-backoff-limit-per-index'
     await start(
       fixture,
-      job(name, EVEN_FAILS, {
+      job(name, 'failOddSucceedEven', {
         parallelism: 2,
         completions: 4,
         completionMode: 'Indexed',
@@ -188,8 +226,8 @@ mirror(
       }),
     )
     const done = await ended(fixture, name, 'Failed')
-    assert.equal(done['status'].failedIndexes, '0,2')
-    assert.equal(done['status'].completedIndexes, '1,3')
+    assert.equal(done['status'].failedIndexes, '1,3')
+    assert.equal(done['status'].completedIndexes, '0,2')
     assert.equal(done['status'].failed, 4)
     assert.equal(done['status'].succeeded, 2)
     assert.equal(conditionOf(done, 'Failed')?.['reason'], 'FailedIndexes')
@@ -202,39 +240,41 @@ mirror(
     const name = 'with-max-failed-indexes'
     await start(
       fixture,
-      job(name, 'exit 1', {
-        parallelism: 10,
-        completions: 10,
+      job(name, 'fail', {
+        parallelism: 1,
+        completions: 4,
         completionMode: 'Indexed',
         backoffLimitPerIndex: 0,
-        maxFailedIndexes: 4,
+        maxFailedIndexes: 0,
       }),
     )
     const done = await ended(fixture, name, 'Failed')
     assert.equal(conditionOf(done, 'Failed')?.['reason'], 'MaxFailedIndexesExceeded')
-    assert.ok(done['status'].failed >= 5)
+    // Not one pod more was made.
+    assert.equal(done['status'].failedIndexes, '0')
+    assert.equal(done['status'].failed, 1)
   },
 )
 
 mirror(
   '[sig-apps] Job should mark indexes as failed when the FailIndex action is matched in podFailurePolicy [Conformance]',
   async (fixture) => {
-    const name = 'failindex-action'
+    const name = 'matching-fail-index-action'
     await start(
       fixture,
-      job(name, 'if [ $JOB_COMPLETION_INDEX -eq 0 ]; then exit 42; fi; exit 0', {
+      job(name, 'failOddSucceedEven', {
         parallelism: 2,
         completions: 2,
         completionMode: 'Indexed',
         backoffLimitPerIndex: 1,
         podFailurePolicy: {
-          rules: [{ action: 'FailIndex', onExitCodes: { operator: 'In', values: [42] } }],
+          rules: [{ action: 'FailIndex', onExitCodes: { operator: 'In', values: [1] } }],
         },
       }),
     )
     const done = await ended(fixture, name, 'Failed')
-    assert.equal(done['status'].failedIndexes, '0')
-    assert.equal(done['status'].completedIndexes, '1')
+    assert.equal(done['status'].failedIndexes, '1')
+    assert.equal(done['status'].completedIndexes, '0')
     assert.equal(done['status'].failed, 1)
     assert.equal(done['status'].succeeded, 1)
   },
@@ -243,62 +283,57 @@ mirror(
 const success = (
   what: string,
   name: string,
-  line: string,
-  completions: number,
-  successPolicy: Json,
-  expected: { readonly reason: string; readonly completed: string },
+  does: Parameters<typeof job>[1],
+  spec: Json,
+  expected: { readonly completed: string; readonly succeeded: number; readonly failed?: number },
 ): void => {
   mirror(`[sig-apps] Job with successPolicy ${what} [Conformance]`, async (fixture) => {
-    await start(
-      fixture,
-      job(name, line, {
-        parallelism: completions,
-        completions,
-        completionMode: 'Indexed',
-        successPolicy,
-      }),
-    )
+    await start(fixture, job(name, does, { parallelism: 2, completionMode: 'Indexed', ...spec }))
     const done = await ended(fixture, name, 'Complete')
     const met = conditionOf(done, 'SuccessCriteriaMet')
     assert.equal(met?.['status'], 'True')
-    assert.equal(met['reason'], expected.reason)
-    assert.equal(conditionOf(done, 'Complete')?.['reason'], expected.reason)
-    assert.equal(done['status'].completedIndexes, expected.completed)
-    assert.equal(done['status'].active ?? 0, 0)
+    assert.equal(met['reason'], 'SuccessPolicy')
+    assert.equal(conditionOf(done, 'Complete')?.['reason'], 'SuccessPolicy')
+    const { status } = done
+    assert.equal(status.completedIndexes, expected.completed)
+    assert.equal(status.succeeded, expected.succeeded)
+    assert.deepEqual([status.active ?? 0, status.ready, status.terminating], [0, 0, 0])
+    if (expected.failed !== undefined) assert.equal(status.failed ?? 0, expected.failed)
   })
 }
 
-const ONLY_FIRST = 'if [ $JOB_COMPLETION_INDEX -eq 0 ]; then exit 0; fi; sleep 1000000'
 success(
   'should succeeded when all indexes succeeded',
-  'with-successpolicy-all',
-  'exit 0',
-  2,
-  { rules: [{ succeededIndexes: '0-1' }] },
-  { reason: 'SuccessPolicy', completed: '0,1' },
+  'with-success-policy-all-index-succeeded',
+  // The image's own command: a shell that finds nothing to read.
+  'nothing said',
+  { completions: 2, backoffLimit: 6, successPolicy: { rules: [{ succeededCount: 2 }] } },
+  { completed: '0,1', succeeded: 2, failed: 0 },
 )
 success(
   'succeededIndexes rule should succeeded even when some indexes remain pending',
-  'with-successpolicy-indexes',
-  ONLY_FIRST,
-  2,
-  { rules: [{ succeededIndexes: '0' }] },
-  { reason: 'SuccessPolicy', completed: '0' },
+  'with-success-policy-succeeded-indexed',
+  'failOddSucceedEven',
+  { completions: 5, backoffLimit: 6, successPolicy: { rules: [{ succeededIndexes: '0' }] } },
+  { completed: '0', succeeded: 1 },
 )
 success(
   'succeededCount rule should succeeded even when some indexes remain pending',
-  'with-successpolicy-count',
-  ONLY_FIRST,
-  5,
-  { rules: [{ succeededCount: 1 }] },
-  { reason: 'SuccessPolicy', completed: '0' },
+  'with-success-policy-succeeded-count',
+  'failOddSucceedEven',
+  {
+    completions: 5,
+    backoffLimit: 0x7f_ff_ff_ff,
+    successPolicy: { rules: [{ succeededCount: 1 }] },
+  },
+  { completed: '0', succeeded: 1 },
 )
 
 mirror('[sig-apps] Job should manage the lifecycle of a job [Conformance]', async (fixture) => {
   const { api, until, namespace } = fixture
   const name = 'e2e-lifecycle'
   const selector = { labelSelector: 'e2e-job-label=e2e-lifecycle' }
-  const made = job(name, 'exit 0', {
+  const made = job(name, 'succeed', {
     parallelism: 2,
     completions: 4,
     backoffLimit: 6,
