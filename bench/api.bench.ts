@@ -1,10 +1,10 @@
 /** The API as its clients have it: over TLS, authenticated, authorized, admitted, durable; the server is a process of its own. */
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:http2'
 import { join } from 'node:path'
 import { parseKubeconfig, type Connection } from '#client'
 import { pod } from './pods.ts'
 import { rawConnection, type RawAnswer, type RawConnection, type RawOptions } from './raw-client.ts'
+import { rawWatchers } from './raw-watchers.ts'
 import {
   cpuSeconds,
   makePlace,
@@ -268,33 +268,19 @@ const CONNECTIONS = 10
 
 /** One change after another, each seen by every watcher: HTTP/2, as Go's clients have it. */
 async function fanOut(connection: Connection): Promise<void> {
-  const sessions = Array.from({ length: CONNECTIONS }, () =>
-    connect(connection.server, {
-      ...(connection.authority === undefined ? {} : { ca: connection.authority }),
-      ...(connection.certificate === undefined ? {} : { cert: connection.certificate }),
-      ...(connection.key === undefined ? {} : { key: connection.key }),
-    }),
-  )
-  let left = 0
+  let left = WATCHERS
   let done: () => void = () => undefined
-  const opened: Promise<void>[] = []
-  for (let i = 0; i < WATCHERS; i++) {
-    const stream = sessions[i % CONNECTIONS]!.request({
-      ':path': `${FOLDER}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Dpod-0`,
-    })
-    // The state comes first.
-    opened.push(
-      new Promise((resolve) =>
-        stream.once('data', () => {
-          stream.on('data', () => {
-            if (--left === 0) done()
-          })
-          resolve()
-        }),
-      ),
-    )
-  }
-  await Promise.all(opened)
+  // The state comes first.
+  const opened = new Promise<void>((resolve) => (done = resolve))
+  const path = `${FOLDER}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Dpod-0`
+  const sessions = await Promise.all(
+    Array.from({ length: CONNECTIONS }, () =>
+      rawWatchers(connection, path, WATCHERS / CONNECTIONS, () => {
+        if (--left === 0) done()
+      }),
+    ),
+  )
+  await opened
   const changer = await rawConnection(connection)
   const all: number[] = []
   for (let i = 0; i < 200; i++) {
@@ -313,7 +299,7 @@ async function fanOut(connection: Connection): Promise<void> {
   }
   quantiles('committed until seen by the last of 1,000 watchers over HTTP/2', all, 10)
   changer.close()
-  for (const session of sessions) session.destroy()
+  for (const session of sessions) session.close()
 }
 
 const place = await makePlace()

@@ -241,6 +241,7 @@ async function mounttest() {
     for (const path of each(`new_file_${mode}`))
       try {
         fs.writeFileSync(path, 'mount-tester new file\n', { mode: parseInt(mode, 8) })
+        say(`content of file "${path}": ${fs.readFileSync(path, 'utf8')}`)
       } catch (error) {
         failing('writing new file', path, error)
         process.exitCode = 1
@@ -656,7 +657,8 @@ const commands = {
   'serve-hostname': serveHostname,
   liveness,
   'grpc-health-checking': grpcHealthChecking,
-  'entrypoint-tester': () => say(`[/agnhost ${process.argv.slice(2).join(' ')}]`),
+  'entrypoint-tester': () =>
+    say(`[${[process.env.PROGRAM ?? '/agnhost', ...process.argv.slice(2)].join(' ')}]`),
   porter,
   'logs-generator': logsGenerator,
   inclusterclient,

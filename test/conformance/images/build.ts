@@ -3,6 +3,7 @@
  * a running cluster under the official names, for machines that no registry can be reached from.
  */
 import { spawnSync } from 'node:child_process'
+import { KeyObject } from 'node:crypto'
 import {
   chmodSync,
   copyFileSync,
@@ -15,6 +16,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import 'reflect-metadata'
+import * as x509 from '@peculiar/x509'
 import { AGNHOST, AGNHOST_BEFORE, BUSYBOX, KITTEN, NAUTILUS, PAUSE } from '../support.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
@@ -44,6 +47,8 @@ function nodeRoot(name: string): string {
     'agnhost',
     '#!/bin/sh\nexec /node --disable-warning=ExperimentalWarning /agnhost.mjs "$@"\n',
   )
+  // The official image has its program by a second name too, for tests of a pod's own command.
+  put(root, 'agnhost-2', '#!/bin/sh\nPROGRAM=/agnhost-2 exec /agnhost "$@"\n')
   put(root, 'usr/bin/curl', '#!/bin/sh\nexec /agnhost curl "$@"\n')
   put(
     root,
@@ -73,7 +78,29 @@ function build(tag: string, root: string, entrypoint: readonly string[] = []): v
   console.log(`Built ${tag}`)
 }
 
+/** The official image brings a certificate of `localhost`, for handlers of hooks that speak TLS. */
+async function putCertificate(root: string): Promise<void> {
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+  const keys = await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=localhost',
+    keys,
+    signingAlgorithm: algorithm,
+    notAfter: new Date(Date.now() + 365 * 24 * 3600 * 1000),
+    extensions: [
+      new x509.SubjectAlternativeNameExtension([
+        { type: 'dns', value: 'localhost' },
+        { type: 'ip', value: '127.0.0.1' },
+      ]),
+    ],
+  })
+  put(root, 'localhost.crt', certificate.toString('pem'))
+  const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' })
+  put(root, 'localhost.key', key.toString())
+}
+
 const agnhost = nodeRoot('agnhost')
+await putCertificate(agnhost)
 build(AGNHOST, agnhost, ['/agnhost'])
 put(agnhost, 'before', 'this is the earlier version\n')
 build(AGNHOST_BEFORE, agnhost, ['/agnhost'])
