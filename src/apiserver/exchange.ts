@@ -67,7 +67,7 @@ export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string | readonly string[]>>
   /** Bytes, a stream of them, or nothing; `upgraded` when the socket was handed over. */
-  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | undefined
+  readonly body?: Uint8Array | AsyncIterable<Uint8Array> | PushedBody | undefined
   /** A streamed body that is large and ends: compressed for those who ask. Watches are not. */
   readonly compressible?: boolean
   /** Aborts when a streamed body is over: whoever has not read what came before by then is not waited for. */
@@ -76,6 +76,23 @@ export interface Reply {
   readonly value?: unknown
   readonly upgraded?: boolean
 }
+
+/** Where a body is written. */
+export interface Outlet {
+  readonly isClosed: boolean
+  /** False when the reader is behind: `drained` says when it takes more. */
+  write(bytes: Uint8Array): boolean
+  /** Resolves when more is taken, or it was closed. */
+  drained(): Promise<void>
+}
+
+/** A body that can also write itself as it comes to be: nobody has to ask for each piece. */
+export interface PushedBody extends AsyncIterable<Uint8Array> {
+  /** Writes all of it; resolves when it is over, or the outlet closed. Instead of iterating. */
+  push(outlet: Outlet): Promise<void>
+}
+
+export const isPushed = (body: AsyncIterable<Uint8Array>): body is PushedBody => 'push' in body
 
 export type Handler = (exchange: Exchange) => Promise<Reply>
 export type Filter = (next: Handler) => Handler

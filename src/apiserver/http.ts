@@ -14,7 +14,7 @@ import type { TLSSocket } from 'node:tls'
 import { constants as zlibConstants, createGzip, gzip } from 'node:zlib'
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
-import type { Exchange, Handler, Reply } from './exchange.ts'
+import { isPushed, type Exchange, type Handler, type Outlet, type Reply } from './exchange.ts'
 import { acceptsGzip } from './negotiate.ts'
 import type { ListenOptions, Listening } from './server.ts'
 
@@ -440,13 +440,27 @@ async function pump(
     output.on('close', () => zip.destroy())
     sink = zip
   }
-  for await (const chunk of body) {
-    if (output.destroyed || output.writableEnded) break
-    if (sink.write(chunk)) continue
-    await drained(sink, over)
-    // A reader that has stopped would hold what it was sent for ever.
-    if (over?.aborted === true && sink.writableNeedDrain) return void output.destroy()
+  // A reader that has stopped would hold what it was sent for ever.
+  let hasStopped = false
+  const outlet: Outlet = {
+    get isClosed() {
+      return hasStopped || output.destroyed || output.writableEnded
+    },
+    write: (chunk) => sink.write(chunk),
+    async drained() {
+      await drained(sink, over)
+      hasStopped = over?.aborted === true && sink.writableNeedDrain
+    },
   }
+  if (isPushed(body)) await body.push(outlet)
+  else
+    for await (const chunk of body) {
+      if (outlet.isClosed) break
+      if (outlet.write(chunk)) continue
+      await outlet.drained()
+      if (outlet.isClosed) break
+    }
+  if (hasStopped) return void output.destroy()
   if (!output.destroyed) sink.end()
 }
 

@@ -1,18 +1,10 @@
 /** A watch as an answer: state, changes and bookmarks, in order, until its time is over. */
 import { pause, type Counter, type Env } from '#base'
-import {
-  apiVersionOf,
-  StatusError,
-  type JsonObject,
-  type KubeObject,
-  type ResourceDefinition,
-  type WatchEvent,
-  type WatchEventType,
-} from '#machinery'
+import { StatusError, type KubeObject, type ResourceDefinition, type WatchEvent } from '#machinery'
 import { WatchOverflowError, type Delivery } from '#storage'
 import type { Codec } from './codec.ts'
 import { readyEntries, shownAs, type Collection, type StoredEntry } from './collection.ts'
-import type { Exchange, Reply } from './exchange.ts'
+import type { Exchange, Outlet, Reply } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
 import {
   LIST_SHAPES,
@@ -24,8 +16,18 @@ import {
 } from './negotiate.ts'
 import { parseListOptions } from './options.ts'
 import { openWatch, type OpenWatch } from './reads.ts'
-import { entryJson, entryProtobuf, includeObjectOf, partial, type IncludeObject } from './render.ts'
+import { includeObjectOf } from './render.ts'
 import { isInProcess, utf8 } from './replies.ts'
+import {
+  bookmark,
+  chunksOf,
+  formFor,
+  jsonFrame,
+  WATCH_TYPES,
+  type Form,
+  type Step,
+} from './watch-frames.ts'
+import { BOOKMARK_MS, pushChanges } from './watch-push.ts'
 
 export interface WatchContext {
   readonly codec: Codec
@@ -38,20 +40,7 @@ export interface WatchContext {
 
 /** Without a wish, watches end after half an hour to an hour, so that clients spread anew. */
 const SHORTEST_LIFE_S = 1800
-/** Bookmarks keep a client's revision young while nothing happens. */
-const BOOKMARK_MS = 60_000
 const INITIAL_BATCH = 200
-
-const TYPES: Readonly<Record<Delivery['type'], WatchEventType>> = {
-  added: 'ADDED',
-  modified: 'MODIFIED',
-  deleted: 'DELETED',
-}
-
-type Step =
-  | { readonly type: 'initial'; readonly entries: readonly StoredEntry[] }
-  | { readonly type: 'changes'; readonly deliveries: readonly Delivery<KubeObject>[] }
-  | { readonly type: 'bookmark'; readonly revision: number; readonly endsInitial: boolean }
 
 export async function watchReply(
   context: WatchContext,
@@ -91,15 +80,26 @@ export async function watchReply(
   if (exchange.signal.aborted) end()
   const sent = metrics.watchEvents(facts.group, facts.version, facts.resource)
   const cut = (): void => metrics.watchCut(facts)
-  const changes = follow(open, options.allowBookmarks, clock, sent, end, cut)
-  const steps =
-    definition.convert?.ahead === undefined ? changes : readySteps(definition, open, changes)
+  const { allowBookmarks } = options
+  const follower = { open, allowBookmarks, clock, sent, end, cut }
+  const steps = (): AsyncGenerator<Step> => {
+    const changes = follow(follower)
+    return definition.convert?.ahead === undefined ? changes : readySteps(definition, open, changes)
+  }
   if (accepted === undefined)
-    return { status: 200, headers: {}, value: inProcessEvents(definition, steps) }
+    return { status: 200, headers: {}, value: inProcessEvents(definition, steps()) }
+  const includeObject = includeObjectOf(exchange.query)
+  const form = formFor(context.codec, definition, accepted, includeObject, clock)
   return {
     status: 200,
     headers: headersOf(accepted),
-    body: frames(context, accepted, steps),
+    body:
+      definition.convert?.ahead === undefined
+        ? {
+            push: (outlet) => push(follower, form, outlet),
+            [Symbol.asyncIterator]: () => frames(form, steps()),
+          }
+        : frames(form, steps()),
     over: ending.signal,
   }
 }
@@ -140,24 +140,62 @@ function negotiateWatch({ headers }: Exchange, definition: ResourceDefinition): 
   return accepted
 }
 
-async function* follow(
-  { initial, filter, revision, announceInitial, changes }: OpenWatch,
-  allowBookmarks: boolean,
-  clock: Env['clock'],
-  sent: Counter,
-  end: () => void,
-  cut: () => void,
-): AsyncGenerator<Step> {
+interface Follower {
+  readonly open: OpenWatch
+  readonly allowBookmarks: boolean
+  readonly clock: Env['clock']
+  readonly sent: Counter
+  /** The watch is over. */
+  readonly end: () => void
+  /** The watcher could not keep up. */
+  readonly cut: () => void
+}
+
+/** The state that a watch begins with, if one was asked for. */
+async function* beginning({
+  open: { initial, filter, revision, announceInitial },
+  allowBookmarks,
+  clock,
+  sent,
+}: Follower): AsyncGenerator<Step> {
+  for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
+    if (at > 0) await pause(clock)
+    const batch = initial.slice(at, at + INITIAL_BATCH)
+    const entries = filter === undefined ? batch : batch.filter(filter)
+    sent.add(entries.length)
+    if (entries.length > 0) yield { type: 'initial', entries }
+  }
+  if (announceInitial && allowBookmarks) yield { type: 'bookmark', revision, endsInitial: true }
+}
+
+/** All of it written to its reader as it comes. */
+async function push(follower: Follower, form: Form, outlet: Outlet): Promise<void> {
+  const { open, end, cut } = follower
+  try {
+    let isFirst = true
+    for await (const step of beginning(follower))
+      for (const chunk of chunksOf(form, step, isFirst)) {
+        isFirst = false
+        if (outlet.isClosed) return
+        if (!outlet.write(chunk)) await outlet.drained()
+      }
+    await pushChanges({ ...follower, changes: open.changes, form }, outlet, isFirst)
+  } catch (error) {
+    // A watcher that cannot keep up is cut off, and resumes from the last revision that it saw.
+    if (!(error instanceof WatchOverflowError)) throw error
+    cut()
+  } finally {
+    end()
+  }
+}
+
+/** All of it in steps that are asked for. */
+async function* follow(follower: Follower): AsyncGenerator<Step> {
+  const { open, allowBookmarks, clock, sent, end, cut } = follower
+  const { changes } = open
   let cancelTimer: () => void = () => undefined
   try {
-    for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
-      if (at > 0) await pause(clock)
-      const batch = initial.slice(at, at + INITIAL_BATCH)
-      const entries = filter === undefined ? batch : batch.filter(filter)
-      sent.add(entries.length)
-      if (entries.length > 0) yield { type: 'initial', entries }
-    }
-    if (announceInitial && allowBookmarks) yield { type: 'bookmark', revision, endsInitial: true }
+    yield* beginning(follower)
     if (!allowBookmarks) {
       for await (const deliveries of changes) {
         sent.add(deliveries.length)
@@ -261,20 +299,6 @@ async function readyDelivery(
   return { type: 'deleted', event, entry: departed }
 }
 
-const INITIAL_END = { 'k8s.io/initial-events-end': 'true' }
-
-const bookmark = (
-  definition: ResourceDefinition,
-  { revision, endsInitial }: { readonly revision: number; readonly endsInitial: boolean },
-): JsonObject => ({
-  kind: definition.facts.kind,
-  apiVersion: apiVersionOf(definition.facts),
-  metadata: {
-    resourceVersion: String(revision),
-    ...(endsInitial ? { annotations: INITIAL_END } : {}),
-  },
-})
-
 async function* inProcessEvents(
   definition: ResourceDefinition,
   steps: AsyncGenerator<Step>,
@@ -289,7 +313,7 @@ async function* inProcessEvents(
         break
       case 'changes':
         yield step.deliveries.map(({ type, entry }) => ({
-          type: TYPES[type],
+          type: WATCH_TYPES[type],
           object: shownAs(definition, entry.object),
         }))
         break
@@ -299,106 +323,11 @@ async function* inProcessEvents(
   }
 }
 
-/** What is sent at once, at most: a watcher that was slow has thousands of changes waiting. */
-const CHUNK_BYTES = 256 * 1024
-
-/** What came together is sent together. */
-async function* frames(
-  { codec, exchange, definition, env }: WatchContext,
-  accepted: Accepted,
-  steps: AsyncGenerator<Step>,
-): AsyncGenerator<Uint8Array> {
-  const form = formFor(codec, definition, accepted, includeObjectOf(exchange.query), env.clock)
+async function* frames(form: Form, steps: AsyncGenerator<Step>): AsyncGenerator<Uint8Array> {
   let isFirst = true
-  for await (const step of steps) {
-    let parts: Uint8Array[] = []
-    let size = 0
-    for (const part of partsOf(definition, form, step, isFirst)) {
+  for await (const step of steps)
+    for (const chunk of chunksOf(form, step, isFirst)) {
       isFirst = false
-      parts.push(part)
-      size += part.length
-      if (size < CHUNK_BYTES) continue
-      yield Buffer.concat(parts)
-      parts = []
-      size = 0
+      yield chunk
     }
-    if (parts.length > 0) yield parts.length === 1 ? parts[0]! : Buffer.concat(parts)
-  }
-}
-
-/** Encoded when they are asked for. `isFirst` says that nothing was sent yet. */
-function* partsOf(
-  definition: ResourceDefinition,
-  form: Form,
-  step: Step,
-  isFirst: boolean,
-): Generator<Uint8Array> {
-  let first = isFirst
-  if (step.type === 'bookmark')
-    yield form.value('BOOKMARK', bookmark(definition, step) as unknown as KubeObject, first)
-  else if (step.type === 'initial')
-    for (const entry of step.entries) {
-      yield form.entry('ADDED', entry, first)
-      first = false
-    }
-  else
-    for (const { type, event, entry } of step.deliveries) {
-      const name = TYPES[type]
-      const { memoKey } = form
-      yield memoKey === undefined || first
-        ? form.entry(name, entry, first)
-        : event.memo(`${memoKey}|${name}`, () => form.entry(name, entry, false))
-      first = false
-    }
-}
-
-interface Form {
-  /** Under which an event's bytes are shared between watchers; absent when they differ. */
-  readonly memoKey: string | undefined
-  /** `isFirst` says whether columns are still to be told. */
-  entry(type: WatchEventType, entry: StoredEntry, isFirst: boolean): Uint8Array
-  value(type: WatchEventType, object: KubeObject, isFirst: boolean): Uint8Array
-}
-
-const LINE_END = utf8('}\n')
-const jsonFrame = (type: WatchEventType, object: Uint8Array): Uint8Array =>
-  Buffer.concat([utf8(`{"type":"${type}","object":`), object, LINE_END])
-
-function formFor(
-  codec: Codec,
-  definition: ResourceDefinition,
-  { encoding, shape, version }: Accepted,
-  includeObject: IncludeObject,
-  clock: Env['clock'],
-): Form {
-  const { facts } = definition
-  const id = `${facts.group}/${facts.version}/${facts.kind}`
-  const shaped = (object: KubeObject, isFirst: boolean): unknown =>
-    shape === 'metadata'
-      ? partial(object, version)
-      : shape === 'table'
-        ? codec.table(
-            definition,
-            [object],
-            { resourceVersion: object.metadata.resourceVersion },
-            { now: clock.now(), includeObject, version, columnDefinitions: isFirst },
-          )
-        : object
-  const encode = (type: WatchEventType, value: unknown): Uint8Array =>
-    encoding === 'protobuf'
-      ? codec.watchFrame(type, codec.encodeProtobuf(value as KubeObject))
-      : jsonFrame(type, utf8(JSON.stringify(value)))
-  return {
-    // Ages in tables depend on the moment, and are shown to people only.
-    memoKey: shape === 'table' ? undefined : `${id}|${encoding}|${shape}|${version}`,
-    entry(type, entry, isFirst) {
-      if (shape === 'object')
-        return encoding === 'protobuf'
-          ? codec.watchFrame(type, entryProtobuf(codec, definition, entry))
-          : jsonFrame(type, entryJson(definition, entry))
-      return encode(type, shaped(shownAs(definition, entry.object), isFirst))
-    },
-    value: (type, object, isFirst) =>
-      encode(type, shape === 'object' ? object : shaped(object, isFirst)),
-  }
 }

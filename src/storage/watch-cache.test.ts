@@ -242,6 +242,32 @@ for (const isRemote of [false, true])
       assert.equal((await take(cache.watch({ from: last - 5, signal: forever() }), 5)).length, 5)
     })
 
+    test('who wishes to be called takes what has come, and hears of the end', async () => {
+      const { open, put } = await setUp()
+      const cache = await open()
+      const abort = new AbortController()
+      const watch = cache.watch({ from: cache.revision, signal: abort.signal })
+      const taken: string[] = []
+      let isOver = false
+      const called = new Promise<void>((resolve) =>
+        watch.listen(() => {
+          for (const delivery of watch.take() ?? []) taken.push(delivery.entry.object.metadata.name)
+          isOver = watch.hasEnded
+          if (isOver) resolve()
+        }),
+      )
+      await put(keyOf('a'), pod('a'))
+      await put(keyOf('b'), pod('b'))
+      await cache.waitFor(await put(keyOf('c'), pod('c')), forever())
+      await Promise.resolve()
+      assert.deepEqual(taken, ['a', 'b', 'c'])
+      assert.equal(isOver, false)
+      assert.equal(watch.progress, cache.revision)
+      abort.abort()
+      await called
+      assert.equal(watch.take(), undefined)
+    })
+
     test('a watcher that does not keep up is cut off', async () => {
       const { open, put } = await context()
       const cache = await open()

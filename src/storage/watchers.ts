@@ -111,27 +111,59 @@ export class CacheWatch<T extends object> implements AsyncIterable<readonly Deli
     this.#awake?.()
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<readonly Delivery<T>[]> {
+  get hasEnded(): boolean {
+    return this.#ended
+  }
+
+  /** What has come since it was last asked; undefined when nothing has. Throws `WatchOverflowError` once it was cut off. */
+  take(): readonly Delivery<T>[] | undefined {
     this.#isReplay = false
+    if (this.#overflow) throw new WatchOverflowError(this.#limit)
+    if (this.#ended || this.#queue.length === 0) return undefined
+    const batch = this.#queue
+    this.#queue = []
+    this.#handedOut = (batch.at(-1) as Delivery<T>).event.revision
+    return batch
+  }
+
+  /**
+   * Calls when there is something to take and when it has ended: the way of those who are many, to whom a
+   * promise for each event would cost more than the event. It must not throw. Instead of iterating.
+   */
+  listen(onReady: () => void): void {
+    this.#awake = () => callSoon(onReady)
+    if (this.#queue.length > 0 || this.#ended) this.#awake()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<readonly Delivery<T>[]> {
     try {
-      while (!this.#ended) {
-        if (this.#queue.length === 0) {
+      for (;;) {
+        const batch = this.take()
+        if (batch !== undefined) yield batch
+        else if (this.#ended) return
+        else {
           const { promise, resolve } = Promise.withResolvers<void>()
           this.#awake = resolve
           await promise
           this.#awake = undefined
-          continue
         }
-        const batch = this.#queue
-        this.#queue = []
-        this.#handedOut = (batch.at(-1) as Delivery<T>).event.revision
-        yield batch
       }
-      if (this.#overflow) throw new WatchOverflowError(this.#limit)
     } finally {
       this.end()
     }
   }
+}
+
+let soon: (() => void)[] = []
+
+/** All together, after whoever tells of the event has finished: one promise for a thousand watchers. */
+function callSoon(call: () => void): void {
+  if (soon.push(call) > 1) return
+  void Promise.resolve().then(() => {
+    const calls = soon
+    soon = []
+    for (const each of calls) each()
+  })
 }
 
 /** Finds the watchers of an event without asking each. */
