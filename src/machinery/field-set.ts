@@ -53,6 +53,9 @@ function inNameOrder(shape: ListMap): ListMap['keys'] {
   return keys
 }
 
+const isEmptyValue = (value: unknown): boolean =>
+  Array.isArray(value) ? value.length === 0 : isRecord(value) && Object.keys(value).length === 0
+
 /** Whether the value is taken apart; an empty one is not. */
 export function divides(shape: Shape, value: unknown): boolean {
   if (shape.type === 'leaf' || absent(value)) return false
@@ -316,16 +319,21 @@ export function withoutPath(set: FieldSet, path: readonly string[], at = 0): Fie
 
 /** Paths of the members as conflicts show them: `.spec.containers[name="web"].image`. */
 export function pathsOf(set: FieldSet, prefix = ''): readonly string[] {
-  const paths: string[] = []
-  for (const key in set) {
+  const own: string[] = []
+  const below: string[] = []
+  for (const key of Object.keys(set).toSorted(byElement)) {
     if (key === SELF) continue
-    const below = set[key] as FieldSet
+    const inner = set[key] as FieldSet
     const path = prefix + shownElement(key)
-    if (hasSelf(below)) paths.push(path)
-    paths.push(...pathsOf(below, path))
+    if (hasSelf(inner)) own.push(path)
+    below.push(...pathsOf(inner, path))
   }
-  return paths
+  // What is a member itself comes before what is within others.
+  return [...own, ...below]
 }
+
+/** Fields, then items by their keys, then items by their value: as it happens, in the order of their letters. */
+const byElement = (a: string, b: string): number => (a < b ? -1 : 1)
 
 function shownElement(element: string): string {
   const rest = element.slice(2)
@@ -392,9 +400,16 @@ export function removeFields(shape: Shape, value: unknown, set: FieldSet, kept: 
       if (!key.startsWith('f:')) continue
       const name = key.slice(2)
       const [gone, owned] = [set[key] as FieldSet, kept[key]]
-      if (hasSelf(gone) && owned === undefined) delete result[name]
-      else if (result[name] !== undefined)
-        result[name] = removeFields(childShape(shape, name), result[name], gone, owned ?? EMPTY)
+      if (hasSelf(gone) && owned === undefined) {
+        delete result[name]
+        continue
+      }
+      const before = result[name]
+      if (before === undefined) continue
+      const left = removeFields(childShape(shape, name), before, gone, owned ?? EMPTY)
+      // What held nothing else goes with what it held.
+      if (owned === undefined && isEmptyValue(left) && !isEmptyValue(before)) delete result[name]
+      else result[name] = left
     }
     return result
   }

@@ -384,3 +384,59 @@ test('whoever applies and updates in whatever order, values and owners are those
     { numRuns: 500 },
   )
 })
+
+test('what held nothing but what is no longer applied goes with it', () => {
+  const inner = (more: JsonObject): JsonObject => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'web' },
+    spec: { paused: true, template: { spec: { ...more } } },
+  })
+  const first = accepted(
+    inner({}),
+    inner({ securityContext: { runAsUser: 1 }, nodeSelector: { disk: 'fast' } }),
+    'one',
+  )
+  const next = accepted(first, inner({}), 'one')
+  assert.deepEqual(next['spec'], { paused: true, template: { spec: {} } })
+  // Unless another owns it as well.
+  const shared = accepted(first, inner({ securityContext: {} }), 'two')
+  const left = accepted(shared, inner({}), 'one')
+  assert.deepEqual(left['spec'], { paused: true, template: { spec: { securityContext: {} } } })
+})
+
+test('conflicts are named from the outside in, each in the order of its letters', () => {
+  const config = (replicas: number, image: string): JsonObject => ({
+    ...web(),
+    spec: {
+      minReadySeconds: replicas,
+      replicas,
+      template: { spec: { containers: [{ name: 'main', image }], hostNetwork: replicas === 1 } },
+    },
+  })
+  const live = accepted(web(), config(1, 'one'), 'one')
+  const refused = apply(live, config(2, 'two'), 'two')
+  assert.ok(!refused.ok)
+  assert.deepEqual(
+    refused.causes.map(({ field }) => field),
+    [
+      '.spec.minReadySeconds',
+      '.spec.replicas',
+      '.spec.template.spec.hostNetwork',
+      '.spec.template.spec.containers[name="main"].image',
+    ],
+  )
+})
+
+test('a field may take apart what its type calls a whole', () => {
+  const volume = shapeOf(types, 'io.k8s.api.core.v1.PersistentVolume')
+  const config = { spec: { claimRef: { name: 'data', namespace: 'shop' } } }
+  const [entry] = trackUpdate({ spec: {} } as JsonObject, config as JsonObject, {
+    ...context('binder'),
+    shape: volume,
+    apiVersion: 'v1',
+  })
+  assert.deepEqual(entry?.fieldsV1, {
+    'f:spec': { 'f:claimRef': { '.': {}, 'f:name': {}, 'f:namespace': {} } },
+  })
+})

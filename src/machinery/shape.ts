@@ -1,5 +1,5 @@
 /** How a value may be taken apart for ownership and merging: which lists are maps or sets, what is a whole (KEP-555). */
-import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
+import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 
 export type Shape =
   /** A scalar, or a list or map that is owned as a whole. */
@@ -42,6 +42,10 @@ function makeShape(types: TypeTable, definition: string): Shape {
   if (fact.alias !== undefined) return schemaShape(types, fact.alias)
   if (fact.scalar !== undefined) return definition.endsWith('.RawExtension') ? UNTYPED : LEAF
   if (fact.mapType === 'atomic' || fact.structType === 'atomic') return LEAF
+  return structShape(types, fact)
+}
+
+function structShape(types: TypeTable, fact: TypeFact): Shape {
   const fields = new Map<string, FieldFact>((fact.fields ?? []).map((field) => [field.name, field]))
   const shapes = new Map<string, Shape>()
   return {
@@ -60,7 +64,13 @@ function makeShape(types: TypeTable, definition: string): Shape {
 
 function schemaShape(types: TypeTable, schema: SchemaFact & Partial<FieldFact>): Shape {
   if (schema.mapType === 'atomic') return LEAF
-  if (schema.ref !== undefined) return shapeOf(types, schema.ref)
+  if (schema.ref !== undefined) {
+    const fact = types[schema.ref]
+    // A field may take apart what its type calls a whole: a volume's claimRef.
+    return schema.mapType === 'granular' && fact?.fields !== undefined
+      ? structShape(types, fact)
+      : shapeOf(types, schema.ref)
+  }
   if (schema.type === 'object') {
     const { values } = schema
     return {
