@@ -122,19 +122,22 @@ async function webSocketSession(exchange: Exchange, options: StreamOptions): Pro
         void thenCall(send(channel, chunk), callback)
       },
     })
-  const stderr = options.stderr && !options.tty
+  const stdout = options.stdout ? outbox(STDOUT) : undefined
+  const stderr = options.stderr && !options.tty ? outbox(STDERR) : undefined
   // An empty message on the first channel that we write tells the client that the session is open.
-  await send(options.stdout ? STDOUT : stderr ? STDERR : ERROR, new Uint8Array())
+  await send(stdout ? STDOUT : stderr ? STDERR : ERROR, new Uint8Array())
 
   return {
     streams: {
       ...(stdin === undefined ? {} : { stdin: stdin.stream }),
-      ...(options.stdout ? { stdout: outbox(STDOUT) } : {}),
-      ...(stderr ? { stderr: outbox(STDERR) } : {}),
+      ...(stdout ? { stdout } : {}),
+      ...(stderr ? { stderr } : {}),
       ...(options.tty ? { resize: resize.sizes } : {}),
     },
     gone: connection.gone,
     async finish(failure) {
+      // What a slow client has not taken yet goes first: nothing is sent after the goodbye.
+      await Promise.all([ended(stdout), ended(stderr)])
       if (structured) await send(ERROR, outcome(failure))
       else if (failure !== undefined) await send(ERROR, Buffer.from(failure.message))
       connection.close()

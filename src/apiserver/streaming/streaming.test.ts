@@ -44,7 +44,10 @@ const kubelet: NodeApi = {
         break
       }
     else if (name === 'throw') throw new Error('no such container')
-    else {
+    else if (name === 'flood') {
+      for (let i = 0; i < 64; i++) stdout?.write(Buffer.alloc(64 * 1024, 'x'))
+      stderr?.write('last words')
+    } else {
       stdout?.write('out')
       stderr?.write('err')
     }
@@ -197,6 +200,15 @@ test('a command talks over the channels, and its exit code comes as a Status', a
     details: { causes: [{ reason: 'ExitCode', message: '3' }] },
   })
   assert.equal(code, 1000)
+})
+
+test('all that a command wrote arrives before its outcome', async () => {
+  const { messages } = await talk('/pods/web/exec?command=flood&stdout=true&stderr=true', [
+    'v5.channel.k8s.io',
+  ])
+  assert.equal(channel(messages, 1).length, 64 * 64 * 1024)
+  assert.equal(channel(messages, 2), 'last words')
+  assert.equal(messages.at(-1)![0], 3)
 })
 
 test('v5 closes standard input alone, and the answer still comes', async () => {
