@@ -1,4 +1,5 @@
 /** How the API server asks webhooks: admission and conversion, by URL or by Service, over TLS that is always verified. */
+import { posix } from 'node:path'
 import { request as httpRequest, type Agent, type IncomingMessage } from 'node:http'
 import type { WebhookClientConfig } from '#api'
 import type { Env } from '#base'
@@ -135,7 +136,7 @@ function targetOf(
   if (service !== undefined) {
     const { namespace, name, path = '', port = 443 } = service
     const serverName = `${name}.${namespace}.svc`
-    const at = `${path.startsWith('/') ? path : `/${path}`}?${timeout}`
+    const at = `${cleanPath(path)}?${timeout}`
     return {
       url: new URL(`https://${serverName}:${port}${at}`),
       shown: `https://${serverName}:${port}${at}`,
@@ -151,6 +152,7 @@ function targetOf(
     throw new WebhookCallError(`parse ${JSON.stringify(url ?? '')}: invalid URL`)
   }
   const host = parsed.hostname.replace(/^\[|\]$/g, '')
+  parsed.pathname = cleanPath(parsed.pathname)
   parsed.search = `?${timeout}`
   return {
     url: parsed,
@@ -160,6 +162,9 @@ function targetOf(
     address: () => ({ host, port: Number(parsed.port) || 443 }),
   }
 }
+
+/** Begins with a slash, has no double ones, and ends with none: servers send others elsewhere. */
+const cleanPath = (path: string): string => posix.join('/', path).replace(/(?<=.)\/$/, '')
 
 interface Received {
   readonly status: number

@@ -95,6 +95,14 @@ test('a webhook is asked by its URL, and its connection is kept for the next cal
   assert.equal(sockets - before, 1)
 })
 
+test('a path is made plain before it is asked for', async () => {
+  const { call } = client()
+  for (const path of ['//review', '/a/../review', '/review/']) {
+    const { url } = (await call(at(path), {}, OPTIONS)) as { url: string }
+    assert.equal(url, '/review?timeout=10s')
+  }
+})
+
 test('a webhook is told the trace that it is asked in', async () => {
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
   const answer = await client().call(at('/review'), {}, { ...OPTIONS, traceparent })
