@@ -30,13 +30,16 @@ const unschedulable = ({ api, ns, until }: Fixture, name: string): Promise<Json>
     return scheduled?.['status'] === 'False' && scheduled['reason'] === 'Unschedulable' && found
   })
 
+/** The event is known by its name alone: it starts with the name of the pod. */
 const failedScheduling = ({ api, ns, until }: Fixture, name: string): Promise<Json> =>
-  until('an event says why', async () => {
-    const { items } = await api.get(ns('events'), {
-      fieldSelector: `involvedObject.name=${name},reason=FailedScheduling`,
-    })
-    return items[0]
-  })
+  until('an event says why', async () =>
+    (await api.get(ns('events')))['items'].find(
+      (event: Json) =>
+        event['metadata'].name.startsWith(name) &&
+        event['type'] === 'Warning' &&
+        event['reason'] === 'FailedScheduling',
+    ),
+  )
 
 const labelled = async (
   { api, cleanUp }: Fixture,
