@@ -151,8 +151,9 @@ test('fields are selected by value, with escapes', () => {
   assert.ok(selects('gone='))
   refused(
     () => parseFieldSelector('a=b=c'),
-    'invalid field selector: unescaped character in value: =',
+    'invalid field selector: unescaped character in value: 61',
   )
   refused(() => parseFieldSelector('a=\\x'), 'invalid field selector: invalid escape sequence: \\x')
   refused(() => parseFieldSelector('a'), "invalid selector: 'a'; can't understand 'a'")
+  refused(() => parseFieldSelector('b=1,a,c'), "invalid selector: 'b=1,a,c'; can't understand 'a'")
 })

@@ -219,22 +219,31 @@ export function parseFieldSelector(text: string): readonly FieldRequirement[] {
   if (text === '') return []
   return splitUnescaped(text)
     .filter((part) => part !== '')
+    .toSorted()
     .map((part) => {
-      const match = /^((?:[^=!\\]|\\.)*?)(!=|==|=)((?:[^\\]|\\.)*)$/s.exec(part)
-      if (match === null)
-        throw badRequest(`invalid selector: '${part}'; can't understand '${part}'`)
-      const [, field = '', operator, value = ''] = match
-      const [wrongEscape] = /\\[^\\,=]/.exec(value) ?? []
-      if (wrongEscape !== undefined && value.replaceAll(/\\[\\,=]/g, '').includes('\\'))
-        throw badRequest(`invalid field selector: invalid escape sequence: ${wrongEscape}`)
-      if (value.replaceAll(/\\./g, '').includes('='))
-        throw badRequest('invalid field selector: unescaped character in value: =')
-      return {
-        field: unescape(field),
-        operator: operator === '!=' ? '!=' : '=',
-        value: unescape(value),
-      }
+      const [, field, operator, value] = /^(.*?)(!=|==|=)(.*)$/s.exec(part) ?? []
+      if (field === undefined || value === undefined)
+        throw badRequest(`invalid selector: '${text}'; can't understand '${part}'`)
+      return { field, operator: operator === '!=' ? '!=' : '=', value: unescapedValue(value) }
     })
+}
+
+/** A backslash is only before what it takes away the meaning of, and that never stands alone. */
+function unescapedValue(text: string): string {
+  let value = ''
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charAt(i)
+    if (c === '\\') {
+      const next = text.charAt(++i)
+      if (next === '' || !'\\,='.includes(next))
+        throw badRequest(`invalid field selector: invalid escape sequence: \\${next}`)
+      value += next
+    } else if (c === ',' || c === '=') {
+      // As Go shows a letter that it was not told to show as one.
+      throw badRequest(`invalid field selector: unescaped character in value: ${c.charCodeAt(0)}`)
+    } else value += c
+  }
+  return value
 }
 
 function splitUnescaped(text: string): readonly string[] {
@@ -250,8 +259,6 @@ function splitUnescaped(text: string): readonly string[] {
   }
   return [...parts, part]
 }
-
-const unescape = (text: string): string => text.replaceAll(/\\([\\,=])/g, '$1')
 
 export const matchesFields = (
   requirements: readonly FieldRequirement[],
