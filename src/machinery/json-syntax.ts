@@ -90,30 +90,30 @@ class Scanner {
       if (next < ' ') this.#fail('in string literal')
       this.#at++
       if (next !== '\\') continue
-      if (!'bfnrt\\/"u'.includes(this.#peek())) this.#fail('in string escape code')
-      const isUnicode = this.#peek() === 'u'
+      if (!'bfnrt\\/"u'.includes(this.#within())) this.#fail('in string escape code')
+      const isUnicode = this.#within() === 'u'
       this.#at++
       for (let i = 0; isUnicode && i < 4; i++, this.#at++)
-        if (!HEX.test(this.#peek())) this.#fail('in \\u hexadecimal character escape')
+        if (!HEX.test(this.#within())) this.#fail('in \\u hexadecimal character escape')
     }
   }
 
   #number(): void {
     if (this.#peek() === '-') {
       this.#at++
-      if (!DIGIT.test(this.#peek())) this.#fail('in numeric literal')
+      if (!DIGIT.test(this.#within())) this.#fail('in numeric literal')
     }
     if (this.#text[this.#at] === '0') this.#at++
     else this.#digits()
     if (this.#text[this.#at] === '.') {
       this.#at++
-      if (!DIGIT.test(this.#peek())) this.#fail('after decimal point in numeric literal')
+      if (!DIGIT.test(this.#within())) this.#fail('after decimal point in numeric literal')
       this.#digits()
     }
     if (this.#text[this.#at] === 'e' || this.#text[this.#at] === 'E') {
       this.#at++
-      if (this.#peek() === '+' || this.#peek() === '-') this.#at++
-      if (!DIGIT.test(this.#peek())) this.#fail('in exponent of numeric literal')
+      if (this.#within() === '+' || this.#within() === '-') this.#at++
+      if (!DIGIT.test(this.#within())) this.#fail('in exponent of numeric literal')
       this.#digits()
     }
   }
@@ -124,7 +124,7 @@ class Scanner {
 
   #literal(word: string): void {
     for (const letter of word) {
-      if (this.#peek() !== letter) this.#fail(`in literal ${word} (expecting '${letter}')`)
+      if (this.#within() !== letter) this.#fail(`in literal ${word} (expecting '${letter}')`)
       this.#at++
     }
   }
@@ -139,9 +139,34 @@ class Scanner {
     return character
   }
 
-  #fail(where: string): never {
-    const character = this.#peek()
-    const shown = character === "'" ? "\\'" : JSON.stringify(character).slice(1, -1)
-    throw new Wrong(`invalid character '${character === '"' ? '"' : shown}' ${where}`)
+  /** Within a word or a number the end is taken for a space, which cannot be there. */
+  #within(): string {
+    return this.#text[this.#at] ?? ' '
   }
+
+  #fail(where: string): never {
+    throw new Wrong(`invalid character '${shownByte(this.#within())}' ${where}`)
+  }
+}
+
+/** As Go shows a byte: of letters that are several it shows the first. */
+function shownByte(character: string): string {
+  if (character === '"') return character
+  if (character === "'") return "\\'"
+  const [byte = 0] = Buffer.from(character)
+  const named = SHOWN[character]
+  if (named !== undefined) return named
+  return byte < 0x20 || (byte >= 0x7f && byte < 0xa1) || byte === 0xad
+    ? `\\x${byte.toString(16).padStart(2, '0')}`
+    : String.fromCharCode(byte)
+}
+const SHOWN: Readonly<Record<string, string>> = {
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\t': '\\t',
+  '\r': '\\r',
+  '\b': '\\b',
+  '\f': '\\f',
+  '\v': '\\v',
+  '\x07': '\\a',
 }

@@ -121,6 +121,11 @@ test('text that is no JSON is told of as by Go', () => {
     ['"\\q"', "invalid character 'q' in string escape code"],
     ['1.x', "invalid character 'x' after decimal point in numeric literal"],
     ['tru!', "invalid character '!' in literal true (expecting 'e')"],
+    ['[tr', "invalid character ' ' in literal true (expecting 'u')"],
+    ['1e', "invalid character ' ' in exponent of numeric literal"],
+    ['"\\', "invalid character ' ' in string escape code"],
+    ['\u0001', "invalid character '\\x01' looking for beginning of value"],
+    ['é', "invalid character 'Ã' looking for beginning of value"],
   ] as const)
     refused(() => decodeJson(text), new RegExp(`^${why.replaceAll(/[\\()[\]{}.]/g, '\\$&')}$`))
 })
