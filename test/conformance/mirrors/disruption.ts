@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Json } from '../api.ts'
 import { mirror, type Fixture } from '../mirror.ts'
-import { change, names, pod, readyPods, runningPod } from '../support.ts'
+import { change, names, pod, readyPods, replicaSet } from '../support.ts'
 
 const LABELS = { foo: 'bar' }
 const budgets = ({ namespace }: Fixture): string =>
@@ -31,17 +31,19 @@ mirror(
   async (fixture) => {
     const { api } = fixture
     const path = budgets(fixture)
-    await api.post(path, budget('foo', 1, { foo: 'bar' }))
-    const first = await processed(fixture, `${path}/foo`)
-    assert.equal(first['spec'].minAvailable, 1)
-    await change(api, `${path}/foo`, (object) => {
-      object['spec'].minAvailable = 2
+    await api.post(path, budget('foo', '1%', LABELS))
+    assert.equal((await processed(fixture, `${path}/foo`))['spec'].minAvailable, '1%')
+    const updated = await change(api, `${path}/foo`, (object) => {
+      object['spec'].minAvailable = '2%'
     })
-    assert.equal((await processed(fixture, `${path}/foo`))['spec'].minAvailable, 2)
-    await api.patch(`${path}/foo`, { spec: { minAvailable: '3%' } }, 'strategic-merge')
-    const third = await processed(fixture, `${path}/foo`)
-    assert.equal(third['spec'].minAvailable, '3%')
-    assert.deepEqual(third['spec'].selector.matchLabels, LABELS)
+    assert.equal(updated['spec'].minAvailable, '2%')
+    await processed(fixture, `${path}/foo`)
+    const patched = await api.patch(`${path}/foo`, { spec: { minAvailable: '3%' } }, 'merge')
+    assert.equal(patched['spec'].minAvailable, '3%')
+    assert.deepEqual(patched['spec'].selector.matchLabels, LABELS)
+    await processed(fixture, `${path}/foo`)
+    await api.patch(`${path}/foo`, { spec: { minAvailable: 3 } }, 'strategic-merge')
+    assert.equal((await processed(fixture, `${path}/foo`))['spec'].minAvailable, 3)
     await api.delete(`${path}/foo`)
   },
 )
@@ -63,20 +65,25 @@ mirror(
     )
     cleanUp(() => api.delete(`/api/v1/namespaces/${other}`))
     const otherPath = `/apis/policy/v1/namespaces/${other}/poddisruptionbudgets`
-    for (const name of ['foo1', 'foo2', 'foo3'])
-      await api.post(path, budget(name, 1, { special_label: mark }))
-    await api.post(otherPath, budget('foo4', '1%', { special_label: mark }))
+    for (const [each, amount] of [
+      [`${path}/foo1`, 2],
+      [`${path}/foo2`, '1%'],
+      [`${otherPath}/foo3`, 2],
+    ] as const) {
+      const collection = each.slice(0, each.lastIndexOf('/'))
+      await api.post(collection, budget(each.slice(-4), amount, { special_label: mark }))
+      await processed(fixture, each)
+    }
     const selector = { labelSelector: `special_label=${mark}` }
     assert.deepEqual(
       names(await api.get('/apis/policy/v1/poddisruptionbudgets', selector)).toSorted(),
-      ['foo1', 'foo2', 'foo3', 'foo4'],
+      ['foo1', 'foo2', 'foo3'],
     )
-    assert.equal((await api.get(path, selector))['items'].length, 3)
-    await api.delete(path, undefined, selector)
-    assert.equal((await api.get(path, selector))['items'].length, 0)
-    assert.deepEqual(names(await api.get('/apis/policy/v1/poddisruptionbudgets', selector)), [
-      'foo4',
-    ])
+    assert.deepEqual(names(await api.get(path, selector)).toSorted(), ['foo1', 'foo2'])
+    // Without a selector: everything of this namespace, and nothing of another.
+    await api.delete(path)
+    assert.equal((await api.get(path))['items'].length, 0)
+    assert.deepEqual(names(await api.get(otherPath)), ['foo3'])
   },
 )
 
@@ -104,85 +111,76 @@ mirror(
 mirror(
   '[sig-apps] DisruptionController should update/patch PodDisruptionBudget status [Conformance]',
   async (fixture) => {
-    const { api, until } = fixture
+    const { api } = fixture
     const path = `${budgets(fixture)}/foo`
     await api.post(budgets(fixture), budget('foo', 1))
+    await processed(fixture, path)
     await makePods(fixture, 1)
-    await until('the status is calculated', async () => {
-      const { status } = await api.get(path)
-      return status?.expectedPods === 1
-    })
-    const updated = await change(
+    await readyPods(fixture, 'foo=bar', 1)
+    await change(
       api,
       path,
       (object) => {
-        object['status'].disruptedPods = { 'pod-0': '2026-01-01T00:00:00Z' }
+        object['status'].disruptedPods = { 'pod-0': new Date().toISOString().replace(/\.\d+/, '') }
       },
       `${path}/status`,
     )
-    assert.deepEqual(Object.keys(updated['status'].disruptedPods), ['pod-0'])
-    const patched = await api.patch(
-      `${path}/status`,
-      { status: { disruptedPods: { 'pod-0': null, 'pod-1': '2026-01-01T00:00:00Z' } } },
-      'merge',
-    )
-    assert.equal(patched['status'].disruptedPods['pod-0'], undefined)
+    // The pod is there and was asked to go a moment ago: the controller leaves that in its place.
+    await processed(fixture, path)
+    const read = await api.get(`${path}/status`)
+    assert.deepEqual(Object.keys(read['status'].disruptedPods ?? {}), ['pod-0'])
+    const patched = await api.patch(`${path}/status`, { status: { disruptedPods: null } }, 'merge')
+    assert.deepEqual(patched['status'].disruptedPods ?? {}, {})
+    await processed(fixture, path)
   },
 )
 
 mirror(
   '[sig-apps] DisruptionController should block an eviction until the PDB is updated to allow it [Conformance]',
   async (fixture) => {
-    const { api, ns, until } = fixture
+    const { api, ns, namespace, until } = fixture
     const path = `${budgets(fixture)}/foo`
-    await makePods(fixture, 3)
-    const [found] = await readyPods(fixture, 'foo=bar', 3)
-    const name = String(found?.['metadata'].name)
-    const evict = (): Promise<{ status: number; json: Json }> =>
+    const evict = (name: string): Promise<{ status: number; json: Json }> =>
       api.call('POST', ns(`pods/${name}/eviction`), {
-        body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } },
+        body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name, namespace } },
       })
+    const oneOfThree = async (): Promise<string> =>
+      String((await readyPods(fixture, 'foo=bar', 3))[0]?.['metadata'].name)
+    const refused = async (name: string): Promise<void> => {
+      const answer = await evict(name)
+      assert.equal(answer.status, 429)
+      assert.equal(answer.json['reason'], 'TooManyRequests')
+      assert.ok(answer.json['details'].causes.some((c: Json) => c['reason'] === 'DisruptionBudget'))
+    }
     await api.post(budgets(fixture), budget('foo', 3))
-    await until('three are healthy', async () => {
-      const { status } = await api.get(path)
-      return status?.currentHealthy === 3 && status.disruptionsAllowed === 0
-    })
-    const denied = await evict()
-    assert.equal(denied.status, 429)
-    assert.equal(denied.json['reason'], 'TooManyRequests')
-    assert.ok(denied.json['details'].causes.some((c: Json) => c['reason'] === 'DisruptionBudget'))
-    await runningPod(fixture, name)
+    await processed(fixture, path)
+    await api.post(
+      `/apis/apps/v1/namespaces/${namespace}/replicasets`,
+      replicaSet('rs', { labels: LABELS, replicas: 3 }),
+    )
+    // Whatever the budget says of their health yet: three of three are wanted.
+    const first = await oneOfThree()
+    await refused(first)
 
     await change(api, path, (object) => {
       object['spec'].minAvailable = 2
     })
-    await until('one may go', async () => (await api.get(path))['status'].disruptionsAllowed === 1)
-    assert.equal((await evict()).status, 201)
-    await until('it goes', async () => {
-      const answer = await api.call('GET', ns(`pods/${name}`))
-      return answer.status === 404 || answer.json['metadata'].deletionTimestamp !== undefined
-    })
-
-    // Again, with a budget that is patched; and once more without any.
-    await api.post(ns('pods'), pod('pod-more', { metadata: { labels: LABELS } }))
+    await processed(fixture, path)
     await readyPods(fixture, 'foo=bar', 3)
-    await api.patch(path, { spec: { minAvailable: 3 } }, 'strategic-merge')
-    await until('none may go', async () => {
-      const { metadata, status } = await api.get(path)
-      return (
-        status.observedGeneration === metadata.generation &&
-        status.currentHealthy === 3 &&
-        status.disruptionsAllowed === 0
-      )
+    await until('three are healthy, and two wanted', async () => {
+      const { status } = await api.get(path)
+      return status.currentHealthy === 3 && status.desiredHealthy === 2
     })
-    const again = await api.call('POST', ns('pods/pod-more/eviction'), {
-      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'pod-more' } },
-    })
-    assert.equal(again.status, 429)
+    assert.equal((await evict(first)).status, 201)
+
+    await api.patch(path, { spec: { maxUnavailable: 0, minAvailable: null } }, 'merge')
+    await processed(fixture, path)
+    const second = await oneOfThree()
+    await refused(second)
+
     await api.delete(path)
-    const free = await api.call('POST', ns('pods/pod-more/eviction'), {
-      body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'pod-more' } },
-    })
-    assert.equal(free.status, 201)
+    assert.equal((await api.call('GET', path)).status, 404)
+    await readyPods(fixture, 'foo=bar', 3)
+    assert.equal((await evict(second)).status, 201)
   },
 )
