@@ -34,6 +34,7 @@ export {
   encodeOpenApiPath,
   openApiMemberStart,
 } from './openapi-protobuf.ts'
+export { encodeOpenApiV3 } from './openapi-v3-protobuf.ts'
 export type { Describe, ExtraSchemas } from './openapi-schema.ts'
 export { applyJsonPatch, equal } from './patch-json.ts'
 export { applyMergePatch } from './patch-merge.ts'

@@ -1,4 +1,5 @@
 /** `/openapi/v2`, `/openapi/v3` and what is below it: API descriptions that clients keep as long as they are true. */
+import { encodeOpenApiV3, type JsonObject } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import { notAcceptable, parseAccept } from '../negotiate.ts'
 import { isInProcess } from '../replies.ts'
@@ -17,8 +18,7 @@ export interface OpenApiPages {
 
 const JSON_TYPE = 'application/json'
 const PROTOBUF_TYPE = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
-/** Clients before 1.28 write it in a way that is no media type. */
-const OLD_PROTOBUF_TYPE = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+const V3_PROTOBUF_TYPE = 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf'
 
 /** A client that has the document of this hash never needs to ask again. */
 const YEAR_SECONDS = 31_536_000
@@ -40,7 +40,7 @@ export function openApiPages(source: OpenApiSource): OpenApiPages {
     async document(name, exchange) {
       const making = documents.v3(name)
       if (making === undefined) return undefined
-      negotiateForm(exchange, [JSON_TYPE])
+      const form = negotiateForm(exchange, [JSON_TYPE, V3_PROTOBUF_TYPE])
       const document = await making
       const asked = exchange.query.get('hash') ?? ''
       // It has changed since the client read the index.
@@ -51,13 +51,19 @@ export function openApiPages(source: OpenApiSource): OpenApiPages {
         }
       return documentReply(
         exchange,
-        document,
-        JSON_TYPE,
+        form === V3_PROTOBUF_TYPE ? inProtobuf(document) : document,
+        form,
         asked === '' ? undefined : `public, immutable, max-age=${YEAR_SECONDS}`,
       )
     },
   }
 }
+
+/** Few ask for it, and seldom: it is made when they do. */
+const inProtobuf = ({ bytes, hash }: Document): Document => ({
+  bytes: encodeOpenApiV3(JSON.parse(new TextDecoder().decode(bytes)) as JsonObject),
+  hash,
+})
 
 /** The first form that the client accepts. Throws 406 when it accepts none. */
 function negotiateForm(exchange: Exchange, forms: readonly [string, ...string[]]): string {
@@ -66,7 +72,8 @@ function negotiateForm(exchange: Exchange, forms: readonly [string, ...string[]]
   for (const { type, quality } of parseAccept(accept)) {
     if (quality <= 0) continue
     if (type === '*/*' || type === 'application/*') return forms[0]
-    const form = type === OLD_PROTOBUF_TYPE ? PROTOBUF_TYPE : type
+    // Many clients write it in a way that is no media type.
+    const form = type.replace(/@v1\.0\+protobuf$/, '.v1.0+protobuf')
     if (forms.includes(form)) return form
   }
   throw notAcceptable(forms)

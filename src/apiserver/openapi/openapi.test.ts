@@ -129,6 +129,32 @@ test('protobuf has what JSON has', async () => {
   assert.ok(Buffer.from(body).includes('- group: apps\n  kind: Deployment\n  version: v1\n'))
 })
 
+test('the document of a group version comes in protobuf too, with its tag and redirects', async () => {
+  const pages = pagesOf({ definitions: () => apps })
+  const json = await pages.document('apis/apps/v1', get('/openapi/v3/apis/apps/v1'))
+  for (const version of ['.v1.0', '@v1.0']) {
+    const accept = `application/com.github.proto-openapi.spec.v3${version}+protobuf`
+    const reply = await pages.document('apis/apps/v1', get('/openapi/v3/apis/apps/v1', { accept }))
+    assert.equal(
+      reply?.headers['content-type'],
+      'application/com.github.proto-openapi.spec.v3.v1.0+protobuf',
+    )
+    assert.equal(reply.headers['etag'], json?.headers['etag'])
+    assert.ok(reply.body instanceof Uint8Array)
+    const document = fieldsOf(reply.body)
+    assert.equal(document.get(1)?.[0]?.toString(), '3.0.0')
+    const { paths, components } = jsonOf(json!)
+    const namesIn = (message: Buffer): readonly string[] =>
+      (fieldsOf(message).get(1) ?? []).map((each) => fieldsOf(each).get(1)![0]!.toString())
+    assert.deepEqual(namesIn(document.get(4)![0]!), Object.keys(paths as JsonObject))
+    // 5 is components and 1 its schemas.
+    assert.deepEqual(
+      namesIn(fieldsOf(document.get(5)![0]!).get(1)![0]!),
+      Object.keys((components as JsonObject)['schemas'] as JsonObject),
+    )
+  }
+})
+
 /** The length-delimited fields of a message, by number. */
 function fieldsOf(message: Uint8Array): ReadonlyMap<number, readonly Buffer[]> {
   const found = new Map<number, Buffer[]>()
