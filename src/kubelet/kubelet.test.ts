@@ -287,6 +287,31 @@ test('what ignores SIGTERM is killed when its grace is over, and a shorter grace
   await node.stop()
 })
 
+test('a version of a pod is told as seen at once, however long the round before it takes', async () => {
+  const { env, node } = await world()
+  node.create(started('web', { metadata: { annotations: { [SIMULATION.stopSeconds]: '25' } } }))
+  await env.advance(500)
+  const change = (generation: number, spec: Partial<Pod['spec']>): void => {
+    const web = node.get('web')
+    assert.ok(web)
+    const metadata = { ...web.metadata, generation }
+    node.api.store.update(pods, { ...web, metadata, spec: { ...web.spec, ...spec } })
+  }
+  const seen = () => node.get('web')?.status?.observedGeneration
+  const [container] = node.get('web')?.spec.containers ?? []
+  assert.ok(container)
+  change(2, { containers: [{ ...container, image: 'another' }] })
+  await env.advance(500)
+  assert.equal(seen(), 2)
+  change(3, { activeDeadlineSeconds: 5000 })
+  await env.advance(500)
+  assert.equal(seen(), 3)
+  assert.ok(first(node.get('web'))?.state?.running, 'it still runs')
+  await env.advance(30_000)
+  assert.equal(first(node.get('web'))?.restartCount, 1)
+  await node.stop()
+})
+
 test('a pod is told to stop only after nobody sends to it any more', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const { env, node } = await world({ drained: () => promise })

@@ -184,6 +184,14 @@ export class PodAgent implements StartedPod {
       this.sandboxConfig = undefined
     }
     if (this.#worker.phase === 'syncing' && before !== pod) this.#refreshDownward(before, pod)
+    // A round may be under way that takes long: for an image, or a container that is slow to end.
+    if (
+      this.#worker.phase === 'syncing' &&
+      this.#admitted &&
+      before.metadata.generation !== pod.metadata.generation &&
+      this.#resizer.hasGiven(pod)
+    )
+      this.publish()
   }
 
   /** The object is gone from the API: nothing waits for it any more. */

@@ -61,6 +61,11 @@ export class Resizer {
     return withAllocation(pod, this.#allocation)
   }
 
+  /** Whether it asks for no other amounts than it has been given. */
+  hasGiven(pod: Pod): boolean {
+    return sameAllocation(this.#allocation, askedFor(pod))
+  }
+
   actual(containerId: string): ResourceRequirements | undefined {
     return this.#actual.get(containerId)
   }

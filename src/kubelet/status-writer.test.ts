@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Pod, PodStatus } from '#api'
 import { virtualEnv } from '#base'
 import type { Client } from '#client'
 import { StatusError } from '#machinery'
@@ -33,4 +34,56 @@ test('the status of a pod whose name another has got is written no more', async 
 
 test('a status that could not be written for another reason is tried again', async () => {
   assert.ok((await tries(new StatusError('InternalError', 'the store is away'))) > 3)
+})
+
+test('what others wrote is put right though a write of ours came after it, whose event came before its answer', async () => {
+  const env = virtualEnv()
+  const base = pod()
+  let version = 1
+  let status: PodStatus = {}
+  const stored = (): Pod => ({
+    ...base,
+    metadata: { ...base.metadata, resourceVersion: String(version) },
+    status,
+  })
+  const merged = (patch: PodStatus): PodStatus => ({
+    ...status,
+    ...patch,
+    conditions: [
+      ...(status.conditions ?? []).filter(
+        ({ type }) => !(patch.conditions ?? []).some((each) => each.type === type),
+      ),
+      ...(patch.conditions ?? []),
+    ],
+  })
+  const client = {
+    patch: async (...[, , , patch]: readonly unknown[]) => {
+      await env.clock.sleep(5)
+      status = merged((patch as { readonly status: PodStatus }).status)
+      version++
+      writer.seen(stored())
+      await env.clock.sleep(5)
+      return stored()
+    },
+  } as unknown as Client
+  const stop = new AbortController()
+  const writer = new StatusWriter(client, env, stop.signal)
+  const ready = (): PodStatus => ({
+    phase: 'Running',
+    conditions: [{ type: 'Ready', status: 'True' }],
+  })
+  writer.set(base, ready())
+  await env.advance(10)
+
+  status = merged({ conditions: [{ type: 'Ready', status: 'False' }] })
+  version++
+  writer.seen(stored())
+  await env.advance(1000)
+  writer.set(base, { ...ready(), message: 'something else' })
+  await env.advance(5000)
+  assert.equal(status.conditions?.[0]?.status, 'False')
+  await env.advance(6000)
+  assert.equal(status.conditions?.[0]?.status, 'True')
+  assert.equal(status.message, 'something else')
+  stop.abort()
 })

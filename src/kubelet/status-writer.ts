@@ -13,8 +13,8 @@ interface Entry {
   writing: Promise<void> | undefined
   /** Of the API's object, after our last write. */
   revision: number
-  /** Ends the wait for what others wrote to be written over. */
-  cancelRestore: (() => void) | undefined
+  /** As the API shows it, with what others wrote over our part; and the end of the wait until it is put right. */
+  foreign: { status: PodStatus; readonly cancel: () => void } | undefined
 }
 
 /** So often upstream's kubelet looks whether its statuses are what the API has. */
@@ -62,7 +62,7 @@ export class StatusWriter {
       wanted: status,
       writing: undefined,
       revision: 0,
-      cancelRestore: undefined,
+      foreign: undefined,
     }
     entry.pod = pod
     entry.wanted = forward(entry.wanted, status)
@@ -80,25 +80,30 @@ export class StatusWriter {
   seen(pod: Pod): void {
     const uid = uidOf(pod)
     const entry = this.#entries.get(uid)
-    if (entry === undefined || !this.#isForeign(entry, pod)) {
-      entry?.cancelRestore?.()
-      if (entry !== undefined) entry.cancelRestore = undefined
-      return
-    }
-    entry.pod = pod
-    entry.cancelRestore ??= this.#env.clock.schedule(RESTORE_MS, () => {
-      entry.cancelRestore = undefined
-      if (this.#entries.get(uid) !== entry || !this.#isForeign(entry, entry.pod)) return
-      entry.published = entry.pod.status ?? {}
-      this.#begin(uid, entry)
-    })
+    // In the middle of a write its answer will tell; what is older than the last one tells nothing.
+    if (entry === undefined || entry.writing !== undefined) return
+    if (Number(pod.metadata.resourceVersion) < entry.revision) return
+    this.#judge(uid, entry, pod)
   }
 
-  #isForeign(entry: Entry, { metadata, status = {} }: Pod): boolean {
-    // Older than our last write, or in the middle of one.
-    if (entry.writing !== undefined || Number(metadata.resourceVersion) < entry.revision)
-      return false
-    return differs(status, entry.published)
+  #judge(uid: string, entry: Entry, { status = {} }: Pod): void {
+    if (!differs(status, entry.published)) {
+      entry.foreign?.cancel()
+      entry.foreign = undefined
+    } else if (entry.foreign === undefined) {
+      const cancel = this.#env.clock.schedule(RESTORE_MS, () => this.#restore(uid, entry))
+      entry.foreign = { status, cancel }
+    } else entry.foreign.status = status
+  }
+
+  #restore(uid: string, entry: Entry): void {
+    const { foreign } = entry
+    entry.foreign = undefined
+    if (foreign === undefined || this.#entries.get(uid) !== entry) return
+    // The answer of a write that is under way begins the wait anew.
+    if (entry.writing !== undefined) return
+    entry.published = foreign.status
+    this.#begin(uid, entry)
   }
 
   /** When all that was set has been written. */
@@ -107,7 +112,7 @@ export class StatusWriter {
   }
 
   forget(uid: string): void {
-    this.#entries.get(uid)?.cancelRestore?.()
+    this.#entries.get(uid)?.foreign?.cancel()
     this.#entries.delete(uid)
   }
 
@@ -130,6 +135,7 @@ export class StatusWriter {
         )
         entry.published = wanted
         entry.revision = Number(written.metadata.resourceVersion)
+        this.#judge(uid, entry, written)
         wait = RETRY_MS
       } catch (error) {
         if (isGone(error)) return

@@ -44,10 +44,13 @@ const sameAmounts = (got: Json | undefined, wanted: Json): boolean =>
 
 /** In microseconds of each 100 ms; undefined for as much as there is. */
 const quotaOf = ({ limits }: Sized): number | undefined =>
-  limits?.cpu === undefined ? undefined : Math.max(1000, amount(limits.cpu) * 100_000)
+  limits?.cpu === undefined ? undefined : Math.max(1000, Math.round(amount(limits.cpu) * 100_000))
 
 const sharesOf = ({ requests, limits }: Sized): number =>
-  Math.max(2, Math.trunc(amount(requests?.cpu ?? limits?.cpu ?? '0') * 1024))
+  Math.max(
+    2,
+    Math.trunc((Math.round(amount(requests?.cpu ?? limits?.cpu ?? '0') * 1000) * 1024) / 1000),
+  )
 
 /** What the container's own cgroup files say, of either version of cgroups. */
 async function bounds(fixture: Fixture, pod: string, container: string) {
