@@ -243,7 +243,7 @@ for (const isRemote of [false, true])
     })
 
     test('who wishes to be called takes what has come, and hears of the end', async () => {
-      const { open, put } = await setUp()
+      const { open, put } = await context()
       const cache = await open()
       const abort = new AbortController()
       const watch = cache.watch({ from: cache.revision, signal: abort.signal })
