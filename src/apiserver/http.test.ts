@@ -208,6 +208,27 @@ test('large answers are compressed for those who ask', async () => {
   assert.equal(gunzipSync(zipped.body).toString(), plain.body.toString())
 })
 
+test('long answers sent side by side, again and again, hold what they held before', async () => {
+  for (let i = 0; i < 8; i++)
+    await http1('POST', MAPS, { body: map(`own-${i}`, String(i).repeat(100_000)) })
+  const { items: before } = json(await http1('GET', MAPS))
+  const session = http2Session()
+  for (let round = 0; round < 3; round++) {
+    const answers = await Promise.all([
+      http1('GET', MAPS),
+      http2(session, 'GET', MAPS),
+      http1('GET', MAPS, { headers: { 'accept-encoding': 'gzip' } }),
+      http2(session, 'GET', MAPS),
+    ])
+    for (const answer of answers) {
+      const isZipped = answer.headers['content-encoding'] === 'gzip'
+      const { items } = json(isZipped ? { ...answer, body: gunzipSync(answer.body) } : answer)
+      assert.deepEqual(items, before)
+    }
+  }
+  session.close()
+})
+
 test('a certificate of ours is handed on, another one is noticed', async () => {
   await http1('GET', '/version', { credential: pki.admin })
   assert.ok(last?.clientCertificate instanceof Uint8Array)

@@ -15,6 +15,7 @@ import { constants as zlibConstants, createGzip, gzip } from 'node:zlib'
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
 import { isPushed, type Exchange, type Handler, type Outlet, type Reply } from './exchange.ts'
+import { giveBack, isLent } from './json-bytes.ts'
 import { acceptsGzip } from './negotiate.ts'
 import type { ListenOptions, Listening } from './server.ts'
 
@@ -426,6 +427,9 @@ async function dispose({ body }: Reply): Promise<void> {
   await body[Symbol.asyncIterator]().return?.()
 }
 
+/** Streams say so in several ways. */
+const isNone = (error: Error | null | undefined): boolean => error === null || error === undefined
+
 /** Copies as fast as the other side reads: what it has not taken is not asked for. */
 async function pump(
   body: AsyncIterable<Uint8Array>,
@@ -446,7 +450,10 @@ async function pump(
     get isClosed() {
       return hasStopped || output.destroyed || output.writableEnded
     },
-    write: (chunk) => sink.write(chunk),
+    write: (chunk) =>
+      isLent(chunk)
+        ? sink.write(chunk, (error) => void (isNone(error) && giveBack(chunk)))
+        : sink.write(chunk),
     async drained() {
       await drained(sink, over)
       hasStopped = over?.aborted === true && sink.writableNeedDrain

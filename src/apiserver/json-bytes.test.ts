@@ -4,7 +4,9 @@ import { toWireForm, typeTable } from '#api'
 import { shapeOf, trackUpdate, type JsonObject } from '#machinery'
 import {
   ChunkWriter,
+  giveBack,
   hasHead,
+  isLent,
   splice,
   spliceBound,
   spliced,
@@ -74,4 +76,30 @@ test('chunks hold all that was written, in order, whatever its size', () => {
   }
   chunks.push(...writer.finish())
   assert.equal(Buffer.concat(chunks).toString(), parts.join(''))
+})
+
+test('a chunk is used again once it was given back, and not before', () => {
+  const written = (letter: string): Uint8Array => {
+    const writer = new ChunkWriter()
+    writer.text(letter.repeat(30_000))
+    writer.text(letter.repeat(20_000))
+    const [chunk, ...others] = writer.finish()
+    assert.ok(chunk !== undefined && others.length === 0)
+    return chunk
+  }
+  const first = written('a')
+  const second = written('b')
+  assert.equal(first[0], 'a'.charCodeAt(0))
+  assert.ok(isLent(first))
+  giveBack(first)
+  giveBack(first)
+  assert.ok(!isLent(first))
+  const third = written('c')
+  assert.equal(third.buffer, first.buffer)
+  assert.notEqual(written('d').buffer, first.buffer)
+  assert.equal(second[0], 'b'.charCodeAt(0))
+  // A little is copied: it needs no chunk.
+  const small = new ChunkWriter()
+  small.text('few')
+  assert.ok(small.finish().every((each) => !isLent(each)))
 })

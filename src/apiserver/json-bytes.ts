@@ -134,9 +134,36 @@ export const withRevision = (object: JsonObject, revision: number): KubeObject =
 /** Gathers pieces into chunks of about this size. */
 export const CHUNK_BYTES = 128 * 1024
 
-/** A buffer that is handed on when it is full. */
+/** From this size on, what is left of a chunk is handed on as it is; less is copied. */
+const COPIED_BELOW = CHUNK_BYTES / 4
+
+/**
+ * Chunks whose bytes were sent, for the next ones: new buffers in such numbers would make the engine
+ * collect everything, in pauses as long as the heap is large.
+ */
+const free: Buffer[] = []
+const FREE_CHUNKS = 32
+/** The memory of all chunks that are lent. */
+const lent = new WeakSet<ArrayBufferLike>()
+
+function borrow(): Buffer {
+  const chunk = free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  lent.add(chunk.buffer)
+  return chunk
+}
+
+/** Whether the bytes should be given back once they are sent. */
+export const isLent = ({ buffer }: Uint8Array): boolean => lent.has(buffer)
+
+/** Gives back a chunk that a `ChunkWriter` handed on, when nobody will look at its bytes again. Others are left alone. */
+export function giveBack({ buffer }: Uint8Array): void {
+  if (!lent.delete(buffer)) return
+  if (free.length < FREE_CHUNKS) free.push(Buffer.from(buffer))
+}
+
+/** A buffer that is handed on when it is full. Who has sent its bytes should give it back. */
 export class ChunkWriter {
-  #chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  #chunk = borrow()
   #used = 0
   readonly #full: Uint8Array[] = []
 
@@ -144,7 +171,8 @@ export class ChunkWriter {
   reserve(bytes: number): Buffer {
     if (this.#used + bytes > this.#chunk.length) {
       if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used))
-      this.#chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, bytes))
+      else giveBack(this.#chunk)
+      this.#chunk = bytes > CHUNK_BYTES ? Buffer.allocUnsafeSlow(bytes) : borrow()
       this.#used = 0
     }
     return this.#chunk
@@ -172,7 +200,11 @@ export class ChunkWriter {
   }
   /** Everything that is left. */
   finish(): readonly Uint8Array[] {
-    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used))
+    const rest = this.#chunk.subarray(0, this.#used)
+    if (rest.length < COPIED_BELOW) {
+      if (rest.length > 0) this.#full.push(Buffer.from(rest))
+      giveBack(this.#chunk)
+    } else this.#full.push(rest)
     this.#used = 0
     this.#chunk = Buffer.alloc(0)
     return this.#full.splice(0)

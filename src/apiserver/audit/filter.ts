@@ -174,7 +174,8 @@ function followed(
         }
         size += value.byteLength
         if (size > MAX_RESPONSE_BYTES) kept = undefined
-        kept?.push(value)
+        // Whoever sends the bytes may use their memory again.
+        kept?.push(Uint8Array.from(value))
         return { done: false, value }
       } catch (error) {
         over()
