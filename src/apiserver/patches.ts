@@ -1,4 +1,5 @@
 /** PATCH in its four forms. */
+import { toWireForm } from '#api'
 import {
   StatusError,
   badRequest,
@@ -69,13 +70,14 @@ export function patched(
   switch (type) {
     case 'json':
       try {
-        return codec.jsonPatch(old, patch)
+        // Its paths are those of what clients see.
+        return codec.jsonPatch(toWireForm(old), patch)
       } catch (error) {
         throw jsonPatchRefused(error)
       }
     case 'merge':
     case 'apply':
-      if (!isObject(patch)) throw badRequest('a merge patch must be an object')
+      if (!isObject(patch)) throw badRequest('Invalid JSON Patch')
       return codec.mergePatch(old, patch)
     case 'strategic':
       return codec.strategicPatch(definition, old, patch)

@@ -1,13 +1,6 @@
 /** JSON Patch, RFC 6902. */
-import { setOwn } from './own-key.ts'
+import { ownValue, setOwn } from './own-key.ts'
 import { StatusError } from './status.ts'
-
-interface Operation {
-  readonly op: string
-  readonly path: string
-  readonly from?: string
-  readonly value?: unknown
-}
 
 /** More operations than this are refused, as upstream does. */
 const MAX_OPERATIONS = 10_000
@@ -15,9 +8,12 @@ const MAX_OPERATIONS = 10_000
 const unprocessable = (message: string): StatusError =>
   new StatusError('Invalid', message, { code: 422 })
 
-/** The patched copy. Throws 400 for what is no patch, 422 when an operation cannot be done. */
+/**
+ * The patched copy. Throws 400 for what is no patch, 422 when an operation cannot be done. Where the library that
+ * Kubernetes uses is laxer than RFC 6902, so is this: what is not in an object reads as null, and may be replaced.
+ */
 export function applyJsonPatch(target: unknown, patch: unknown): unknown {
-  if (!Array.isArray(patch))
+  if (!Array.isArray(patch) || !patch.every(isRecord))
     throw new StatusError('BadRequest', 'a JSON patch must be an array of operations')
   if (patch.length > MAX_OPERATIONS) {
     throw new StatusError(
@@ -26,121 +22,124 @@ export function applyJsonPatch(target: unknown, patch: unknown): unknown {
     )
   }
   let document = structuredClone(target)
-  for (const item of patch as readonly unknown[]) {
-    const operation = item as Operation
-    if (
-      typeof operation !== 'object' ||
-      operation === null ||
-      typeof operation.op !== 'string' ||
-      typeof operation.path !== 'string'
-    ) {
-      throw new StatusError('BadRequest', 'an operation of a JSON patch must have "op" and "path"')
-    }
-    document = perform(document, operation)
-  }
+  for (const operation of patch) document = perform(document, operation)
   return document
 }
 
-function perform(document: unknown, { op, path, from, value }: Operation): unknown {
+type Holder = unknown[] | Record<string, unknown>
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isHolder = (value: unknown): value is Holder => typeof value === 'object' && value !== null
+
+function perform(document: unknown, operation: Record<string, unknown>): unknown {
+  const { op, value = null } = operation
+  const path = textOf(operation, 'path')
   switch (op) {
     case 'add':
-      return add(document, pointer(path), structuredClone(value))
+      add(placeOf(document, path), structuredClone(value))
+      return document
     case 'remove':
-      return remove(document, pointer(path), path)
-    case 'replace':
-      get(document, pointer(path), path)
-      return path === ''
-        ? structuredClone(value)
-        : set(document, pointer(path), structuredClone(value))
+      remove(placeOf(document, path))
+      return document
+    case 'replace': {
+      if (path === '') return replaced(value)
+      const place = placeOf(document, path)
+      read(place)
+      write(place, structuredClone(value))
+      return document
+    }
     case 'move': {
-      if (from === undefined) throw new StatusError('BadRequest', 'operation "move" needs "from"')
-      if (path.startsWith(`${from}/`)) throw unprocessable(`cannot move ${from} into itself`)
-      const moved = get(document, pointer(from), from)
-      return add(remove(document, pointer(from), from), pointer(path), moved)
+      const from = placeOf(document, textOf(operation, 'from'))
+      const moved = read(from)
+      remove(from)
+      add(placeOf(document, path), moved)
+      return document
     }
     case 'copy': {
-      if (from === undefined) throw new StatusError('BadRequest', 'operation "copy" needs "from"')
-      return add(document, pointer(path), structuredClone(get(document, pointer(from), from)))
-    }
-    case 'test':
-      if (!equal(get(document, pointer(path), path), value)) {
-        throw unprocessable(`testing value ${path} failed: the value is different`)
-      }
+      const copied = structuredClone(read(placeOf(document, textOf(operation, 'from'))))
+      add(placeOf(document, path), copied)
       return document
+    }
+    case 'test': {
+      const found = path === '' ? document : read(placeOf(document, path))
+      if (!equal(found, value)) throw unprocessable(`testing value ${path} failed`)
+      return document
+    }
     default:
-      throw new StatusError('BadRequest', `unknown operation ${JSON.stringify(op)} in a JSON patch`)
+      throw unprocessable(`Unexpected kind: ${String(op)}`)
   }
 }
 
-function pointer(path: string): readonly string[] {
-  if (path === '') return []
-  if (!path.startsWith('/'))
-    throw new StatusError(
-      'BadRequest',
-      `a path in a JSON patch must begin with "/": ${JSON.stringify(path)}`,
-    )
-  return path
-    .slice(1)
+function textOf(operation: Record<string, unknown>, name: 'path' | 'from'): string {
+  const text = operation[name]
+  if (typeof text !== 'string')
+    throw unprocessable(`${String(operation['op'])} operation failed to decode ${name}`)
+  return text
+}
+
+function replaced(value: unknown): unknown {
+  if (isHolder(value)) return structuredClone(value)
+  throw unprocessable('replace operation value must be object or array')
+}
+
+/** Where an operation works: what holds the value, and its name or number there. */
+interface Place {
+  readonly holder: Holder
+  readonly key: string
+  readonly path: string
+}
+
+function placeOf(document: unknown, path: string): Place {
+  const parts = path
     .split('/')
+    .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
-
-const missing = (path: string): StatusError =>
-  unprocessable(`the path ${JSON.stringify(path)} is not in the object: doc is missing path`)
-
-function get(document: unknown, parts: readonly string[], path: string): unknown {
-  let at = document
+  const key = parts.pop()
+  let holder: unknown = key === undefined ? undefined : document
   for (const part of parts) {
-    if (Array.isArray(at)) at = at[indexIn(at, part, path, at.length - 1)]
-    else if (typeof at === 'object' && at !== null && Object.hasOwn(at, part))
-      at = (at as Record<string, unknown>)[part]
-    else throw missing(path)
+    if (!isHolder(holder)) break
+    holder = read({ holder, key: part, path })
   }
-  return at
+  if (key === undefined || !isHolder(holder))
+    throw unprocessable(`doc is missing path: ${JSON.stringify(path)}`)
+  return { holder, key, path }
 }
 
-function indexIn(list: readonly unknown[], part: string, path: string, last: number): number {
-  if (!/^(0|[1-9]\d*)$/.test(part)) throw missing(path)
-  const index = Number(part)
-  if (index > last)
-    throw unprocessable(
-      `the index ${part} of ${JSON.stringify(path)} is beyond the end of the list (${list.length} items)`,
-    )
+/** The number of an item; negative ones count from the end. Throws for what is none of `length`. */
+function indexOf({ key, path }: Place, length: number): number {
+  if (!/^[+-]?\d+$/.test(key))
+    throw unprocessable(`${JSON.stringify(key)} in ${JSON.stringify(path)} is no index of a list`)
+  const index = Number(key) < 0 ? Number(key) + length : Number(key)
+  if (index < 0 || index >= length)
+    throw unprocessable(`Unable to access invalid index: ${Number(key)}`)
   return index
 }
 
-function add(document: unknown, parts: readonly string[], value: unknown): unknown {
-  const last = parts.at(-1)
-  if (last === undefined) return value
-  const path = `/${parts.join('/')}`
-  const holder = get(document, parts.slice(0, -1), path)
-  if (Array.isArray(holder))
-    holder.splice(
-      last === '-' ? holder.length : indexIn(holder, last, path, holder.length),
-      0,
-      value,
-    )
-  else if (typeof holder === 'object' && holder !== null) setOwn(holder, last, value)
-  else throw missing(path)
-  return document
+function read(place: Place): unknown {
+  const { holder, key } = place
+  if (Array.isArray(holder)) return holder[indexOf(place, holder.length)]
+  return ownValue(holder, key) ?? null
 }
 
-function set(document: unknown, parts: readonly string[], value: unknown): unknown {
-  const last = parts.at(-1) ?? ''
-  const holder = get(document, parts.slice(0, -1), `/${parts.join('/')}`)
-  if (Array.isArray(holder)) holder[Number(last)] = value
-  else setOwn(holder as object, last, value)
-  return document
+function write(place: Place, value: unknown): void {
+  const { holder, key } = place
+  if (Array.isArray(holder)) holder[indexOf(place, holder.length)] = value
+  else setOwn(holder, key, value)
 }
 
-function remove(document: unknown, parts: readonly string[], path: string): unknown {
-  const last = parts.at(-1)
-  if (last === undefined) return null
-  get(document, parts, path)
-  const holder = get(document, parts.slice(0, -1), path)
-  if (Array.isArray(holder)) holder.splice(Number(last), 1)
-  else delete (holder as Record<string, unknown>)[last]
-  return document
+function add(place: Place, value: unknown): void {
+  const { holder, key } = place
+  if (!Array.isArray(holder)) setOwn(holder, key, value)
+  else if (key === '-') holder.push(value)
+  else holder.splice(indexOf(place, holder.length + 1), 0, value)
+}
+
+function remove(place: Place): void {
+  const { holder, key } = place
+  if (Array.isArray(holder)) holder.splice(indexOf(place, holder.length), 1)
+  else if (Object.hasOwn(holder, key)) delete holder[key]
+  else throw unprocessable(`Unable to remove nonexistent key: ${key}`)
 }
 
 export function equal(a: unknown, b: unknown): boolean {

@@ -103,16 +103,57 @@ test('each operation of a JSON patch does what RFC 6902 says', () => {
   )
 })
 
-test('a JSON patch that cannot be done says which path, with 422', () => {
-  const patch = (operation: unknown): unknown => applyJsonPatch({ a: [1] }, [operation])
-  refused(() => patch({ op: 'remove', path: '/b' }), 422, /"\/b"/)
-  refused(() => patch({ op: 'replace', path: '/a/1', value: 0 }), 422, /beyond the end/)
-  refused(() => patch({ op: 'add', path: '/a/3', value: 0 }), 422, /beyond the end/)
-  refused(() => patch({ op: 'add', path: '/a/01', value: 0 }), 422, /missing path/)
+test('a JSON patch that cannot be done says what, with 422', () => {
+  const patch = (operation: unknown): unknown => applyJsonPatch({ a: [1], b: 'x' }, [operation])
+  refused(() => patch({ op: 'remove', path: '/c' }), 422, /nonexistent key: c/)
+  refused(() => patch({ op: 'replace', path: '/a/1', value: 0 }), 422, /invalid index: 1/)
+  refused(() => patch({ op: 'add', path: '/a/3', value: 0 }), 422, /invalid index: 3/)
+  refused(() => patch({ op: 'add', path: '/a/x', value: 0 }), 422, /no index/)
+  refused(() => patch({ op: 'add', path: '/b/c', value: 0 }), 422, /missing path: "\/b\/c"/)
+  refused(() => patch({ op: 'add', path: '/c/d', value: 0 }), 422, /missing path: "\/c\/d"/)
+  refused(() => patch({ op: 'add', path: '', value: {} }), 422, /missing path: ""/)
+  refused(() => patch({ op: 'move', from: '/c', path: '/d' }), 422, /nonexistent key: c/)
   refused(() => patch({ op: 'test', path: '/a/0', value: 2 }), 422, /testing value \/a\/0 failed/)
-  refused(() => patch({ op: 'twist', path: '/a' }), 400, /"twist"/)
-  refused(() => patch({ op: 'add', path: 'a', value: 1 }), 400, /must begin with/)
+  refused(() => patch({ op: 'twist', path: '/a' }), 422, /Unexpected kind: twist/)
+  refused(() => patch({ op: 'add', path: 'a', value: 1 }), 422, /missing path: "a"/)
+  refused(() => patch({ op: 'add' }), 422, /failed to decode path/)
+  refused(() => patch('add'), 400, /array/)
   refused(() => applyJsonPatch({}, { op: 'add' }), 400, /array/)
+})
+
+test('where the library of Kubernetes is laxer than the standard, a JSON patch may do as much', () => {
+  const patch = (...operations: unknown[]): unknown =>
+    applyJsonPatch({ labels: { a: '1' }, list: [1, 2] }, operations)
+  // What is not there may be replaced, tested for null, and copied as null.
+  assert.deepEqual(patch({ op: 'replace', path: '/labels/b', value: '2' }), {
+    labels: { a: '1', b: '2' },
+    list: [1, 2],
+  })
+  assert.deepEqual(
+    patch(
+      { op: 'test', path: '/labels/b', value: null },
+      { op: 'test', path: '/labels/b' },
+      { op: 'copy', from: '/labels/b', path: '/c' },
+    ),
+    { labels: { a: '1' }, list: [1, 2], c: null },
+  )
+  // Negative numbers count from the end.
+  assert.deepEqual(
+    patch(
+      { op: 'replace', path: '/list/-1', value: 3 },
+      { op: 'add', path: '/list/-1', value: 4 },
+      { op: 'remove', path: '/list/-3' },
+    ),
+    { labels: { a: '1' }, list: [3, 4] },
+  )
+})
+
+test('a merge patch leaves nulls out of the lists that it sets', () => {
+  const list = [{ a: 1, b: null }, null, [{ c: null }]]
+  assert.deepEqual(applyMergePatch({ list: ['old'] }, { list, new: list }), {
+    list: [{ a: 1 }, null, [{}]],
+    new: [{ a: 1 }, null, [{}]],
+  })
 })
 
 test('what a JSON patch adds, it can test, and removing it gives the target again', () => {
