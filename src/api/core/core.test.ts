@@ -60,6 +60,15 @@ test('a service keeps the addresses and ports that it was given', () => {
   const now = services.updated(service({ type: 'NodePort' }), old)['spec'] as Part
   assert.equal(now['clusterIP'], '10.0.0.9')
   assert.deepEqual(now['ports'], [{ port: 80, protocol: 'TCP', targetPort: 80, nodePort: 30123 }])
+  // A port is known by its name, whatever becomes of its number and protocol.
+  const named = (ports: readonly Part[]): unknown =>
+    (services.updated(service({ type: 'NodePort', ports }), old)['spec'] as Part)['ports']
+  assert.deepEqual(named([{ port: 81, protocol: 'UDP', targetPort: 9 }]), [
+    { port: 81, protocol: 'UDP', targetPort: 9, nodePort: 30123 },
+  ])
+  assert.deepEqual(named([{ name: 'http', port: 80, protocol: 'TCP', targetPort: 80 }]), [
+    { name: 'http', port: 80, protocol: 'TCP', targetPort: 80 },
+  ])
   const inside = services.updated(service({ ports: [{ port: 80, nodePort: 30123 }] }), old)[
     'spec'
   ] as Part

@@ -106,11 +106,10 @@ function keepAllocated(spec: Spec, old: ServiceSpec): void {
     }
   }
   if (needsNodePort(old) && needsNodePort(spec)) {
-    const id = ({ protocol, port }: ServicePort): string => `${protocol}/${port}`
     const taken = new Set((spec.ports ?? []).map(({ nodePort }) => nodePort))
-    const given = new Map((old.ports ?? []).map((port) => [id(port), port.nodePort]))
+    const given = new Map((old.ports ?? []).map(({ name = '', nodePort }) => [name, nodePort]))
     for (const port of spec.ports ?? []) {
-      const nodePort = given.get(id(port))
+      const nodePort = given.get(port.name ?? '')
       if ((port.nodePort ?? 0) !== 0 || nodePort === undefined || taken.has(nodePort)) continue
       port.nodePort = nodePort
       taken.add(nodePort)
