@@ -131,6 +131,9 @@ test('a stateful set keeps its claims unless it says otherwise', () => {
 
 test('a daemon set counts the changes of its template', () => {
   const key = 'deprecated.daemonset.template.generation'
+  // Its writer comes to own the annotation, as upstream.
+  const { metadata } = daemonSets.defaulted(workload())
+  assert.deepEqual((metadata as Part)['annotations'], { [key]: '0' })
   const old = daemonSets.created(workload())
   assert.deepEqual((old['metadata'] as Part)['annotations'], { [key]: '1' })
   const again = daemonSets.updated(workload({ minReadySeconds: 1 }), old)

@@ -217,7 +217,11 @@ function validateDaemonStrategy(
 }
 
 const daemonSets = defineResource(daemonSetsRef, {
-  defaults({ spec }) {
+  defaults(daemonSet) {
+    const { metadata, spec } = daemonSet
+    // Its writer comes to own it.
+    if (metadata.annotations?.[TEMPLATE_GENERATION] === undefined)
+      setTemplateGeneration(daemonSet, 0)
     defaultPodTemplate(spec.template)
     const strategy = (spec.updateStrategy ??= {})
     strategy.type ??= 'RollingUpdate'
