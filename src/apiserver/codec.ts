@@ -281,6 +281,7 @@ export class Codec {
     }) as KubeObject & JsonObject
     const result = applyConfiguration(live, configuration, {
       ...this.#ownership(definition, by),
+      zero: this.#zero(definition),
       force: by.force,
       finish: (merged) => {
         const object = this.shapeApplied(merged, definition)

@@ -194,6 +194,46 @@ test('what nobody is noted to own is not taken silently', () => {
   )
 })
 
+test('a configuration is compared as it was written: without the defaults that the live one has', () => {
+  const env = (more: object) => [
+    { name: 'A', valueFrom: { fieldRef: { fieldPath: 'spec.nodeName', ...more } } },
+  ]
+  const config = (more: object, cpu: string) =>
+    web({
+      template: {
+        spec: { containers: [{ name: 'main', env: env(more), resources: { requests: { cpu } } }] },
+      },
+    })
+  const created = typed(config({ apiVersion: 'v1' }, '100m'))
+  const managedFields = trackUpdate(typed({}), created, context('hand'))
+  const live: JsonObject = {
+    ...created,
+    metadata: { ...(created['metadata'] as object), managedFields },
+  }
+  const refused = apply(live, config({}, '0.1'), 'two')
+  assert.ok(!refused.ok)
+  const main = '.spec.template.spec.containers[name="main"]'
+  assert.deepEqual(
+    refused.causes.map(({ field }) => field),
+    [`${main}.env[name="A"].valueFrom.fieldRef`, `${main}.resources.requests.cpu`],
+  )
+  assert.ok(apply(live, config({ apiVersion: 'v1' }, '100m'), 'two').ok)
+})
+
+test('what every object of a type has, nobody owned before the first apply', () => {
+  const live = { ...typed({}), metadata: { uid: '1' } }
+  const result = applyConfiguration(live, web(), {
+    ...context('two'),
+    zero: typed({}),
+    force: false,
+  })
+  assert.ok(result.ok)
+  assert.deepEqual(
+    result.managedFields.map(({ manager }) => manager),
+    ['two'],
+  )
+})
+
 test('kubectl takes over what it applied from the client, and nobody else does', () => {
   const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
   const created = typed(web())
@@ -439,4 +479,11 @@ test('a field may take apart what its type calls a whole', () => {
   assert.deepEqual(entry?.fieldsV1, {
     'f:spec': { 'f:claimRef': { '.': {}, 'f:name': {}, 'f:namespace': {} } },
   })
+})
+
+test('what a type keeps as it came is owned as a whole', () => {
+  const shape = shapeOf(types, 'io.k8s.api.apps.v1.ControllerRevision')
+  const revision: JsonObject = { metadata: {}, revision: 1, data: { spec: { template: { a: 1 } } } }
+  const [entry] = trackUpdate({ metadata: {} }, revision, { ...context('one'), shape })
+  assert.deepEqual(entry?.fieldsV1, { 'f:data': {}, 'f:revision': {} })
 })

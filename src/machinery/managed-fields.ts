@@ -33,6 +33,8 @@ export interface OwnershipContext {
   /** '' for the resource itself. */
   readonly subresource: string
   readonly now: Date
+  /** The type's zero object: nobody owns what every object has. */
+  readonly zero?: Holder
   /** Fields that this endpoint does not change, by path elements: `['f:status']`. */
   readonly resetFields?: readonly (readonly string[])[]
 }
@@ -225,8 +227,9 @@ export type Applied =
   | { readonly ok: false; readonly message: string; readonly causes: readonly StatusCause[] }
 
 /**
- * The live object with the configuration applied. `finish` fills in defaults, so that what they change is
- * compared too; it must not change its argument.
+ * The live object with the configuration applied. `finish` fills in defaults; it must not change its argument.
+ * Owners are asked about the configuration as it was written: one that leaves out a default inside of what is
+ * owned as a whole, or writes an amount in another way, takes it from them, as upstream.
  */
 export function applyConfiguration(
   live: Holder & JsonObject,
@@ -260,7 +263,7 @@ export function applyConfiguration(
   const pruned = removeFields(shape, merged, orphaned, kept) as JsonObject
   const result = context.finish?.(pruned) ?? pruned
 
-  const { added, modified, removed } = compare(shape, live, result)
+  const { added, modified, removed } = compare(shape, live, pruned)
   const changed = intersection(strip(union(added, modified), context.resetFields), mine)
   const conflicts = others.flatMap((entry) => {
     const fields = intersection(fieldsOf(entry), changed)
@@ -306,7 +309,11 @@ function ownersBefore(
   const entries = entriesOf(live)
   const { uid } = (live['metadata'] ?? {}) as JsonObject
   if (entries.length > 0 || uid === undefined) return entries
-  return trackUpdate({}, live, { ...context, manager: UNKNOWN_MANAGER, subresource: '' })
+  return trackUpdate(context.zero ?? {}, live, {
+    ...context,
+    manager: UNKNOWN_MANAGER,
+    subresource: '',
+  })
 }
 
 /** An item that is there twice would be owned once: refused, as upstream does. */

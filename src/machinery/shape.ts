@@ -40,7 +40,7 @@ function makeShape(types: TypeTable, definition: string): Shape {
   const fact = types[definition]
   if (fact === undefined) return UNTYPED
   if (fact.alias !== undefined) return schemaShape(types, fact.alias)
-  if (fact.scalar !== undefined) return definition.endsWith('.RawExtension') ? UNTYPED : LEAF
+  if (fact.scalar !== undefined) return LEAF
   if (fact.mapType === 'atomic' || fact.structType === 'atomic') return LEAF
   return structShape(types, fact)
 }
