@@ -227,6 +227,15 @@ test('a watch-list ends its beginning with a bookmark at the revision of the sta
     resourceVersion: String(t.storage.revisions().current),
     annotations: { 'k8s.io/initial-events-end': 'true' },
   })
+  // Of typed objects it has what Go always writes.
+  const [pods] = await watchLines(t.server, `/api/v1/pods?${query}`, 1)
+  const { metadata: _, ...empty } = pods?.object ?? {}
+  assert.deepEqual(empty, {
+    kind: 'Pod',
+    apiVersion: 'v1',
+    spec: { containers: null },
+    status: {},
+  })
   const { status, json } = await send(t.server, `GET ${MAPS}?watch=1&sendInitialEvents=true`)
   assert.equal(status, 422)
   assert.match(

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { ConfigMap, Deployment, Namespace, Pod, Service } from '#api'
 import type { Transport } from '#client'
 import { StatusError, type JsonObject, type StatusReason } from '#machinery'
-import { send, testServer } from './server.testing.ts'
+import { send, testServer, watchLines } from './server.testing.ts'
 
 const PODS = '/api/v1/namespaces/shop/pods'
 const MAPS = '/api/v1/namespaces/shop/configmaps'
@@ -172,6 +172,27 @@ test('a dry run says what would be, and stores nothing', async () => {
     post(api, MAPS, map('c'), { dryRun: 'Some' }),
     refused('Invalid', /dryRun: Unsupported value: "Some"/),
   )
+})
+
+test('what is empty shows as Go shows it: written, read, listed, watched, and where a patch looks for it', async () => {
+  const { server } = await testServer()
+  const path = '/apis/rbac.authorization.k8s.io/v1/clusterroles'
+  const made = await send(server, `POST ${path}`, { metadata: { name: 'a' }, rules: [] })
+  assert.equal(made.json['rules'], null)
+  const [item] = (await send(server, `GET ${path}`)).json['items'] as JsonObject[]
+  const [event] = await watchLines(server, `${path}?watch=1`, 1)
+  for (const shown of [(await send(server, `GET ${path}/a`)).json, item, event?.object])
+    assert.equal(shown?.['rules'], null)
+  const dry = await send(server, `POST ${path}?dryRun=All`, { metadata: { name: 'b' } })
+  assert.equal(dry.json['rules'], null)
+  const type = { 'content-type': 'application/json-patch+json' }
+  const rules = [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }]
+  const test = { op: 'test', path: '/rules', value: null }
+  const add = { op: 'add', path: '/rules/-', value: rules[0] }
+  assert.equal((await send(server, `PATCH ${path}/a`, [test, add], type)).status, 422)
+  const replace = { op: 'replace', path: '/rules', value: rules }
+  const patched = await send(server, `PATCH ${path}/a`, [test, replace], type)
+  assert.deepEqual(patched.json['rules'], rules)
 })
 
 test('an update replaces the version that it names, and no other', async () => {

@@ -1,4 +1,5 @@
 /** How a watch looks on the wire: frames of JSON or protobuf, encoded once for all watchers of one form. */
+import { toWireForm } from '#api'
 import type { Env } from '#base'
 import {
   apiVersionOf,
@@ -135,7 +136,8 @@ export function formFor(
         : delivery.event.memo(memoKeys[delivery.type], () => entry(type, delivery.entry, false))
     },
     bookmark(at, isFirst) {
-      const object = bookmark(definition, at) as unknown as KubeObject
+      // Typed clients see an object of which only the revision is said.
+      const object = toWireForm(bookmark(definition, at)) as unknown as KubeObject
       return encode('BOOKMARK', shape === 'object' ? object : shaped(object, isFirst))
     },
   }

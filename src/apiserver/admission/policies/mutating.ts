@@ -2,6 +2,7 @@
 import {
   mutatingAdmissionPolicies,
   mutatingAdmissionPolicyBindings,
+  toWireForm,
   type MutatingAdmissionPolicy,
   type MutatingAdmissionPolicyBinding,
 } from '#api'
@@ -133,7 +134,7 @@ async function invoke(
 }
 
 function patched(object: JsonObject, operations: unknown): JsonObject {
-  const next = applyJsonPatch(object, operations)
+  const next = applyJsonPatch(toWireForm(object), operations)
   if (!isObject(next)) throw new MutationError('the patched document is not an object')
   return next
 }

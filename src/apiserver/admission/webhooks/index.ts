@@ -1,6 +1,7 @@
 /** Admission webhooks: others who are asked before a write, and who may change it on the way. */
 import {
   mutatingWebhookConfigurations,
+  toWireForm,
   validatingWebhookConfigurations,
   type MutatingWebhook,
   type ValidatingWebhook,
@@ -181,7 +182,7 @@ async function patchBy(
 ): Promise<boolean> {
   const before = copyJson(request.object)
   try {
-    const next = applyJsonPatch(shown, patch)
+    const next = applyJsonPatch(toWireForm(shown), patch)
     if (!isObject(next)) throw new Error('the patched document is not an object')
     await accept(request, definition, copyJson(next))
   } catch (error) {
