@@ -87,3 +87,50 @@ test('what others wrote is put right though a write of ours came after it, whose
   assert.equal(status.message, 'something else')
   stop.abort()
 })
+
+/** What the API answers to the second patch, and what its watch shows before that answer comes. */
+async function raced(answer: Pod, shown: Pod): Promise<readonly unknown[]> {
+  const env = virtualEnv()
+  const patches: unknown[] = []
+  let writer: StatusWriter | undefined
+  const client = {
+    patch: async (_resource: unknown, _key: unknown, _how: unknown, body: { status: unknown }) => {
+      patches.push(body.status)
+      if (patches.length === 1) return { ...pod(), status: ready('True'), metadata: version('2') }
+      if (patches.length > 2) return at('9', 'True')
+      await env.clock.sleep(10)
+      writer?.seen(shown)
+      return answer
+    },
+  } as unknown as Client
+  writer = new StatusWriter(client, env, new AbortController().signal)
+  writer.set(pod(), ready('True'))
+  await env.advance(100)
+  writer.set(pod(), { ...ready('True'), podIP: '10.244.0.9' })
+  await env.advance(60_000)
+  return patches.slice(2)
+}
+
+const version = (resourceVersion: string): Pod['metadata'] => ({
+  ...pod().metadata,
+  resourceVersion,
+})
+const ready = (status: 'True' | 'False'): PodStatus => ({
+  phase: 'Running',
+  conditions: [{ type: 'Ready', status }],
+})
+const at = (resourceVersion: string, status: 'True' | 'False'): Pod => ({
+  ...pod(),
+  metadata: version(resourceVersion),
+  status: { ...ready(status), podIP: '10.244.0.9' },
+})
+
+test('what others write while a status is being written is put right too', async () => {
+  const again = [{ conditions: [{ type: 'Ready', status: 'True' }] }]
+  // Just before ours, so that ours was written beside it.
+  assert.deepEqual(await raced(at('4', 'False'), at('4', 'False')), again)
+  // Just after ours, and shown before our answer is here.
+  assert.deepEqual(await raced(at('3', 'True'), at('4', 'False')), again)
+  // Before ours, and made good by it.
+  assert.deepEqual(await raced(at('4', 'True'), at('3', 'False')), [])
+})

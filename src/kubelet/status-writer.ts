@@ -11,10 +11,10 @@ interface Entry {
   published: PodStatus
   wanted: PodStatus
   writing: Promise<void> | undefined
-  /** Of the API's object, after our last write. */
-  revision: number
-  /** As the API shows it, with what others wrote over our part; and the end of the wait until it is put right. */
-  foreign: { status: PodStatus; readonly cancel: () => void } | undefined
+  /** The newest that the API has shown: what a watch brought, or an answer to a write of ours. */
+  shown: Pod | undefined
+  /** Ends the wait for what others wrote to be written over. */
+  cancelRestore: (() => void) | undefined
 }
 
 /** So often upstream's kubelet looks whether its statuses are what the API has. */
@@ -61,8 +61,8 @@ export class StatusWriter {
       published: pod.status ?? {},
       wanted: status,
       writing: undefined,
-      revision: 0,
-      foreign: undefined,
+      shown: undefined,
+      cancelRestore: undefined,
     }
     entry.pod = pod
     entry.wanted = forward(entry.wanted, status)
@@ -73,6 +73,7 @@ export class StatusWriter {
   #begin(uid: string, entry: Entry): void {
     entry.writing ??= this.#write(uid, entry).finally(() => {
       entry.writing = undefined
+      this.#compare(uid, entry)
     })
   }
 
@@ -80,30 +81,26 @@ export class StatusWriter {
   seen(pod: Pod): void {
     const uid = uidOf(pod)
     const entry = this.#entries.get(uid)
-    // In the middle of a write its answer will tell; what is older than the last one tells nothing.
-    if (entry === undefined || entry.writing !== undefined) return
-    if (Number(pod.metadata.resourceVersion) < entry.revision) return
-    this.#judge(uid, entry, pod)
+    if (entry === undefined) return
+    entry.shown = newer(entry.shown, pod)
+    this.#compare(uid, entry)
   }
 
-  #judge(uid: string, entry: Entry, { status = {} }: Pod): void {
-    if (!differs(status, entry.published)) {
-      entry.foreign?.cancel()
-      entry.foreign = undefined
-    } else if (entry.foreign === undefined) {
-      const cancel = this.#env.clock.schedule(RESTORE_MS, () => this.#restore(uid, entry))
-      entry.foreign = { status, cancel }
-    } else entry.foreign.status = status
-  }
-
-  #restore(uid: string, entry: Entry): void {
-    const { foreign } = entry
-    entry.foreign = undefined
-    if (foreign === undefined || this.#entries.get(uid) !== entry) return
-    // The answer of a write that is under way begins the wait anew.
-    if (entry.writing !== undefined) return
-    entry.published = foreign.status
-    this.#begin(uid, entry)
+  /** In the middle of a write there is nothing to compare with: its end does. */
+  #compare(uid: string, entry: Entry): void {
+    if (entry.writing !== undefined || this.#entries.get(uid) !== entry) return
+    if (!isForeign(entry)) {
+      entry.cancelRestore?.()
+      entry.cancelRestore = undefined
+      return
+    }
+    entry.cancelRestore ??= this.#env.clock.schedule(RESTORE_MS, () => {
+      entry.cancelRestore = undefined
+      if (this.#entries.get(uid) !== entry || entry.writing !== undefined) return
+      if (!isForeign(entry)) return
+      entry.published = entry.shown?.status ?? {}
+      this.#begin(uid, entry)
+    })
   }
 
   /** When all that was set has been written. */
@@ -112,7 +109,7 @@ export class StatusWriter {
   }
 
   forget(uid: string): void {
-    this.#entries.get(uid)?.foreign?.cancel()
+    this.#entries.get(uid)?.cancelRestore?.()
     this.#entries.delete(uid)
   }
 
@@ -134,8 +131,7 @@ export class StatusWriter {
           },
         )
         entry.published = wanted
-        entry.revision = Number(written.metadata.resourceVersion)
-        this.#judge(uid, entry, written)
+        entry.shown = newer(entry.shown, written)
         wait = RETRY_MS
       } catch (error) {
         if (isGone(error)) return
@@ -161,6 +157,14 @@ const isGone = (error: unknown): boolean =>
   (isStatus(error, 'Invalid') && error.message.includes('metadata.uid:'))
 
 const OWNED_FIELDS = ['phase', 'message', 'reason', 'podIP', 'hostIP'] as const
+
+const revisionOf = (pod: Pod | undefined): number => Number(pod?.metadata.resourceVersion ?? 0)
+
+const newer = (known: Pod | undefined, pod: Pod): Pod =>
+  known !== undefined && revisionOf(known) > revisionOf(pod) ? known : pod
+
+const isForeign = ({ shown, published }: Entry): boolean =>
+  shown !== undefined && differs(shown.status ?? {}, published)
 
 /** In what a kubelet alone says; a last phase is anybody's to give. */
 const differs = (found: PodStatus, published: PodStatus): boolean =>
