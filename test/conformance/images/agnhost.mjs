@@ -45,6 +45,7 @@ function netexec() {
   delayShutdownSeconds = number('delay-shutdown', 0)
   let udpReady = udpPort < 0
   const handler = async (request, response) => {
+    say(`${new Date().toISOString()} ${request.method} ${request.url}`)
     const url = new URL(request.url, 'http://host')
     const q = url.searchParams
     const end = (text, code = 200, headers = {}) => {
@@ -643,7 +644,38 @@ async function mtlsClient() {
   }
 }
 
+/** `nc [-u] [-v] [-z] [-w SECONDS] HOST PORT`, as the tests use it: what comes in is sent, what is answered is shown. */
+function nc() {
+  const args = process.argv.slice(3)
+  const has = (letter) => args.some((arg) => /^-[a-z]+$/.test(arg) && arg.includes(letter))
+  const wait = args.findIndex((arg) => /^-[a-z]*w$/.test(arg))
+  const seconds = wait < 0 ? 10 : Number(args[wait + 1])
+  const [host, port] = args.filter((arg, i) => !arg.startsWith('-') && (wait < 0 || i !== wait + 1))
+  const giveUp = () => process.exit(1)
+  if (has('u')) {
+    const socket = dgram.createSocket(net.isIPv6(host) ? 'udp6' : 'udp4')
+    socket.on('message', (message) => {
+      fs.writeSync(1, message)
+      process.exit(0)
+    })
+    socket.on('error', giveUp)
+    setTimeout(giveUp, seconds * 1000)
+    socket.send(fs.readFileSync(0), Number(port), host)
+    return
+  }
+  const socket = net.connect(Number(port), host, () => {
+    if (has('v')) fs.writeSync(2, `${host} (${socket.remoteAddress}:${port}) open\n`)
+    if (has('z')) process.exit(0)
+    process.stdin.pipe(socket)
+  })
+  socket.setTimeout(seconds * 1000, () => process.exit(socket.connecting ? 1 : 0))
+  socket.on('data', (data) => fs.writeSync(1, data))
+  socket.on('error', giveUp)
+  socket.on('close', () => process.exit(0))
+}
+
 const commands = {
+  nc,
   mtlsserver: mtlsServer,
   mtlsclient: mtlsClient,
   curl,

@@ -49,6 +49,8 @@ function nodeRoot(name: string): string {
   )
   // The official image has its program by a second name too, for tests of a pod's own command.
   put(root, 'agnhost-2', '#!/bin/sh\nPROGRAM=/agnhost-2 exec /agnhost "$@"\n')
+  // The machine's busybox may have one without UDP.
+  put(root, 'usr/bin/nc', '#!/bin/sh\nexec /agnhost nc "$@"\n')
   put(root, 'usr/bin/curl', '#!/bin/sh\nexec /agnhost curl "$@"\n')
   put(
     root,
@@ -109,6 +111,11 @@ put(
   empty,
   'etc/passwd',
   'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+)
+put(
+  empty,
+  'bin/sysctl',
+  '#!/bin/sh\nfor name; do echo "$name = $(cat /proc/sys/$(echo $name | tr . /))"; done\n',
 )
 build(BUSYBOX, empty)
 const pause = join(folder, 'pause')
