@@ -53,7 +53,7 @@ export const double =
     return [varint(number * 8 + 1), bytes]
   }
 /** Any value, as YAML in blocks: clients compare it as text. */
-export const anyContent = (value: unknown): Bytes =>
+const anyContent = (value: unknown): Bytes =>
   field(2, textBytes(value === true ? 'true\n' : stringify(value)))
 export const any =
   (number: number): Writer =>
