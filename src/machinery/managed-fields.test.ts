@@ -234,6 +234,19 @@ test('what every object of a type has, nobody owned before the first apply', () 
   )
 })
 
+test('what was applied as empty is owned: who fills it asks its owner', () => {
+  const labelled = (labels: object) => ({ ...web(), metadata: { name: 'web', labels } })
+  const empty = accepted({}, labelled({}), 'one')
+  // What is empty is not kept.
+  const { labels: _, ...metadata } = empty['metadata'] as JsonObject
+  const refused = apply({ ...empty, metadata }, labelled({ x: '1' }), 'two')
+  assert.ok(!refused.ok)
+  assert.deepEqual(
+    refused.causes.map(({ field }) => field),
+    ['.metadata.labels'],
+  )
+})
+
 test('kubectl takes over what it applied from the client, and nobody else does', () => {
   const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
   const created = typed(web())

@@ -264,7 +264,7 @@ export function applyConfiguration(
   const result = context.finish?.(pruned) ?? pruned
 
   const { added, modified, removed } = compare(shape, live, pruned)
-  const changed = intersection(strip(union(added, modified), context.resetFields), mine)
+  const changed = strip(union(added, modified), context.resetFields)
   const conflicts = others.flatMap((entry) => {
     const fields = intersection(fieldsOf(entry), changed)
     return isEmptySet(fields) ? [] : [{ entry, fields }]
