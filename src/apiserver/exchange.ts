@@ -89,10 +89,11 @@ export interface Outlet {
 /** A body that can also write itself as it comes to be: nobody has to ask for each piece. */
 export interface PushedBody extends AsyncIterable<Uint8Array> {
   /** Writes all of it; resolves when it is over, or the outlet closed. Instead of iterating. */
-  push(outlet: Outlet): Promise<void>
+  pushInto(outlet: Outlet): Promise<void>
 }
 
-export const isPushed = (body: AsyncIterable<Uint8Array>): body is PushedBody => 'push' in body
+/** Streams of Node have a `push` of their own. */
+export const isPushed = (body: AsyncIterable<Uint8Array>): body is PushedBody => 'pushInto' in body
 
 export type Handler = (exchange: Exchange) => Promise<Reply>
 export type Filter = (next: Handler) => Handler

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { once as event } from 'node:events'
 import { connect as connectHttp2, constants, type ClientHttp2Session } from 'node:http2'
 import { request as requestHttps } from 'node:https'
+import { Readable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
@@ -45,6 +46,12 @@ before(async () => {
           socket?.pipe(socket)
           return { status: 101, headers: {}, upgraded: true }
         },
+        // What another server answered is handed on as a stream.
+        '/streamed': async () => ({
+          status: 200,
+          headers: {},
+          body: Readable.from([Buffer.from('one '), Buffer.from('two')]),
+        }),
       },
     },
   })
@@ -183,6 +190,13 @@ test('bodies arrive, answers have a length, HEAD has none', async () => {
   const head = await http1('HEAD', `${MAPS}/one`)
   assert.equal(head.status, 200)
   assert.equal(head.body.length, 0)
+  session.close()
+})
+
+test('an answer that is a stream of Node arrives whole, in both protocols', async () => {
+  assert.equal((await http1('GET', '/streamed')).body.toString(), 'one two')
+  const session = http2Session()
+  assert.equal((await http2(session, 'GET', '/streamed')).body.toString(), 'one two')
   session.close()
 })
 

@@ -459,7 +459,7 @@ async function pump(
       hasStopped = over?.aborted === true && sink.writableNeedDrain
     },
   }
-  if (isPushed(body)) await body.push(outlet)
+  if (isPushed(body)) await body.pushInto(outlet)
   else
     for await (const chunk of body) {
       if (outlet.isClosed) break

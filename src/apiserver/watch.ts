@@ -96,7 +96,7 @@ export async function watchReply(
     body:
       definition.convert?.ahead === undefined
         ? {
-            push: (outlet) => push(follower, form, outlet),
+            pushInto: (outlet) => push(follower, form, outlet),
             [Symbol.asyncIterator]: () => frames(form, steps()),
           }
         : frames(form, steps()),
