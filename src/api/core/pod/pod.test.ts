@@ -646,3 +646,16 @@ test('a label that a node must have can be one', () => {
   )
   assert.equal(more, undefined)
 })
+
+test('the name that a pod has for itself is one that a kernel takes, and nobody else sets', () => {
+  assert.deepEqual(wrong({ hostnameOverride: 'db.example.com', hostname: 'db' }), [])
+  const at = 'spec.hostnameOverride'
+  assert.match(String(wrong({ hostnameOverride: 'DB' })), /RFC 1123 subdomain/)
+  assert.deepEqual(wrong({ hostnameOverride: `${'a.'.repeat(32)}a` }), [
+    `${at}: Too long: may not be more than 64 bytes`,
+  ])
+  assert.deepEqual(wrong({ hostnameOverride: 'db', hostNetwork: true, setHostnameAsFQDN: true }), [
+    `${at}: Forbidden: may not be set when \`hostNetwork\` is true`,
+    `${at}: Forbidden: may not be set when \`setHostnameAsFQDN\` is true`,
+  ])
+})

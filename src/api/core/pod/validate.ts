@@ -5,6 +5,7 @@ import {
   forbiddenField,
   invalidValue,
   required,
+  tooLong,
   type FieldError,
 } from '#machinery'
 import type { Pod, PodSpec, PodTemplateSpec } from '../../types.gen.ts'
@@ -118,7 +119,29 @@ function validateNames(spec: PodSpec, path: FieldPath): readonly FieldError[] {
     const value = spec[name] ?? ''
     if (value !== '') errors.push(...check(path.child(name), value, dnsLabel))
   }
-  return errors
+  return [...errors, ...validateHostnameOverride(spec, path)]
+}
+
+/** What a kernel takes for a host name. */
+const MAX_HOSTNAME = 64
+
+/** The name that the pod itself has (KEP-4762): others still find it by its hostname and subdomain. */
+function validateHostnameOverride(
+  { hostnameOverride = '', hostNetwork, setHostnameAsFQDN }: PodSpec,
+  path: FieldPath,
+): readonly FieldError[] {
+  if (hostnameOverride === '') return []
+  const at = path.child('hostnameOverride')
+  return [
+    ...check(at, hostnameOverride, dnsSubdomain),
+    ...(hostnameOverride.length > MAX_HOSTNAME ? [tooLong(at, MAX_HOSTNAME)] : []),
+    ...(hostNetwork === true
+      ? [forbiddenField(at, 'may not be set when `hostNetwork` is true')]
+      : []),
+    ...(setHostnameAsFQDN === true
+      ? [forbiddenField(at, 'may not be set when `setHostnameAsFQDN` is true')]
+      : []),
+  ]
 }
 
 const MAX_NAMESERVERS = 3
