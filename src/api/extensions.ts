@@ -17,12 +17,30 @@ function defaultDefinition({ spec, status }: Mutable<CustomResourceDefinition>):
     if ((names.singular ?? '') === '') names.singular = names.kind.toLowerCase()
     if ((names.listKind ?? '') === '') names.listKind = `${names.kind}List`
   }
+  for (const { schema } of spec.versions) dropNulls(schema?.openAPIV3Schema)
   spec.conversion ??= { strategy: 'None' }
   const service = spec.conversion.webhook?.clientConfig?.service
   if (service) service.port ??= 443
   const stored = spec.versions.find(({ storage }) => storage)?.name
   if (status && (status.storedVersions ?? []).length === 0 && stored !== undefined) {
     status.storedVersions = [stored]
+  }
+}
+
+/** Values of their own, in which a null means something. */
+const VALUES: ReadonlySet<string> = new Set(['default', 'example', 'enum'])
+
+/** A member of a schema that is null is absent: `default: null` above all. Types end at `items`, below which anything may stand. */
+function dropNulls(schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return
+  const members = schema as Record<string, unknown>
+  for (const name of Object.keys(members)) {
+    const value = members[name]
+    if (value === null) delete members[name]
+    else if (name === 'properties')
+      for (const each of Object.values(value as object)) dropNulls(each)
+    else if (!VALUES.has(name))
+      for (const each of Array.isArray(value) ? value : [value]) dropNulls(each)
   }
 }
 

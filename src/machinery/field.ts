@@ -67,7 +67,14 @@ const make = (type: FieldErrorType, path: FieldPath, ...parts: readonly string[]
 })
 /** Values as upstream prints them: strings quoted, objects as JSON. */
 export const shown = (value: unknown): string =>
-  value === undefined || value === null ? 'null' : JSON.stringify(value)
+  value === undefined || value === null
+    ? 'null'
+    : typeof value === 'object'
+      ? JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, escaped)
+      : JSON.stringify(value)
+
+/** Go's JSON may stand inside of HTML. */
+const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 export const required = (path: FieldPath, why = ''): FieldError =>
   make('FieldValueRequired', path, 'Required value', why)

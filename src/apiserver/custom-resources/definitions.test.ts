@@ -81,6 +81,31 @@ test('names, groups, versions and conversions follow their rules', async () => {
   }
 })
 
+test('what upstream takes is taken: nested conditions of what is not described, defaults that are null', async () => {
+  const nested = specSchema(
+    { a: { type: 'string' } },
+    { anyOf: [{ properties: { b: { minLength: 1 } } }] },
+  )
+  assert.equal(await judged(withSchema(nested)), '')
+  const items = { type: 'string', default: null }
+  assert.equal(await judged(withSchema(specSchema({ a: { type: 'array', items } }))), '')
+})
+
+test('a schema that cannot be structural is told why, and nothing of its structure', async () => {
+  const { properties } = specSchema({ a: { type: 'string', $ref: '#/x' } }) as {
+    properties: object
+  }
+  const text = await judged(withSchema({ properties }))
+  assert.match(text, /\$ref is not supported/)
+  assert.doesNotMatch(text, /must not be empty at the root/)
+})
+
+test('values in messages are JSON as Go writes it', async () => {
+  const rule = { rule: 'self > 1', message: 'm' }
+  const schema = specSchema({ a: { type: 'boolean', 'x-kubernetes-validations': [rule] } })
+  assert.match(await judged(withSchema(schema)), /"Rule":"self \\u003e 1"/)
+})
+
 test('schemas are structural', async () => {
   const cases: readonly (readonly [object, string])[] = [
     [{ properties: {} }, `${SCHEMA}.type: Required value: must not be empty at the root`],
@@ -101,8 +126,8 @@ test('schemas are structural', async () => {
       '.items.type: Required value: must not be empty for specified array items',
     ],
     [
-      specSchema({ a: { type: 'string' } }, { anyOf: [{ properties: { b: { minLength: 1 } } }] }),
-      `${SCHEMA}.properties[spec].properties[b]: Required value: because it is defined in ${SCHEMA}.properties[spec].anyOf[0].properties[b]`,
+      { type: 'object', anyOf: [{ properties: { b: { minLength: 1 } } }] },
+      `${SCHEMA}.properties[b]: Required value: because it is defined in ${SCHEMA}.anyOf[0].properties[b]`,
     ],
     [
       specSchema({ a: { type: 'string', allOf: [{ type: 'string' }] } }),
@@ -300,7 +325,7 @@ test('parts that all versions have alike are told of as the definition’s own',
     ),
     [
       'spec.validation.openAPIV3Schema.properties[spec].items',
-      'spec.additionalPrinterColumns[0].jsonPath',
+      'spec.additionalPrinterColumns[0].JSONPath',
     ],
   )
   assert.deepEqual(
@@ -310,7 +335,7 @@ test('parts that all versions have alike are told of as the definition’s own',
     ),
     [
       'spec.versions[1].schema.openAPIV3Schema.properties[spec].items',
-      'spec.versions[1].additionalPrinterColumns[0].jsonPath',
+      'spec.versions[1].additionalPrinterColumns[0].JSONPath',
     ],
   )
 })

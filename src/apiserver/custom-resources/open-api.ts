@@ -20,7 +20,8 @@ interface Place {
 const TOP: Place = { isRoot: true, inMetadata: false, noDefault: undefined }
 
 const TYPES = ['array', 'boolean', 'integer', 'number', 'object', 'string']
-const UNSUPPORTED = [
+/** Members that no schema of a definition may have. */
+export const UNSUPPORTED = [
   'id',
   'additionalItems',
   'patternProperties',

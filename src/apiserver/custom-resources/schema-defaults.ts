@@ -52,7 +52,11 @@ function defaultFits(schema: Schema, value: unknown, path: FieldPath): readonly 
     ...validateValue(schema, value, path.text),
     ...validateLists(schema, value, path.text),
   ]
+  // A default is judged by itself: the messages do not say where it stands, as their fields do.
   return errors.length > 0
-    ? errors
+    ? errors.map((each) => ({
+        ...each,
+        detail: each.detail.replace(`${path.text}.`, '').replace(path.text, ''),
+      }))
     : validateRules(schema, value, { path, isRoot: isEmbedded(schema) }).errors
 }

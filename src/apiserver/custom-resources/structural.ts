@@ -1,6 +1,7 @@
 /** Structural schemas: values are described once, and conditions on them stand apart. */
 import { type FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
 import { sameJson } from '../json.ts'
+import { UNSUPPORTED } from './open-api.ts'
 import { isUnset } from './unset.ts'
 import { patternProblem } from './patterns.ts'
 import {
@@ -15,10 +16,27 @@ import {
 
 type Level = 'root' | 'item' | 'field'
 
+/** What a condition of the root speaks of must be described outside of conditions too; upstream asks no other. */
 export const structuralProblems = (schema: Schema, path: FieldPath): readonly FieldError[] =>
-  [...shapeProblems(schema, 'root', path), ...missingProblems(schema, path)].toSorted((a, b) =>
-    `${a.field}: ${a.detail}` < `${b.field}: ${b.detail}` ? -1 : 1,
-  )
+  [
+    ...shapeProblems(schema, 'root', path),
+    ...conditionsCovered(schema, schema, path, path),
+  ].toSorted((a, b) => (`${a.field}: ${a.detail}` < `${b.field}: ${b.detail}` ? -1 : 1))
+
+/** Whether a schema says only what can be structural: otherwise that alone is told, and its structure is not judged. */
+export function canBeStructural(schema: Schema): boolean {
+  if (UNSUPPORTED.some((name) => !isUnset(schema[name]))) return false
+  if (schema['x-kubernetes-preserve-unknown-fields'] === false) return false
+  if (Array.isArray(schema.items)) return false
+  const { anyOf = [], allOf = [], oneOf = [], not, properties = {} } = schema
+  return [
+    ...Object.values(properties),
+    ...anyOf,
+    ...allOf,
+    ...oneOf,
+    ...[not, itemsOf(schema), valuesOf(schema)].filter((each) => each !== undefined),
+  ].every(canBeStructural)
+}
 
 const EMPTY_TYPE: Readonly<Record<Level, string>> = {
   root: 'must not be empty at the root',
@@ -201,20 +219,6 @@ function nestedProblems(
       ),
     )
   return errors
-}
-
-/** What a condition speaks of must be described outside of conditions too. */
-function missingProblems(schema: Schema, path: FieldPath): readonly FieldError[] {
-  const items = itemsOf(schema)
-  const values = valuesOf(schema)
-  return [
-    ...conditionsCovered(schema, schema, path, path),
-    ...(items === undefined ? [] : missingProblems(items, path.child('items'))),
-    ...(values === undefined ? [] : missingProblems(values, path.child('additionalProperties'))),
-    ...Object.entries(schema.properties ?? {}).flatMap(([name, each]) =>
-      missingProblems(each, path.child('properties').key(name)),
-    ),
-  ]
 }
 
 function conditionsCovered(

@@ -327,7 +327,7 @@ function columnProblems(
     if (jsonPath === '') errors.push(required(at.child('JSONPath')))
     else if (!jsonPath.startsWith('.'))
       errors.push(
-        invalidValue(at.child('jsonPath'), jsonPath, 'must be a simple json path starting with .'),
+        invalidValue(at.child('JSONPath'), jsonPath, 'must be a simple json path starting with .'),
       )
     return errors
   })

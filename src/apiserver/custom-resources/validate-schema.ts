@@ -4,7 +4,7 @@ import { openApiProblems } from './open-api.ts'
 import { expressionProblems } from './rule-costs.ts'
 import { hasRules } from './rules.ts'
 import { defaultProblems } from './schema-defaults.ts'
-import { structuralProblems } from './structural.ts'
+import { canBeStructural, structuralProblems } from './structural.ts'
 import type { Schema } from './schema.ts'
 
 /** The problems of a version's schema, whatever rules in CEL it has. */
@@ -17,9 +17,11 @@ export function validateSchema(
   if (options.hasStatus) errors.push(...rootProblems(schema, path))
   if (schema.nullable === true)
     errors.push(forbiddenField(path.child('nullable'), 'nullable cannot be true at the root'))
-  const structural = structuralProblems(schema, path)
-  const shape = structural.length > 0 ? structural : defaultProblems(schema, path)
-  errors.push(...shape, ...openApiProblems(schema, path))
+  if (canBeStructural(schema)) {
+    const structural = structuralProblems(schema, path)
+    errors.push(...(structural.length > 0 ? structural : defaultProblems(schema, path)))
+  }
+  errors.push(...openApiProblems(schema, path))
   // Expressions are typed by the schema: it must be right before they are looked at.
   if (errors.length === 0 && hasRules(schema)) errors.push(...expressionProblems(schema, path))
   return errors
