@@ -23,6 +23,8 @@ const MAY_BE_EMPTY = new Set([
   'Sysctl.value',
   'GRPCAction.port',
   'ContainerPort.containerPort',
+  'ScaleIOVolumeSource.secretRef',
+  'ScaleIOPersistentVolumeSource.secretRef',
   'TokenRequest.audience',
   'Subject.name',
   'RoleRef.name',

@@ -601,6 +601,8 @@ for (const { what, spec, problems } of [
         { name: 'c', fc: { targetWWNs: ['a'] } },
         { name: 'i', iscsi: { targetPortal: 'p', iqn: 'none', lun: 256 } },
         { name: 's', storageos: {} },
+        // Of a secret that is not named nothing is said.
+        { name: 'o', scaleIO: { gateway: 'g', system: 's', volumeName: 'v' } },
       ],
     },
     problems: [
