@@ -25,8 +25,14 @@ export function toWireForm<T extends object>(object: T): T {
   return type === undefined ? object : (writtenForm(typeTable, type, object as JsonObject) as T)
 }
 
-/** Without the nulls that are only in the written form, in place. */
+/** Without the nulls that are only in the written form, in place. Items of lists are of the kind that the list names. */
 export function fromWireForm(object: object): void {
-  const type = typeOf(object as JsonObject)
-  if (type !== undefined) readForm(typeTable, type, object as JsonObject)
+  const { apiVersion, kind, items } = object as JsonObject
+  const isList = typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items)
+  const type = typeOf(
+    isList ? { apiVersion, kind: kind.slice(0, -'List'.length) } : (object as JsonObject),
+  )
+  if (type === undefined) return
+  for (const each of isList ? (items as readonly JsonObject[]) : [object as JsonObject])
+    readForm(typeTable, type, each)
 }

@@ -54,6 +54,30 @@ const json =
 const map = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a', namespace: 'shop' } }
 const key = { namespace: 'shop', name: 'a' }
 
+test('what a server shows as null is absent, or empty where a list is always there', async () => {
+  const slice = {
+    metadata: { name: 'a', namespace: 'shop' },
+    addressType: 'IPv4',
+    endpoints: null,
+    ports: null,
+  }
+  const apiVersion = 'discovery.k8s.io/v1'
+  const whole = { kind: 'EndpointSlice', apiVersion, ...slice }
+  const list = { kind: 'EndpointSliceList', apiVersion, metadata: {}, items: [slice] }
+  const { transport } = await serving(json(200, whole), json(200, list), (stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/json' })
+    stream.end(`${JSON.stringify({ type: 'ADDED', object: whole })}\n`)
+  })
+  const path = '/apis/discovery.k8s.io/v1/endpointslices'
+  const read = { ...slice, endpoints: [], ports: [] }
+  const one = (await transport.request({ method: 'GET', path })) as object
+  assert.deepEqual(one, { kind: 'EndpointSlice', apiVersion, ...read })
+  const all = (await transport.request({ method: 'GET', path })) as { items: unknown }
+  assert.deepEqual(all.items, [read])
+  for await (const [event] of await transport.watch({ method: 'GET', path }))
+    assert.deepEqual(event?.object, one)
+})
+
 test('a request says what it wants, and gets the decoded answer', async () => {
   let seen: unknown
   const { client } = await serving((stream, headers, body) => {

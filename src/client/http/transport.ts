@@ -1,4 +1,5 @@
 /** A transport over HTTP/2 and TLS: what a client in another process or on another machine uses. */
+import { fromWireForm } from '#api'
 import * as http2 from 'node:http2'
 import { StatusError, type Status, type WatchEvent } from '#machinery'
 import type { ApiRequest, Transport } from '../transport.ts'
@@ -126,9 +127,20 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
   }
 }
 
+/** Servers show what is empty as null; those who work with objects find it absent, as in the server's own process. */
+function decode(text: string): unknown {
+  const value = JSON.parse(text) as unknown
+  if (text.includes(':null') && typeof value === 'object' && value !== null) {
+    fromWireForm(value)
+    const { object } = value as { readonly object?: unknown }
+    if (typeof object === 'object' && object !== null) fromWireForm(object)
+  }
+  return value
+}
+
 const parse = (text: string): unknown => {
   try {
-    return JSON.parse(text) as unknown
+    return decode(text)
   } catch {
     // Health pages and logs are plain text.
     return text
@@ -151,9 +163,7 @@ async function* frames(stream: http2.ClientHttp2Stream): AsyncGenerator<readonly
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
       rest = lines.pop() ?? ''
-      const events = lines
-        .filter((line) => line !== '')
-        .map((line) => JSON.parse(line) as WatchEvent)
+      const events = lines.filter((line) => line !== '').map((line) => decode(line) as WatchEvent)
       if (events.length > 0) yield events
     }
   } finally {
