@@ -29,6 +29,7 @@ test('values are judged by their schema, in the words of OpenAPI validation', as
     specSchema(
       {
         replicas: { type: 'integer', minimum: 1, maximum: 9 },
+        short: { type: 'integer', format: 'int32' },
         size: { type: 'string', enum: ['small', 'large'] },
         name: { type: 'string', maxLength: 5, minLength: 2, pattern: '^[a-z]+$' },
         when: { type: 'string', format: 'date-time' },
@@ -54,6 +55,14 @@ test('values are judged by their schema, in the words of OpenAPI validation', as
     [
       { ...good, replicas: 10 },
       'spec.replicas: Invalid value: 10: spec.replicas in body should be less than or equal to 9',
+    ],
+    [
+      { ...good, replicas: 4.5 },
+      '<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.replicas',
+    ],
+    [
+      { ...good, short: 4.5 },
+      'spec.short: Invalid value: "float64": spec.short in body must be of type int32: "float64"',
     ],
     [{}, 'spec.size: Required value'],
     [{ size: 'huge' }, 'spec.size: Unsupported value: "huge": supported values: "small", "large"'],
@@ -82,10 +91,7 @@ test('values are judged by their schema, in the words of OpenAPI validation', as
     [{ ...good, either: true }, 'must be of type integer,string: "boolean"'],
     [{ ...good, ratio: 0.25 }, 'should be a multiple of 0.1'],
     [{ ...good, ratio: 0 }, 'should be greater than 0'],
-    [
-      { ...good, labels: { a: '1', b: '2' } },
-      'spec.labels: Too many: 2: must have at most 1 items',
-    ],
+    [{ ...good, labels: { a: '1', b: '2' } }, 'spec.labels: Too many: 2: must have at most 1 item'],
     [{ ...good, set: ['a', 'b', 'a'] }, 'spec.set[2]: Duplicate value: "a"'],
   ]
   for (const [spec, message] of cases) {

@@ -77,11 +77,15 @@ function checkType(schema: Schema, value: unknown, path: string, errors: FieldEr
   const given = typeOf(value)
   if (given === 'null' && schema.nullable === true) return
   if (wanted.split(',').includes(given) || (given === 'integer' && wanted === 'number')) return
+  const { format = '' } = schema
+  // A part of a number is told in the words of the format, where it has one.
+  const isPart = given === 'number' && wanted === 'integer' && RANGES[format] !== undefined
+  const found = isPart ? 'float64' : given
   errors.push(
     inBody(
       path,
-      given,
-      `must be of type ${wanted}: ${JSON.stringify(given)}`,
+      found,
+      `must be of type ${isPart ? format : wanted}: ${JSON.stringify(found)}`,
       'FieldValueTypeInvalid',
     ),
   )
@@ -180,15 +184,18 @@ const RANGES: Readonly<Record<string, readonly [number, number]>> = {
 
 function checkNumber(schema: Schema, value: number, path: string, errors: FieldError[]): void {
   const { multipleOf, maximum, exclusiveMaximum, minimum, exclusiveMinimum, format = '' } = schema
-  const range = schema.type === 'integer' ? RANGES[format] : undefined
-  if (range !== undefined && (value < range[0] || value > range[1]))
-    errors.push(
-      problem(
-        'FieldValueInvalid',
-        '',
-        `Invalid value: "": Checked value must be of type integer with format ${format} in ${path}`,
-      ),
-    )
+  if (schema.type === 'integer') {
+    const range = RANGES[format]
+    const which = range === undefined ? '(default format)' : `with format ${format}`
+    if (!Number.isInteger(value) || (range !== undefined && (value < range[0] || value > range[1])))
+      errors.push(
+        problem(
+          'FieldValueInvalid',
+          '',
+          `Invalid value: "": Checked value must be of type integer ${which} in ${path}`,
+        ),
+      )
+  }
   if (multipleOf !== undefined && !isMultiple(value, multipleOf))
     errors.push(inBody(path, value, `should be a multiple of ${multipleOf}`))
   if (maximum !== undefined) {
@@ -240,7 +247,11 @@ function checkList(
 }
 
 const tooMany = (path: string, count: number, most: number): FieldError =>
-  problem('FieldValueTooMany', path, `Too many: ${count}: must have at most ${most} items`)
+  problem(
+    'FieldValueTooMany',
+    path,
+    `Too many: ${count}: must have at most ${most} item${most === 1 ? '' : 's'}`,
+  )
 
 /** Only the items of a list that is a map can be told apart over time. */
 export function itemsBefore(schema: Schema, before: Before): (item: unknown) => Before {
