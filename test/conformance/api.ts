@@ -1,7 +1,11 @@
-/** Plain HTTPS to whatever cluster a kubeconfig names: no code of Navarch's, so that the mirrors judge any Kubernetes. */
+/**
+ * Plain HTTPS to whatever cluster a kubeconfig names: no code of Navarch's, so that the mirrors judge any Kubernetes;
+ * but for its protobuf form, when that is asked for.
+ */
 import { Agent, request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
+import { jsonOf, PROTOBUF, typedBody } from './protobuf.ts'
 
 export interface Json {
   // Mirrors look into answers freely; a wrong shape fails the assertion that follows.
@@ -66,6 +70,7 @@ const PATCH_TYPES = {
 export async function connect(
   kubeconfig: string | undefined,
   context: string | undefined,
+  { isTyped = false }: { readonly isTyped?: boolean } = {},
 ): Promise<Api> {
   const config = new KubeConfig()
   if (kubeconfig === undefined) config.loadFromDefault()
@@ -90,17 +95,25 @@ export async function connect(
     new Promise((resolve, reject) => {
       const url = new URL(cluster.server + path)
       for (const [key, value] of Object.entries(query)) url.searchParams.set(key, String(value))
+      const typed =
+        isTyped && typeof body === 'object' && headers['content-type'] === undefined
+          ? typedBody(method, url.pathname, body as Json)
+          : undefined
       const text =
-        body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body)
+        typed ??
+        (body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body))
       const request = httpsRequest(url, {
         method,
         agent,
         headers: said({
-          accept: 'application/json',
+          accept:
+            isTyped && query['watch'] === undefined && /^\/apis?\//.test(url.pathname)
+              ? `${PROTOBUF}, application/json`
+              : 'application/json',
           ...(text === undefined
             ? {}
             : {
-                'content-type': 'application/json',
+                'content-type': typed === undefined ? 'application/json' : PROTOBUF,
                 'content-length': String(Buffer.byteLength(text)),
               }),
           ...tls.headers,
@@ -115,7 +128,9 @@ export async function connect(
     const response = await send(method, path, options)
     const chunks: Buffer[] = []
     for await (const chunk of response) chunks.push(chunk as Buffer)
-    const text = Buffer.concat(chunks).toString('utf8')
+    const bytes = Buffer.concat(chunks)
+    const isProtobuf = response.headers['content-type']?.startsWith(PROTOBUF) === true
+    const text = isProtobuf && isTyped ? jsonOf(bytes) : bytes.toString('utf8')
     let json: Json = {}
     try {
       json = JSON.parse(text) as Json

@@ -1,6 +1,6 @@
 /**
  * `npm run conformance -- [--kubeconfig FILE] [--context NAME] [--focus REGEX] [--tier T0,T1] [--group NAME] [--workers N]
- * [--profile fast|stock] [--report DIR] [--list]`: runs the mirrors against a cluster and reports per test.
+ * [--profile fast|stock] [--protobuf] [--report DIR] [--list]`: runs the mirrors against a cluster and reports per test.
  */
 import { spawn } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     group: { type: 'string' },
     workers: { type: 'string', default: '4' },
     profile: { type: 'string', default: 'fast' },
+    protobuf: { type: 'boolean', default: false },
     report: { type: 'string', default: 'conformance-results' },
     list: { type: 'boolean', default: false },
   },
@@ -83,7 +84,7 @@ if (values.list) {
 }
 
 async function main(): Promise<void> {
-  const api = await connect(values.kubeconfig, values.context)
+  const api = await connect(values.kubeconfig, values.context, { isTyped: values.protobuf })
   const version = await api.get('/version')
   console.log(
     `${selected.length} mirrors of ${listed.length} tests against ${api.server}, Kubernetes ${version['gitVersion']}`,
