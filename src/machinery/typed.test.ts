@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
+import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf.ts'
 import { decodeTyped } from './typed.ts'
 import { TypeMismatchError } from './typed-mismatch.ts'
 
@@ -211,4 +212,31 @@ test('whatever is sent, the answer is an object of the type or a refusal, and fi
     }),
     { numRuns: 500 },
   )
+})
+
+test('schemas inside the unions of a schema keep no zeros, whatever form they came in', () => {
+  const kind = 'CustomResourceDefinition'
+  const definition = `io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.${kind}`
+  const schema = {
+    type: 'object',
+    properties: {
+      list: { type: 'array', items: { type: 'object', properties: { a: { type: 'string' } } } },
+      map: { type: 'object', additionalProperties: { type: 'integer', minimum: 0 } },
+      any: { type: 'object', additionalProperties: true },
+    },
+  }
+  const crd = {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind,
+    metadata: { name: 'foos.example.com' },
+    spec: { versions: [{ name: 'v1', schema: { openAPIV3Schema: schema } }] },
+  }
+  const given = decodeTyped(types, definition, crd).object
+  const bytes = encodeProtobuf(types, definition, given)
+  const back = decodeProtobuf(types, definition, readEnvelope(bytes))
+  assert.deepEqual(decodeTyped(types, definition, back).object, given)
+  const found = JSON.stringify(given)
+  assert.match(found, /"items":\{"type":"object","properties":\{"a":\{"type":"string"\}\}\}/)
+  assert.match(found, /"additionalProperties":\{"type":"integer","minimum":0\}/)
+  assert.match(found, /"additionalProperties":true/)
 })

@@ -95,6 +95,7 @@ function compileType(types: TypeTable, definition: string): Reader {
   const scalar = SCALARS[name]
   const fact = types[definition]
   if (fact === undefined || (fact.scalar !== undefined && scalar === undefined)) return anything
+  if (name.startsWith('JSONSchemaPropsOr')) return schemaUnionReader(types, definition)
   if (fact.scalar !== undefined && scalar !== undefined) return scalar
   if (fact.alias !== undefined) return schemaReader(types, fact.alias, name)
   const goType = goNameOf(definition)
@@ -104,6 +105,21 @@ function compileType(types: TypeTable, definition: string): Reader {
     plan ??= structOf(types, definition)
     return readStruct(plan, goType, value, path, trail)
   }
+}
+
+/**
+ * A schema, or a list of them or what else the union allows: schemas in it are read as any other, so that none keeps the
+ * zeros of the protobuf form. What they hold that nobody knows is dropped unsaid, as Go's own reader of the union does.
+ */
+function schemaUnionReader(types: TypeTable, definition: string): Reader {
+  const props = definition.slice(0, definition.lastIndexOf('.')) + '.JSONSchemaProps'
+  let reader: Reader | undefined
+  const one = (value: unknown, path: string): unknown =>
+    isRecord(value)
+      ? (reader ??= readerOf(types, props))(value, path, NO_TRAIL)
+      : structuredClone(value)
+  return (value, path) =>
+    Array.isArray(value) ? value.map((each) => one(each, path)) : one(value, path)
 }
 
 function structOf(types: TypeTable, definition: string): StructPlan {
