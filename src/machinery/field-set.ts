@@ -81,7 +81,8 @@ export function setOf(shape: Shape, value: unknown): FieldSet {
       if (divides(inner, item)) {
         const below = setOf(inner, item) as Mutable
         const emptyMap = isRecord(item) && Object.keys(item).length === 0
-        if (emptyMap || shape.type === 'map') below[SELF] = {}
+        const isUndeclared = inner.type === 'map' && inner.isUndeclared === true
+        if (emptyMap || isUndeclared || shape.type === 'map') below[SELF] = {}
         if (!isEmptySet(below)) set[element] = normalize(below)
       } else set[element] = {}
     }

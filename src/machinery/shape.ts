@@ -6,7 +6,8 @@ export type Shape =
   | { readonly type: 'leaf' }
   /** Named fields; `field` of an unknown name is undefined. */
   | { readonly type: 'struct'; field(name: string): Shape | undefined }
-  | { readonly type: 'map'; readonly value: Shape }
+  /** `isUndeclared`: no schema speaks of the field, so that whoever writes within it owns it too. */
+  | { readonly type: 'map'; readonly value: Shape; readonly isUndeclared?: true }
   | {
       readonly type: 'listMap'
       readonly keys: readonly { readonly name: string; readonly default?: unknown }[]
@@ -22,6 +23,9 @@ export const UNTYPED: Shape = {
     return UNTYPED
   },
 }
+
+/** For fields that a struct keeps without knowing them. */
+export const UNDECLARED: Shape = { type: 'map', value: UNTYPED, isUndeclared: true }
 
 const known = new WeakMap<TypeTable, Map<string, Shape>>()
 

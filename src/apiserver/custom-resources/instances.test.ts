@@ -587,6 +587,27 @@ test('a watch has no YAML', async () => {
   assert.match(text, /accepted: application\/json;stream=watch/)
 })
 
+test('who applies below a field that no schema knows owns the field too', async () => {
+  const { request } = await withSchema(
+    { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+    {
+      subresources: {
+        scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' },
+      },
+    },
+  )
+  await request(`POST ${WIDGETS}`, widget('w', { spec: { num: 1 } }))
+  const path = `${WIDGETS}/w?fieldManager=applier`
+  const applied = await request(`PATCH ${path}`, widget('w', { spec: { replicas: 3 } }), APPLY)
+  const fieldsOf = ({ json }: { json: Record<string, unknown> }): unknown =>
+    (
+      json['metadata'] as { managedFields: { manager: string; fieldsV1: unknown }[] }
+    ).managedFields.find(({ manager }) => manager === 'applier')?.fieldsV1
+  assert.deepEqual(fieldsOf(applied), { 'f:spec': { '.': {}, 'f:replicas': {} } })
+  await request(`PATCH ${WIDGETS}/w/scale?fieldManager=scaler`, { spec: { replicas: 5 } }, MERGE)
+  assert.deepEqual(fieldsOf(await request(`GET ${WIDGETS}/w`)), { 'f:spec': {} })
+})
+
 test("an apply that takes over what an update owned keeps what is the server's", async () => {
   const { request } = await withSchema(specSchema({ a: { type: 'string' }, b: { type: 'string' } }))
   const labelled = {

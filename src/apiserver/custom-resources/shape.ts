@@ -1,6 +1,6 @@
 /** How a custom resource is taken apart for ownership (KEP-555): what its schema says of lists and maps. */
 import { typeTable } from '#api'
-import { LEAF, UNTYPED, shapeOf, type Shape } from '#machinery'
+import { LEAF, UNDECLARED, UNTYPED, shapeOf, type Shape } from '#machinery'
 import {
   OBJECT_FIELDS,
   isEmbedded,
@@ -25,7 +25,7 @@ function structOf(schema: Schema, isResource: boolean): Shape {
     if (isResource && OBJECT_FIELDS.has(name)) return name === 'metadata' ? metadata() : LEAF
     const known = own(schema.properties, name)
     if (known !== undefined) return shapeOfSchema(known)
-    return keepsUnknown(schema) ? UNTYPED : undefined
+    return keepsUnknown(schema) ? UNDECLARED : undefined
   }
   return {
     type: 'struct',
