@@ -10,8 +10,16 @@ export interface EventRecorder {
     type: 'Normal' | 'Warning',
     reason: string,
     message: string,
-    options?: { readonly fieldPath?: string },
+    options?: EventOptions,
   ): void
+}
+
+export interface EventOptions {
+  readonly fieldPath?: string
+  /** What the component did or failed to do: the event then has the form of `events.k8s.io`, counted in a series. */
+  readonly action?: string
+  /** A second object that has to do with it. */
+  readonly related?: KubeObject
 }
 
 /** Distinct events remembered for counting. */
@@ -37,7 +45,7 @@ interface Known {
 export function createEventRecorder(
   client: Client,
   env: Pick<Env, 'clock' | 'random' | 'log'>,
-  source: { readonly component: string; readonly host?: string },
+  source: Source,
 ): EventRecorder {
   const known = bounded<Known>()
   const budgets = bounded<{ left: number; at: number }>()
@@ -76,9 +84,12 @@ export function createEventRecorder(
     if (old !== undefined && at - old.at < WINDOW_MS) {
       const count = old.count + 1
       try {
+        const again =
+          about.eventTime === undefined
+            ? { count, lastTimestamp: about.lastTimestamp }
+            : { series: { count, lastObservedTime: about.eventTime } }
         await client.patch(eventResource, { namespace: old.namespace, name: old.name }, 'merge', {
-          count,
-          lastTimestamp: about.lastTimestamp,
+          ...again,
           message: about.message,
         })
         known.set(id, { ...old, count, at })
@@ -94,18 +105,18 @@ export function createEventRecorder(
   }
 
   return {
-    event(about, type, reason, message, { fieldPath } = {}) {
+    event(about, type, reason, message, { fieldPath, action, related } = {}) {
       const { metadata } = about
       const subject = `${about.kind}/${metadata.namespace ?? ''}/${metadata.name}/${metadata.uid}`
       if (queued >= QUEUE || !allowed(subject)) return
       const group = [subject, fieldPath ?? '', type, reason].join('|')
       const combined = combines(group, message)
-      const text = clipped(combined ? `(combined from similar events): ${message}` : message)
-      const id = combined ? group : `${group}|${message}`
-      const now = env.clock
-        .now()
-        .toISOString()
-        .replace(/\.\d+Z$/, 'Z')
+      const text = clipped(
+        combined && action === undefined ? `(combined from similar events): ${message}` : message,
+      )
+      // A series is of one thing that happens again, whatever it says each time.
+      const id = combined || action !== undefined ? group : `${group}|${message}`
+      const time = env.clock.now().toISOString()
       const suffix = [...env.random.bytes(8)].map((b) => b.toString(16).padStart(2, '0')).join('')
       const event: Draft<Event> = {
         metadata: {
@@ -117,15 +128,9 @@ export function createEventRecorder(
         type,
         reason,
         message: text,
-        source: {
-          component: source.component,
-          ...(source.host === undefined ? {} : { host: source.host }),
-        },
         reportingComponent: source.component,
-        reportingInstance: source.host ?? '',
-        firstTimestamp: now,
-        lastTimestamp: now,
-        count: 1,
+        ...(action === undefined ? counted(source, time) : inSeries(source, time, action)),
+        ...(related === undefined ? {} : { related: reference(related, undefined) }),
       }
       const at = env.clock.monotonic()
       queued++
@@ -137,6 +142,31 @@ export function createEventRecorder(
     },
   }
 }
+
+interface Source {
+  readonly component: string
+  readonly host?: string
+}
+
+/** The form of core/v1, that counts. */
+function counted({ component, host }: Source, time: string): Partial<Event> {
+  const seconds = time.replace(/\.\d+Z$/, 'Z')
+  return {
+    source: { component, ...(host === undefined ? {} : { host }) },
+    reportingInstance: host ?? '',
+    firstTimestamp: seconds,
+    lastTimestamp: seconds,
+    count: 1,
+  }
+}
+
+/** The form of events.k8s.io/v1 (KEP-383). */
+const inSeries = ({ component, host }: Source, time: string, action: string): Partial<Event> => ({
+  action,
+  reportingInstance: host === undefined ? component : `${component}-${host}`,
+  // In microseconds.
+  eventTime: time.replace('Z', '000Z'),
+})
 
 function reference(about: KubeObject, fieldPath: string | undefined): ObjectReference {
   const { namespace, name, uid, resourceVersion } = about.metadata

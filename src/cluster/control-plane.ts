@@ -264,7 +264,10 @@ export async function startControlPlane(
   const scheduling = {
     client: schedulerClient,
     informers,
-    events: createEventRecorder(schedulerClient, env, { component: 'default-scheduler' }),
+    events: createEventRecorder(schedulerClient, env, {
+      component: 'default-scheduler',
+      ...(host === undefined ? {} : { host }),
+    }),
     env,
   }
   leadership.run('kube-scheduler', schedulerClient, (term) => void startScheduler(scheduling, term))

@@ -195,6 +195,7 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
       'Normal',
       'Scheduled',
       `Successfully assigned ${info.key} to ${node.name}`,
+      { action: 'Binding' },
     )
   }
 
@@ -275,7 +276,10 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
       cause,
     })
     const message = `Preempted by pod ${preemptor.uid} on node ${node.name}`
-    events.event(withKind(victim.pod), 'Normal', 'Preempted', message)
+    events.event(withKind(victim.pod), 'Normal', 'Preempted', message, {
+      action: 'Preempting',
+      related: withKind(preemptor.pod),
+    })
   }
 
   /** Tells the user, and the pod's condition. */
@@ -285,7 +289,9 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
     message: string,
     nominatedNodeName?: string,
   ): void {
-    events.event(withKind(info.pod), 'Warning', 'FailedScheduling', message)
+    events.event(withKind(info.pod), 'Warning', 'FailedScheduling', message, {
+      action: 'Scheduling',
+    })
     const condition: ConditionInput = { type: 'PodScheduled', status: 'False', reason, message }
     const patch = statusPatch(info.pod, condition, { now: clock.now(), nominatedNodeName })
     if (patch !== undefined) void attempt('report on', info, () => patchStatus(info.pod, patch))
