@@ -1,4 +1,5 @@
 /** A cluster inside a test's own process: real API server, controllers and scheduler; nodes and containers are simulated. */
+import { nodes as nodeResource, type Node } from '#api'
 import { ensureAuthorities, type ApiServer } from '#apiserver'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
 import type { Client, NodeApi, Transport } from '#client'
@@ -24,7 +25,7 @@ export interface Cluster {
   /** For other identities: they meet authorization and admission. */
   transport(user: RequestUser): Transport
   readonly server: ApiServer
-  /** Nodes are registered and Ready. */
+  /** Nodes are registered and Ready, and take pods. */
   readonly ready: Promise<void>
   stop(): Promise<void>
 }
@@ -79,7 +80,10 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
       return node
     }),
   )
-  const ready = Promise.all(nodes.map((node) => node.ready)).then(() => undefined)
+  const stopped = new AbortController()
+  const ready = Promise.all(nodes.map((node) => node.ready)).then(() =>
+    untainted(control.client, new Set(nodeApis.keys()), stopped.signal),
+  )
   // Who stops the cluster before then need not have asked.
   ready.catch(() => undefined)
   return {
@@ -88,9 +92,30 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
     transport: (user) => control.server.transport(user),
     ready,
     async stop() {
+      stopped.abort()
       await Promise.all(nodes.map((node) => node.stop()))
       await control.stop()
       await storage.close()
     },
+  }
+}
+
+/** A node that is Ready takes pods as soon as its taint is gone, a moment later. */
+async function untainted(client: Client, names: Set<string>, signal: AbortSignal): Promise<void> {
+  const left = new AbortController()
+  const events = await client.watch(nodeResource, {
+    sendInitialEvents: true,
+    signal: AbortSignal.any([signal, left.signal]),
+  })
+  try {
+    for await (const batch of events)
+      for (const { type, object } of batch) {
+        const { spec, metadata } = object as Node
+        const isNotReady = spec.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready')
+        if (type !== 'BOOKMARK' && isNotReady !== true) names.delete(metadata.name)
+        if (names.size === 0) return
+      }
+  } finally {
+    left.abort()
   }
 }
