@@ -102,13 +102,14 @@ const kubeconfigFor = (
   })
 await writeFile(join(folder, 'admin'), kubeconfigFor('admin', pki.admin))
 for (const [path, body] of [
-  ['serviceaccounts', { metadata: { name: 'default' } }],
+  ['nodes', { metadata: { name: 'n1' } }],
+  ['namespaces/default/serviceaccounts', { metadata: { name: 'default' } }],
   [
-    'pods',
+    'namespaces/default/pods',
     { metadata: { name: 'p' }, spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] } },
   ],
 ] as const)
-  await api.request({ method: 'POST', path: `/api/v1/namespaces/default/${path}`, body })
+  await api.request({ method: 'POST', path: `/api/v1/${path}`, body })
 await api.request({
   method: 'PATCH',
   path: '/api/v1/namespaces/default/pods/p/status',
