@@ -19,6 +19,8 @@ export interface VirtualEnv extends Env {
   advance(ms: number): Promise<void>
   /** Lets what is ready run, without time passing. */
   settle(): Promise<void>
+  /** Sets the wall clock forward, or back: no time passes. */
+  jump(ms: number): void
   /** Milliseconds until the next timer; undefined when nothing waits. */
   nextTimer(): number | undefined
 }
@@ -46,6 +48,7 @@ export function virtualEnv({
     log,
     advance: time.advance,
     settle,
+    jump: time.jump,
     nextTimer: time.next,
   }
 }
@@ -68,9 +71,11 @@ interface Timer {
 function virtualClock(start: Date): {
   clock: Clock
   advance: (ms: number) => Promise<void>
+  jump: (ms: number) => void
   next: () => number | undefined
 } {
   let elapsed = 0
+  let set = 0
   let order = 0
   const timers: Timer[] = []
   const before = (a: Timer, b: Timer): boolean =>
@@ -115,7 +120,7 @@ function virtualClock(start: Date): {
     }
   }
   const clock: Clock = {
-    now: () => new Date(start.getTime() + elapsed),
+    now: () => new Date(start.getTime() + set + elapsed),
     monotonic: () => elapsed,
     schedule,
     sleep: (ms, signal) =>
@@ -140,6 +145,9 @@ function virtualClock(start: Date): {
     next: () => {
       const timer = peek()
       return timer === undefined ? undefined : Math.max(0, timer.at - elapsed)
+    },
+    jump(ms) {
+      set += ms
     },
     async advance(ms) {
       const target = elapsed + ms

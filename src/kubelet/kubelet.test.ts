@@ -54,6 +54,45 @@ test('heartbeats leave the node object alone when nothing has changed', async ()
   await node.stop()
 })
 
+test('a node that was called silent says at once that it is ready', async () => {
+  const { env, node } = await world()
+  const { store } = node.api
+  const unknown = { status: 'Unknown', reason: 'NodeStatusUnknown', message: 'silent' }
+  const n1 = store.get(nodes, { name: 'n1' })
+  store.patch(
+    nodes,
+    { name: 'n1' },
+    {
+      contentType: 'application/merge-patch+json',
+      patch: { status: { conditions: n1?.status?.conditions?.map((c) => ({ ...c, ...unknown })) } },
+      subresource: 'status',
+    },
+  )
+  await env.advance(1000)
+  const conditions = store.get(nodes, { name: 'n1' })?.status?.conditions ?? []
+  assert.deepEqual(
+    conditions.map(({ type, status }) => `${type}=${status}`),
+    ['MemoryPressure=False', 'DiskPressure=False', 'PIDPressure=False', 'Ready=True'],
+  )
+  await node.stop()
+})
+
+test("what others write into the part of the status that is the node's is put right", async () => {
+  const { env, node } = await world()
+  node.api.store.patch(
+    nodes,
+    { name: 'n1' },
+    {
+      contentType: 'application/merge-patch+json',
+      patch: { status: { capacity: { cpu: '1000' } } },
+      subresource: 'status',
+    },
+  )
+  await env.advance(11_000)
+  assert.equal(node.api.store.get(nodes, { name: 'n1' })?.status?.capacity?.['cpu'], '4')
+  await node.stop()
+})
+
 test('extended resources that others put on the node stay', async () => {
   const { env, node } = await world()
   node.api.store.patch(

@@ -188,6 +188,9 @@ export class KubeletCore {
     const informers = createInformers(this.#client, env, signal)
     const selection = { fieldSelector: `spec.nodeName=${config.nodeName}` }
     const podInformer = informers.informer(pods, selection)
+    const nodeInformer = informers.informer(nodes, {
+      fieldSelector: `metadata.name=${config.nodeName}`,
+    })
     const serviceInformer = (this.#shared ?? informers).informer(services)
     this.#pods = podInformer
     this.#context = this.#makeContext(runtimeVersion, events, serviceInformer)
@@ -200,6 +203,7 @@ export class KubeletCore {
     ])
     this.#initial = initial
     podInformer.onChange((current, old) => this.#podChanged(current, old))
+    agent.follow(nodeInformer)
     this.#track(agent.run(signal))
     this.#track(followRuntime(this, signal))
     const orphans = new OrphanCollector(this)

@@ -12,8 +12,8 @@ import {
 
 export interface Observed {
   readonly node: Node
-  /** When something was last heard of it, by our own clock. */
-  readonly heard: Date
+  /** For how long nothing was heard of it, in milliseconds. */
+  readonly silentMs: number
   /** No node at all is ready: the fault is rather ours than theirs, and nobody is driven away. */
   readonly allSilent: boolean
   /** Of the node. */
@@ -39,9 +39,9 @@ const conditionOf = ({ status }: Node, type: string): NodeCondition | undefined 
   status?.conditions?.find((c) => c.type === type)
 
 export function decide(observed: Observed, now: Date): Decision {
-  const { node, heard, pods: own } = observed
+  const { node, silentMs, pods: own } = observed
   if (isTerminating(node)) return { actions: [] }
-  const left = heard.getTime() + GRACE_MS - now.getTime()
+  const left = GRACE_MS - silentMs
   if (left <= 0) return silent(observed, now)
   const ready = conditionOf(node, 'Ready')?.status
   return {

@@ -186,3 +186,22 @@ test('pods of a node that is gone are collected', async () => {
   assert.equal(podNamed(w, 'a'), undefined)
   w.stop()
 })
+
+test('a wall clock that is set forward or back makes no node silent', async () => {
+  const w = await running()
+  for (const ms of [3_600_000, -7_200_000, 3_600_000]) {
+    await w.env.advance(25_000)
+    w.env.jump(ms)
+    // Something happens to the nodes before their next heartbeat.
+    for (const name of ['n1', 'n2'])
+      await w.client.patch(nodes, { name }, 'merge', { metadata: { labels: { at: String(ms) } } })
+    await w.env.advance(100)
+    assert.equal(readyOf(nodeNamed(w, 'n1'))?.status, 'True', `after ${ms} ms`)
+    await w.env.advance(120_000)
+    assert.equal(readyOf(nodeNamed(w, 'n1'))?.status, 'True', `two minutes after ${ms} ms`)
+  }
+  w.silent.add('n1')
+  await w.env.advance(65_000)
+  assert.equal(readyOf(nodeNamed(w, 'n1'))?.status, 'Unknown')
+  w.stop()
+})

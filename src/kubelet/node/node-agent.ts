@@ -1,7 +1,7 @@
 /** Registers the node, renews its lease, and reports its status when there is something to report. */
 import type { Env } from '#base'
 import { type Lease, type Node, type NodeStatus, leases, nodes } from '#api'
-import type { Client, EventRecorder } from '#client'
+import type { Client, EventRecorder, Informer } from '#client'
 import { isStatus } from '#machinery'
 import type { Image, Runtime, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import { type Machine, kibibytes } from './machine.ts'
@@ -11,6 +11,7 @@ import {
   type Thresholds,
   nodeStatusOf,
   sameNodeStatus,
+  showsStatus,
 } from './status.ts'
 
 export interface NodeAgentOptions {
@@ -55,6 +56,8 @@ export class NodeAgent {
   #node: Node | undefined
   #sent: NodeStatus | undefined
   #sentMs = 0
+  /** What the API made of it. */
+  #answered: NodeStatus | undefined
   #lease: Lease | undefined
   #images: readonly Image[] = []
   #shuttingDown = false
@@ -91,6 +94,20 @@ export class NodeAgent {
       env.log.debug('Cannot renew the lease yet', { error: error as Error }),
     )
     void this.refreshImages()
+  }
+
+  /** Keeps up with the node's object: with its labels and taints, and with what others say of its state. */
+  follow(informer: Informer<Node>): void {
+    informer.onChange((current) => {
+      if (current === undefined || !isNewer(current, this.#node)) return
+      this.#node = current
+      const ready = current.status?.conditions?.find(({ type }) => type === 'Ready')
+      // It was silent for so long (the machine slept, or was cut off) that it was given up.
+      if (ready?.status !== 'Unknown') return
+      this.#report({ force: true }).catch((error: unknown) =>
+        this.#options.env.log.debug('Cannot report the node yet', { error: error as Error }),
+      )
+    })
   }
 
   /** Lease and status, until the signal aborts. */
@@ -181,8 +198,11 @@ export class NodeAgent {
     const { client, env, events, nodeName } = this.#options
     const status = await this.#status()
     const due = env.clock.monotonic() - this.#sentMs >= REPORT_MS
-    if (!force && !due && sameNodeStatus(this.#ownPart(this.#sent, status), status)) return
-    const before = this.#sent?.conditions?.find(({ type }) => type === 'Ready')?.status
+    const isSaid =
+      sameNodeStatus(this.#ownPart(this.#sent, status), status) &&
+      showsStatus(this.#node.status, status, this.#answered)
+    if (!force && !due && isSaid) return
+    const before = this.#node.status?.conditions?.find(({ type }) => type === 'Ready')?.status
     const after = status.conditions?.find(({ type }) => type === 'Ready')?.status
     try {
       this.#node = await client.patch(
@@ -200,6 +220,7 @@ export class NodeAgent {
       await this.#createNode()
     }
     this.#sent = status
+    this.#answered = this.#node?.status
     this.#sentMs = env.clock.monotonic()
     if (before !== after && this.#node !== undefined) {
       const reason = after === 'True' ? 'NodeReady' : 'NodeNotReady'
@@ -315,3 +336,7 @@ async function readPressure(rootDir: string, { fs }: Pick<Env, 'fs'>): Promise<P
     processes: Number(/\/(\d+) /.exec(loadavg)?.[1] ?? 0),
   }
 }
+
+/** Revisions of one object are numbers that grow (KEP-5504). */
+const isNewer = (a: Node, b: Node | undefined): boolean =>
+  Number(a.metadata.resourceVersion) > Number(b?.metadata.resourceVersion ?? 0)

@@ -223,6 +223,29 @@ function readyVerdict({ runtimeStatus, shuttingDown }: NodeStatusInput): Verdict
     : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: `[${bad.join(', ')}]` }
 }
 
+/**
+ * Whether what the API shows is what the node says of itself; others may have written over it, or beside it.
+ * `answered` is what the API made of the node's last words: it writes amounts in their canonical form.
+ */
+export function showsStatus(
+  shown: NodeStatus | undefined,
+  own: NodeStatus,
+  answered: NodeStatus | undefined,
+): boolean {
+  const amounts = (['capacity', 'allocatable'] as const).every((field) =>
+    Object.keys(own[field] ?? {}).every(
+      (name) => shown?.[field]?.[name] === answered?.[field]?.[name],
+    ),
+  )
+  return (
+    amounts &&
+    (own.conditions ?? []).every(({ type, status, reason, message }) => {
+      const found = shown?.conditions?.find((each) => each.type === type)
+      return found?.status === status && found.reason === reason && found.message === message
+    })
+  )
+}
+
 /** Whether two say the same, heartbeats aside. */
 export function sameNodeStatus(a: NodeStatus | undefined, b: NodeStatus): boolean {
   if (a === undefined) return false
