@@ -110,9 +110,11 @@ async function untainted(client: Client, names: Set<string>, signal: AbortSignal
   try {
     for await (const batch of events)
       for (const { type, object } of batch) {
+        // A bookmark has a revision, and no node.
+        if (type === 'BOOKMARK') continue
         const { spec, metadata } = object as Node
         const isNotReady = spec.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready')
-        if (type !== 'BOOKMARK' && isNotReady !== true) names.delete(metadata.name)
+        if (isNotReady !== true) names.delete(metadata.name)
         if (names.size === 0) return
       }
   } finally {
