@@ -30,6 +30,8 @@ export interface Overrides<T extends KubeObject> {
   /** Runs after the rules of the facts: required fields and closed sets of values. */
   readonly validate?: (object: T) => readonly FieldError[]
   readonly validateUpdate?: (object: T, old: T, context: StrategyContext) => readonly FieldError[]
+  /** Defaults and validation look at nothing but the spec. */
+  readonly concernsSpecAlone?: boolean
   /** Runs after status was cleared. */
   readonly prepareForCreate?: (object: Mutable<T>, context: StrategyContext) => void
   /** Runs after this endpoint's half was kept and the other put back. */
@@ -166,7 +168,12 @@ export function defineFromFacts<T extends KubeObject>(
   const rules = factRules(facts.type)
   const status = statusStrategy(facts, overrides.statusKeepsMetadata === true)
   const { defaults, validate, validateUpdate, prepareForCreate, prepareForUpdate } = overrides
-  const { warnings, graceSeconds } = overrides
+  const { warnings, graceSeconds, concernsSpecAlone = false } = overrides
+  const check = (object: JsonObject): readonly FieldError[] => {
+    const known = rules(object)
+    const more = validate?.(object as unknown as T) ?? none
+    return known.length === 0 ? more : [...known.filter(notIn(more)), ...more]
+  }
 
   return {
     facts,
@@ -176,11 +183,8 @@ export function defineFromFacts<T extends KubeObject>(
           defaults(object as Mutable<T>)
         }
       : canonical,
-    validate: (object) => {
-      const known = rules(object)
-      const more = validate?.(object as unknown as T) ?? none
-      return known.length === 0 ? more : [...known.filter(notIn(more)), ...more]
-    },
+    ...(concernsSpecAlone ? { defaultsOfMetadata: canonicalize(METADATA) } : {}),
+    validate: concernsSpecAlone ? onceForFrozen(check) : check,
     validateUpdate: validateUpdate
       ? (object, old, context) => validateUpdate(object as unknown as T, old as T, context)
       : () => none,
@@ -209,6 +213,20 @@ export function defineFromFacts<T extends KubeObject>(
     ...(overrides.scale ? { scale: overrides.scale } : {}),
     ...(overrides.convert ? { convert: overrides.convert } : {}),
     storagePrefix: overrides.storagePrefix ?? `/registry/${STORAGE_NAMES[id] ?? facts.resource}/`,
+  }
+}
+
+const METADATA = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'
+
+/** A frozen spec in which nothing was wrong stays so. */
+function onceForFrozen(check: (object: JsonObject) => readonly FieldError[]): typeof check {
+  const passed = new WeakSet<object>()
+  return (object) => {
+    const spec = object['spec'] as object | undefined
+    if (spec !== undefined && passed.has(spec)) return none
+    const errors = check(object)
+    if (errors.length === 0 && spec !== undefined && Object.isFrozen(spec)) passed.add(spec)
+    return errors
   }
 }
 

@@ -9,10 +9,10 @@ import {
   type JsonObject,
   type ResourceDefinition,
 } from '#machinery'
-import type { Codec } from './codec.ts'
+import type { Codec, DecodedBody } from './codec.ts'
 import type { Exchange } from './exchange.ts'
 import { copyJson, isObject, textOf } from './json.ts'
-import { bodyEncoding } from './negotiate.ts'
+import { bodyEncoding, type Encoding } from './negotiate.ts'
 import type { FieldValidation } from './options.ts'
 
 /** What a body should be: the resource's own kind, or a subresource's. */
@@ -46,21 +46,50 @@ export async function readObject(
   expected: ExpectedKind,
   validation: FieldValidation,
 ): Promise<JsonObject> {
+  const wantsProblems = validation !== 'Ignore'
+  const { object } = await readBody(exchange, expected, validation, (bytes, encoding) =>
+    codec.decode(bytes, encoding, expected, wantsProblems),
+  )
+  return object
+}
+
+/** The same of an object that is to be created. */
+export const readNewObject = (
+  codec: Codec,
+  exchange: Exchange,
+  expected: ExpectedKind,
+  validation: FieldValidation,
+): Promise<NewObject> =>
+  readBody(exchange, expected, validation, (bytes, encoding) =>
+    validation === 'Ignore'
+      ? codec.decode(bytes, encoding, expected, false)
+      : codec.decodeNew(bytes, encoding, expected),
+  )
+
+export type NewObject = Pick<DecodedBody, 'object' | 'template'>
+
+async function readBody(
+  exchange: Exchange,
+  expected: ExpectedKind,
+  validation: FieldValidation,
+  decode: (bytes: Uint8Array, encoding: Encoding) => DecodedBody,
+): Promise<NewObject> {
   if (exchange.value !== undefined) {
     // From this process, where types have been checked: nothing to decode, and nobody to warn.
     const object = copyJson(exchange.value)
     if (!isObject(object)) throw badRequest(`a ${expected.kind} was expected as the body`)
-    return checkKind(object, expected)
+    return { object: checkKind(object, expected) }
   }
   const encoding = bodyEncoding(exchange.headers['content-type'])
   const bytes = await exchange.body()
   if (bytes.length === 0) throw unrecognized(expected, 'unexpected end of JSON input', bytes)
-  const { object, problems } = codec.decode(bytes, encoding, expected, validation !== 'Ignore')
+  const decoded = decode(bytes, encoding)
+  const { object, problems } = decoded
   checkKind(object, expected)
   const { name, namespace, uid, resourceVersion } = object['metadata'] as JsonObject
   exchange.subject = { name, namespace, uid, resourceVersion }
   reportProblems(exchange, expected, problems, validation)
-  return object
+  return decoded
 }
 
 /** Unknown and duplicate fields: refused, warned of, or passed over in silence, as the client wishes. */

@@ -8,6 +8,7 @@ import {
   applyMergePatch,
   applyStrategicPatch,
   badRequest,
+  bodyText,
   decodeJson,
   decodeTyped,
   decodeProtobuf,
@@ -30,18 +31,21 @@ import {
   type ResourceDefinition,
   type TypeTable,
 } from '#machinery'
-import { cannotBeHandled, kindOf, unrecognized, type ExpectedKind } from './body.ts'
+import { cannotBeHandled, checkKind, kindOf, unrecognized, type ExpectedKind } from './body.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import { EncodedItems } from './encoded-items.ts'
 import { copyJson, isObject } from './json.ts'
 import { bodyEncoding, notAcceptable, unsupportedMediaType, type Encoding } from './negotiate.ts'
 import type { ItemEncoder } from './protobuf-list.ts'
 import type { OwnSchemas } from './server.ts'
+import { Templates, type Template } from './templates.ts'
 
 export interface DecodedBody {
   readonly object: JsonObject
   /** Unknown and duplicate fields, in the words of a strict decoder. */
   readonly problems: readonly string[]
+  /** What it was made from: it has its defaults then, but for its metadata. */
+  readonly template?: Template
 }
 
 /** Who writes, and when: for managedFields. */
@@ -66,6 +70,7 @@ export class Codec {
   readonly #zeros = new WeakMap<ResourceDefinition, JsonObject>()
   readonly #notStatus = new WeakMap<ResourceDefinition, readonly (readonly string[])[]>()
   readonly #items = new EncodedItems(ENCODED_BYTES)
+  readonly #templates = new Templates()
   #byKind: ReadonlyMap<string, string> | undefined
 
   constructor(types: TypeTable) {
@@ -101,10 +106,47 @@ export class Codec {
     wantsProblems: boolean,
   ): DecodedBody {
     if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
+    return this.#decodeText(bytes, bytes, encoding, expected, wantsProblems)
+  }
+
+  /** The body of a create: objects of one template are read by it. */
+  decodeNew(bytes: Uint8Array, encoding: Encoding, expected: ExpectedKind): DecodedBody {
+    const { definition } = expected
+    if (encoding !== 'json' || definition?.defaultsOfMetadata === undefined)
+      return this.decode(bytes, encoding, expected, true)
+    const text = bodyText(bytes)
+    const found = this.#templates.find(definition, text)
+    const metadata = found && this.#metadata(found.metadata)
+    if (found !== undefined && metadata !== undefined)
+      return { object: found.template.objectWith(metadata), problems: [], template: found.template }
+    const decoded = this.#decodeText(text, bytes, encoding, expected, true)
+    if (decoded.problems.length === 0)
+      this.#templates.learn(definition, text, checkKind(decoded.object, expected))
+    return decoded
+  }
+
+  /** Metadata in the form of its type; undefined where something in it is odd. */
+  #metadata(value: JsonObject): JsonObject | undefined {
+    try {
+      const { object, unknownFields } = decodeTyped(this.#types, OBJECT_META, value)
+      return unknownFields.length === 0 ? object : undefined
+    } catch (error) {
+      if (error instanceof TypeMismatchError) return undefined
+      throw error
+    }
+  }
+
+  #decodeText(
+    text: string | Uint8Array,
+    bytes: Uint8Array,
+    encoding: Encoding,
+    expected: ExpectedKind,
+    wantsProblems: boolean,
+  ): DecodedBody {
     const { value, duplicateFields, duplicateKeys } =
       encoding === 'yaml'
-        ? decodeYaml(bytes)
-        : readJson(bytes, expected, { duplicates: wantsProblems })
+        ? decodeYaml(text)
+        : readJson(text, bytes, expected, { duplicates: wantsProblems })
     if (!isObject(value)) throw unrecognized(expected, notAnObject(value), bytes)
     const { object, unknown } = this.shape(value, expected, wantsProblems)
     if (duplicateKeys !== undefined)
@@ -368,12 +410,13 @@ export function fieldProblems(
 }
 
 function readJson(
+  text: string | Uint8Array,
   bytes: Uint8Array,
   expected: ExpectedKind,
   options: { readonly duplicates: boolean },
 ): ReturnType<typeof decodeJson> {
   try {
-    return decodeJson(bytes, options)
+    return decodeJson(text, options)
   } catch (error) {
     if (!(error instanceof StatusError)) throw error
     throw unrecognized(expected, error.message, bytes)
@@ -393,6 +436,7 @@ function asExpected<T>(refuse: (error: TypeMismatchError) => StatusError, read: 
   }
 }
 
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'
 const PARTIAL_METADATA = 'io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata'
 const PARTIAL_VERSIONS = ['meta.k8s.io/v1', 'meta.k8s.io/v1beta1']
 const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta'

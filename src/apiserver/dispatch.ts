@@ -15,7 +15,7 @@ import {
   type ResourceDefinition,
   type SubresourceFact,
 } from '#machinery'
-import { kindOf, readDeleteOptions, readObject, type ExpectedKind } from './body.ts'
+import { kindOf, readDeleteOptions, readNewObject, readObject, type ExpectedKind } from './body.ts'
 import type { Codec } from './codec.ts'
 import { readyEntries, readyEntry, shownAs, type Collection } from './collection.ts'
 import { connectOptions } from './connect-options.ts'
@@ -184,8 +184,14 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
     case 'create': {
       if (name !== '') throw methodNotAllowed()
       const options = parseWriteOptions(exchange.query, 'CreateOptions')
-      const object = await readObject(codec, exchange, kindOf(definition), options.fieldValidation)
-      const outcome = await createObject(writer, writing(call, collection), object, options)
+      const { object, template } = await readNewObject(
+        codec,
+        exchange,
+        kindOf(definition),
+        options.fieldValidation,
+      )
+      const target = writing(call, collection)
+      const outcome = await createObject(writer, target, object, options, { template })
       return outcomeReply(call, outcome)
     }
     case 'update': {

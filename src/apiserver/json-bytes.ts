@@ -56,15 +56,49 @@ export function toStored({ kind, apiVersion, metadata, ...own }: JsonObject): St
     metadata: managedFields === undefined ? kept : { ...kept, managedFields },
     ...own,
   }
-  const written = toWireForm(object)
   const owners = textOfOwners(managedFields)
-  if (owners === undefined) return { object, bytes: Buffer.from(JSON.stringify(written)) }
-  const { kind: _kind, apiVersion: _version, metadata: _metadata, ...rest } = written
+  if (owners === undefined)
+    return { object, bytes: Buffer.from(JSON.stringify(toWireForm(object))) }
   const start = JSON.stringify({ kind, apiVersion, metadata: kept }).slice(0, -2)
-  const end = JSON.stringify(rest).slice(1)
+  const end = textOfRest(object)
   const comma = start.endsWith('{') ? '' : ','
   const text = `${start}${comma}"managedFields":${owners}}${end === '}' ? '' : ','}${end}`
   return { object, bytes: Buffer.from(text) }
+}
+
+interface Rest {
+  readonly object: JsonObject
+  readonly text: string
+}
+
+/** By their specs: what was last written of objects with a frozen one. */
+const restOfFrozen = new WeakMap<object, Rest>()
+
+/** The JSON of all that follows the metadata, with its closing brace. */
+function textOfRest(object: JsonObject): string {
+  const spec = object['spec'] as object | undefined
+  const known = spec && restOfFrozen.get(spec)
+  if (known !== undefined && hasSameParts(object, known.object)) return known.text
+  const { kind: _kind, apiVersion: _version, metadata: _metadata, ...rest } = toWireForm(object)
+  const text = JSON.stringify(rest).slice(1)
+  if (spec !== undefined && Object.isFrozen(spec)) {
+    // Those that are not frozen may be others' by the next time.
+    const { metadata: _, ...parts } = object
+    if (Object.values(parts).every((part) => Object.isFrozen(part)))
+      restOfFrozen.set(spec, { object: parts, text })
+  }
+  return text
+}
+
+function hasSameParts(object: JsonObject, parts: JsonObject): boolean {
+  let count = 0
+  for (const name in object) {
+    if (name === 'metadata') continue
+    if (object[name] !== parts[name]) return false
+    count++
+  }
+  for (const _ in parts) count--
+  return count === 0
 }
 
 /** The JSON of managedFields when all their sets are shared ones, whose text is at hand: it is half of a new object. */

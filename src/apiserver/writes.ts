@@ -39,6 +39,7 @@ import {
   validateMetadataUpdate,
 } from './metadata.ts'
 import type { WriteOptions } from './options.ts'
+import type { Template } from './templates.ts'
 
 /** What all writes of a server share. */
 export interface Writer {
@@ -208,8 +209,7 @@ export async function createObject(
   target: WriteTarget,
   object: JsonObject,
   options: WriteOptions,
-  /** Apply has noted the owners of fields already. */
-  tracked = false,
+  { tracked = false, template }: NewObjectOptions = {},
 ): Promise<Outcome> {
   const { definition, exchange, namespace } = target
   const { env } = writer
@@ -217,11 +217,12 @@ export async function createObject(
   bindNamespace(target, object)
   const saysWhen = /^0*[1-9][0-9]*$/.test(textOf(metadata['resourceVersion']))
   for (const field of SERVER_FIELDS) delete metadata[field]
-  definition.defaults(object)
+  if (template === undefined) definition.defaults(object)
+  else definition.defaultsOfMetadata?.(metadata)
   const now = env.clock.now()
   if (!tracked) {
     const manager = managerOf(exchange, options.fieldManager)
-    writer.codec.trackUpdate(definition, undefined, object, {
+    writer.codec.trackUpdate(definition, undefined, template?.viewWith(metadata) ?? object, {
       manager,
       now,
       subresource: target.subresource,
@@ -256,24 +257,29 @@ export async function createObject(
     if (isGenerated) {
       metadata['name'] = generatedName(generateName, () => env.random.next())
       // Some defaults come from the name.
-      definition.defaults(object)
+      if (template === undefined) definition.defaults(object)
     }
     const name = textOf(metadata['name'])
+    // From here on it is only read, but where something is given out to it.
+    const sharing = allocator === undefined ? template : undefined
+    const known = sharing?.shared(object)
+    const created = known ?? object
     const problems = [
       ...validateMetadata(metadata, definition.facts, namespace),
-      ...definition.validate(object),
+      ...definition.validate(created),
     ]
     if (problems.length > 0) throw invalid(definition.facts, name || generateName, problems)
     if (attempt === 1)
-      for (const text of definition.warnings(object, undefined)) exchange.warnings.push(text)
-    const giveBack = allocator?.assign(object, undefined, options)
+      for (const text of definition.warnings(created, undefined)) exchange.warnings.push(text)
+    const giveBack = allocator?.assign(created, undefined, options)
     let done = false
     try {
-      await admit(writer, { ...request, name })
+      await admit(writer, { ...request, name, object: created })
       // It is the store that refuses this, after all others.
       if (saysWhen && !options.dryRun)
         throw new StatusError('', 'resourceVersion should not be set on objects to be created')
-      const outcome = await put(writer, target, object, name, options)
+      if (known === undefined) sharing?.keep(object)
+      const outcome = await put(writer, target, created, name, options)
       done = outcome !== undefined && !options.dryRun
       if (outcome !== undefined) return outcome
     } finally {
@@ -281,6 +287,13 @@ export async function createObject(
     }
     if (!isGenerated || attempt === NAME_ATTEMPTS) throw alreadyExists(definition.facts, name)
   }
+}
+
+interface NewObjectOptions {
+  /** Apply has noted the owners of fields already. */
+  readonly tracked?: boolean
+  /** What the object was made from, and has its defaults from. */
+  readonly template?: Template | undefined
 }
 
 /** While the objects of a definition are being removed, no new ones come: not by an apply either. */
@@ -405,7 +418,9 @@ export async function updateObject(
         throw conflict(facts, name, uidDiffers(key, textOf(metadataOf(object)['uid']), ''))
       delete metadataOf(object)['resourceVersion']
       metadataOf(object)['name'] = name
-      return createObject(writer, target, object, options, change.tracked ?? false)
+      return createObject(writer, target, object, options, {
+        tracked: change.tracked ?? false,
+      })
     }
     const done = await updateOnce(writer, target, key, name, entry, change, options, round)
     if ('outcome' in done) return done.outcome

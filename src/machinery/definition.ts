@@ -37,6 +37,11 @@ export interface ResourceDefinition {
   readonly deprecation?: string
   /** Fills in absent fields, in place. Idempotent, and byte-stable: defaulting twice changes nothing. */
   readonly defaults: (object: JsonObject) => void
+  /**
+   * Only where defaults and validation of the rest do not look at the metadata: the defaults of the metadata
+   * alone. Then what was found out of the rest holds for all objects that have it.
+   */
+  readonly defaultsOfMetadata?: (metadata: JsonObject) => void
   /** Rules that the facts cannot say, on a defaulted new object. Metadata is validated by the server itself. */
   readonly validate: (object: JsonObject) => readonly FieldError[]
   /** Rules between old and new, on a defaulted object; runs beside `validate`. */

@@ -44,6 +44,28 @@ function writeParts(shape: Shape, before: unknown, after: unknown): boolean {
   return true
 }
 
+interface Remembered {
+  readonly shape: Shape
+  readonly before: unknown
+  readonly text: string
+}
+
+/** Of values that never change, which are compared with the same one nearly always. */
+const ofFrozen = new WeakMap<object, Remembered>()
+
+function writeInner(shape: Shape, before: unknown, after: object): boolean {
+  const known = ofFrozen.get(after)
+  if (known !== undefined && known.shape === shape && known.before === before) {
+    parts.push(known.text)
+    return true
+  }
+  const from = parts.length
+  if (!writeParts(shape, before, after)) return false
+  if (shape.type === 'struct' && Object.isFrozen(after))
+    ofFrozen.set(after, { shape, before, text: parts.slice(from).join('') })
+  return true
+}
+
 function writePart(
   shape: Shape | undefined,
   name: string,
@@ -54,7 +76,7 @@ function writePart(
   if (name.includes(MARK)) return false
   if (shape !== undefined && divides(shape, after)) {
     parts.push(name, before === undefined ? OPENS_NEW : OPENS_OLD)
-    if (!writeParts(shape, before, after)) return false
+    if (!writeInner(shape, before, after as object)) return false
     parts.push(CLOSES)
     return true
   }

@@ -2,6 +2,7 @@ export type * from './meta.gen.ts'
 export * from './definition.ts'
 export * from './facts.ts'
 export * from './field.ts'
+export { deepFreeze, ofFrozen } from './frozen.ts'
 export * from './json.ts'
 export { jsonSyntaxError } from './json-syntax.ts'
 export {

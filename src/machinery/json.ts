@@ -37,7 +37,7 @@ export function decodeJson(
   bytes: Uint8Array | string,
   options: { readonly duplicates?: boolean } = {},
 ): Decoded {
-  const text = typeof bytes === 'string' ? bytes : textOf(bytes)
+  const text = typeof bytes === 'string' ? bytes : bodyText(bytes)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -54,7 +54,8 @@ export function decodeJson(
   }
 }
 
-function textOf(bytes: Uint8Array): string {
+/** The text of a body. Throws 400 for what is none. */
+export function bodyText(bytes: Uint8Array): string {
   try {
     return decoder.decode(bytes)
   } catch {
@@ -182,7 +183,7 @@ const OLDER_TAGS: readonly ScalarTag[] = [
 
 /** One document; more than one is refused. */
 export function decodeYaml(bytes: Uint8Array | string): Decoded {
-  const text = typeof bytes === 'string' ? bytes : textOf(bytes)
+  const text = typeof bytes === 'string' ? bytes : bodyText(bytes)
   // JSON is YAML, and what most clients send; reading it as such is many times faster.
   if (/^\s*\{/.test(text)) {
     try {

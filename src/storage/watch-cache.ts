@@ -4,7 +4,7 @@
  * hears of it; over another it follows the store's watch.
  */
 import type { Env } from '#base'
-import { parseSharing } from '#machinery'
+import { deepFreeze, parseSharing } from '#machinery'
 import { isEmbedded, type EmbeddedChange, type EmbeddedStorage } from './embedded.ts'
 import { ParsedCache, type Parsed } from './parsed-cache.ts'
 import { Slabs, type SlabEntry } from './slabs.ts'
@@ -475,11 +475,4 @@ export function parseJson<T extends object>(bytes: Uint8Array, revision: Revisio
 function withRevision<T extends object>(object: T, revision: Revision): T {
   const { metadata } = object as { metadata?: object }
   return { ...object, metadata: { ...metadata, resourceVersion: String(revision) } }
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  Object.freeze(value)
-  for (const part of Object.values(value)) deepFreeze(part)
-  return value
 }

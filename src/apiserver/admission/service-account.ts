@@ -19,36 +19,40 @@ const ENFORCE_SECRETS = 'kubernetes.io/enforce-mountable-secrets'
 const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789'
 
 /** Every pod runs as a service account, and finds its token, the cluster's authority and its namespace in a volume. */
-export const serviceAccountAdmission = (
+export function serviceAccountAdmission(
   read: AdmissionLookups,
   random: Pick<Random, 'bytes'>,
-): AdmissionPlugin => ({
-  name: 'ServiceAccount',
-  handles: (request) => isAbout(request, 'pods', ['CREATE']),
-  async mutate(request) {
-    const pod = objectOf<Pod>(request)
-    const { spec } = pod
-    if (spec === undefined || isMirrorPod(pod)) return
-    if (!spec.serviceAccountName) spec.serviceAccountName = 'default'
-    spec.serviceAccount = spec.serviceAccountName
-    const account = accountOf(read, request, spec.serviceAccountName)
-    if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
-      spec.imagePullSecrets = account.imagePullSecrets.map((secret) => ({ ...secret }))
-    if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
-      mountToken(spec, random)
-  },
-  async validate(request) {
-    const pod = objectOf<Pod>(request)
-    if (pod.spec === undefined) return
-    if (isMirrorPod(pod)) {
-      refuseForMirror(request, pod as unknown as Pod)
-      return
-    }
-    const account = accountOf(read, request, pod.spec.serviceAccountName ?? '')
-    if (account.metadata.annotations?.[ENFORCE_SECRETS] === 'true')
-      refuseOtherSecrets(request, pod as unknown as Pod, account)
-  },
-})
+): AdmissionPlugin {
+  // One for all pods, so that those of one template have the same spec: a volume's name is its pod's own affair.
+  const volume = `${VOLUME_PREFIX}${suffix(random)}`
+  return {
+    name: 'ServiceAccount',
+    handles: (request) => isAbout(request, 'pods', ['CREATE']),
+    async mutate(request) {
+      const pod = objectOf<Pod>(request)
+      const { spec } = pod
+      if (spec === undefined || isMirrorPod(pod)) return
+      if (!spec.serviceAccountName) spec.serviceAccountName = 'default'
+      spec.serviceAccount = spec.serviceAccountName
+      const account = accountOf(read, request, spec.serviceAccountName)
+      if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
+        spec.imagePullSecrets = account.imagePullSecrets.map((secret) => ({ ...secret }))
+      if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
+        mountToken(spec, volume)
+    },
+    async validate(request) {
+      const pod = objectOf<Pod>(request)
+      if (pod.spec === undefined) return
+      if (isMirrorPod(pod)) {
+        refuseForMirror(request, pod as unknown as Pod)
+        return
+      }
+      const account = accountOf(read, request, pod.spec.serviceAccountName ?? '')
+      if (account.metadata.annotations?.[ENFORCE_SECRETS] === 'true')
+        refuseOtherSecrets(request, pod as unknown as Pod, account)
+    },
+  }
+}
 
 function accountOf(
   read: AdmissionLookups,
@@ -63,9 +67,9 @@ function accountOf(
   )
 }
 
-function mountToken(spec: Mutable<NonNullable<Pod['spec']>>, random: Pick<Random, 'bytes'>): void {
+function mountToken(spec: Mutable<NonNullable<Pod['spec']>>, volume: string): void {
   const known = spec.volumes?.find(({ name }) => name.startsWith(VOLUME_PREFIX))
-  const name = known?.name ?? `${VOLUME_PREFIX}${suffix(random)}`
+  const name = known?.name ?? volume
   let mounted = false
   const mount = (container: Mutable<Container>): void => {
     if (container.volumeMounts?.some(({ mountPath }) => mountPath === MOUNT_PATH)) return

@@ -13,6 +13,7 @@ import { podTemplateWarnings, podWarnings } from './warnings.ts'
 export const pods = defineResource(podsRef, {
   defaults: defaultPod,
   validate: validatePod,
+  concernsSpecAlone: true,
   validateUpdate: validatePodUpdate,
   prepareForCreate: preparePodForCreate,
   prepareForUpdate: preparePodForUpdate,

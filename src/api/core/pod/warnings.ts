@@ -1,4 +1,5 @@
 /** What is accepted and yet most likely not meant. */
+import { ofFrozen } from '#machinery'
 import { dnsLabel } from '../../rules.ts'
 import { isWhole } from '../../quantities.ts'
 import type { Pod, PodAffinity, PodSpec, PodTemplateSpec, Volume } from '../../types.gen.ts'
@@ -43,9 +44,13 @@ export const podWarnings = (pod: Pod, old: Pod | undefined): readonly string[] =
   old === undefined
     ? [
         ...hostnameWarnings(pod.metadata.name, "the Pod's hostname"),
-        ...templateWarnings(pod, '', false),
+        ...(pod.metadata.annotations === undefined
+          ? specWarnings(pod.spec)
+          : templateWarnings(pod, '', false)),
       ]
     : []
+
+const specWarnings = ofFrozen((spec: PodSpec) => templateWarnings({ spec }, '', false))
 
 interface Generated {
   readonly metadata: { readonly generation?: number }

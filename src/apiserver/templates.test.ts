@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { definitions, pods, typeTable, type Pod } from '#api'
+import type { JsonObject, KubeObject } from '#machinery'
+import { kindOf } from './body.ts'
+import { Codec } from './codec.ts'
+import { send, testServer } from './server.testing.ts'
+
+const PODS = '/api/v1/namespaces/shop/pods'
+const SPEC =
+  '"spec":{"containers":[{"name":"c","image":"i","env":[{"name":"A","value":"metadata"}]}]}'
+const withMetadata = (metadata: string): string =>
+  `{"kind":"Pod","apiVersion":"v1","metadata":${metadata},${SPEC}}`
+
+const definition = definitions.find(({ facts }) => facts.group === '' && facts.resource === 'pods')!
+
+/** A codec that has seen the text with plain metadata often enough to know it. */
+function practised(): Codec {
+  const codec = new Codec(typeTable)
+  for (const name of ['a', 'b']) read(codec, withMetadata(`{"name":"${name}"}`))
+  return codec
+}
+
+const read = (codec: Codec, text: string) =>
+  codec.decodeNew(Buffer.from(text), 'json', kindOf(definition))
+
+test('the third object of a text comes from a template, with its defaults', () => {
+  const { object, template, problems } = read(practised(), withMetadata('{"name":"c"}'))
+  assert.notEqual(template, undefined)
+  assert.deepEqual(problems, [])
+  const whole = JSON.parse(withMetadata('{"name":"c"}')) as JsonObject
+  definition.defaults(whole)
+  assert.deepEqual(object['spec'], whole['spec'])
+  assert.deepEqual(Object.keys(object), ['kind', 'apiVersion', 'metadata', 'spec', 'status'])
+})
+
+test('an object of a template belongs to its request', () => {
+  const codec = practised()
+  const { object } = read(codec, withMetadata('{"name":"c"}'))
+  const { spec } = object as unknown as { spec: { containers: { image: string }[] } }
+  spec.containers[0]!.image = 'other'
+  const { object: next } = read(codec, withMetadata('{"name":"d"}'))
+  assert.equal((next as unknown as Pod).spec.containers[0]!.image, 'i')
+})
+
+test('metadata is read as it is without a template, whatever is in it', () => {
+  const codec = practised()
+  const fresh = (): Codec => new Codec(typeTable)
+  const outcome = (each: Codec, text: string): unknown => {
+    try {
+      const { object, problems } = read(each, text)
+      definition.defaults(object)
+      return { object, problems }
+    } catch (error) {
+      return String(error)
+    }
+  }
+  const odd = [
+    '{"name":"c","name":"d"}',
+    '{"name":"c","nmae":"d"}',
+    '{"name":"c","labels":{"a":1}}',
+    '{"name":"c"},"metadata":{"name":"d"}',
+    '{"name":"c"},"x":{}',
+    '{"name":"c"',
+    'null',
+    '[]',
+    '',
+    ' { "name" : "c" } ',
+    '{"name":"ä","annotations":{"a":"\\u0000","b":null}}',
+    '{"creationTimestamp":null,"name":"c","labels":{"b":"1","a":"2"},"managedFields":[]}',
+  ]
+  for (const metadata of odd) {
+    const text = withMetadata(metadata)
+    assert.deepEqual(outcome(codec, text), outcome(fresh(), text), metadata)
+  }
+  fc.assert(
+    fc.property(
+      fc.record(
+        {
+          name: fc.string(),
+          labels: fc.dictionary(fc.string(), fc.string()),
+          annotations: fc.dictionary(fc.string(), fc.option(fc.string())),
+          finalizers: fc.array(fc.string()),
+          generation: fc.oneof(fc.integer(), fc.string()),
+        },
+        { requiredKeys: [] },
+      ),
+      (metadata) => {
+        const text = withMetadata(JSON.stringify(metadata))
+        assert.deepEqual(outcome(codec, text), outcome(fresh(), text))
+      },
+    ),
+    { numRuns: 50 },
+  )
+})
+
+const created = async (
+  { server }: Awaited<ReturnType<typeof testServer>>,
+  name: string,
+  query = '',
+) => send(server, `POST ${PODS}${query}`, withMetadata(`{"name":"${name}"}`))
+
+test('objects of one template are the same to clients, and one in memory', async () => {
+  const made = await testServer()
+  const answers = []
+  for (const name of ['a', 'b', 'c', 'd', 'e']) answers.push(await created(made, name))
+  const [first, ...others] = answers.map(({ text }) => text)
+  const plain = (text = ''): string =>
+    text
+      .replace(/"name":"[a-e]",/, '')
+      .replace(/"uid":"[^"]*"/, '')
+      .replace(/"resourceVersion":"\d+"/, '')
+  for (const text of others) assert.equal(plain(text), plain(first))
+  const specOf = (name: string) => made.server.inside.read.get(pods, 'shop', name)?.spec
+  assert.equal(specOf('d'), specOf('e'))
+})
+
+test('changing one of them leaves the others alone', async () => {
+  const made = await testServer()
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await created(made, name)
+  const body = { spec: { containers: [{ name: 'c', image: 'new' }] } }
+  const type = { 'content-type': 'application/strategic-merge-patch+json' }
+  const patched = await send(made.server, `PATCH ${PODS}/e`, body, type)
+  assert.equal(patched.status, 200, patched.text)
+  const other = await send(made.server, `GET ${PODS}/d`)
+  assert.equal((other.json as unknown as Pod).spec.containers[0]!.image, 'i')
+  const status = { status: { phase: 'Running' } }
+  const reported = await send(made.server, `PATCH ${PODS}/d/status`, status, type)
+  assert.equal(reported.status, 200, reported.text)
+  const last = (await created(made, 'f')).json as unknown as Pod
+  assert.equal(last.status?.phase, 'Pending')
+})
+
+test('what admission makes of each object is what is stored of it', async () => {
+  let count = 0
+  const made = await testServer({
+    extensions: {
+      admission: [
+        {
+          name: 'Numbers',
+          handles: ({ operation }) => operation === 'CREATE',
+          mutate: async ({ object }) => {
+            const { spec } = object as unknown as { spec: { nodeSelector: object } }
+            spec.nodeSelector = { number: String(count++ % 3) }
+          },
+        },
+      ],
+    },
+  })
+  for (let i = 0; i < 20; i++) {
+    const { json } = await created(made, `pod-${i}`)
+    assert.deepEqual((json as unknown as Pod).spec.nodeSelector, { number: String(i % 3) })
+    const { json: stored } = await send(made.server, `GET ${PODS}/pod-${i}`)
+    assert.deepEqual(stored, json)
+  }
+})
+
+test('warnings and refusals are told of every object', async () => {
+  const made = await testServer()
+  const text = (name: string, image: string): string =>
+    `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"${name}"},"spec":{"nodeSelector":{"beta.kubernetes.io/os":"linux"},"containers":[{"name":"c","image":"${image}"}]}}`
+  for (let i = 0; i < 6; i++) {
+    const { headers } = await send(made.server, `POST ${PODS}`, text(`pod-${i}`, 'i'))
+    assert.match(String(headers['warning']), /beta.kubernetes.io\/os/)
+    const refused = await send(made.server, `POST ${PODS}`, text(`pod-${i}`, ''))
+    assert.equal(refused.status, 422)
+    const misspelt = withMetadata(`{"name":"odd-${i}","lables":{}}`)
+    const strict = await send(made.server, `POST ${PODS}?fieldValidation=Strict`, misspelt)
+    assert.match(strict.text, /unknown field \\"metadata.lables\\"/)
+  }
+})
+
+test('the owned fields are those of the request, whoever made it', async () => {
+  const made = await testServer()
+  const owners = async (name: string, agent: string) => {
+    const { json } = await send(made.server, `POST ${PODS}`, withMetadata(`{"name":"${name}"}`), {
+      'user-agent': agent,
+    })
+    return (json as unknown as KubeObject).metadata.managedFields
+  }
+  const first = await owners('a', 'one')
+  await owners('b', 'one')
+  await owners('c', 'one')
+  const [last] = (await owners('d', 'two'))!
+  assert.deepEqual(
+    [last],
+    first?.map((entry) => ({ ...entry, manager: 'two' })),
+  )
+})
