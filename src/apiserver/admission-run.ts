@@ -34,7 +34,7 @@ async function each(
   { admission, admissionMetrics, env: { clock } }: Runner,
   request: AdmissionRequest,
   step: AdmissionStep,
-  run: (plugin: AdmissionPlugin) => Promise<void> | undefined,
+  run: (plugin: AdmissionPlugin) => Promise<void> | void,
 ): Promise<void> {
   const { operation } = request
   let began = clock.monotonic()
@@ -42,7 +42,8 @@ async function each(
     if (plugin[WHAT[step]] === undefined || !plugin.handles(request)) continue
     let isRejected = true
     try {
-      await run(plugin)
+      const running = run(plugin)
+      if (running instanceof Promise) await running
       isRejected = false
     } finally {
       const ended = clock.monotonic()

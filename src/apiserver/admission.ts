@@ -36,10 +36,10 @@ export interface AdmissionRounds {
   again: boolean
 }
 
-/** Throws a StatusError to refuse. */
+/** Throws a StatusError to refuse. What need not wait is no promise: every request passes a dozen plugins, twice. */
 export interface AdmissionPlugin {
   readonly name: string
   handles(request: AdmissionRequest): boolean
-  mutate?(request: AdmissionRequest): Promise<void>
-  validate?(request: AdmissionRequest): Promise<void>
+  mutate?(request: AdmissionRequest): Promise<void> | void
+  validate?(request: AdmissionRequest): Promise<void> | void
 }

@@ -12,8 +12,8 @@ export const textOf = (value: unknown): string =>
 export function copyJson<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) {
-    const copy: unknown[] = Array.from({ length: value.length })
-    for (let i = 0; i < value.length; i++) copy[i] = copyJson(value[i] as unknown)
+    const copy: unknown[] = []
+    for (const part of value as readonly unknown[]) copy.push(copyJson(part))
     return copy as T
   }
   // What a JSON encoder would show is what counts.

@@ -1,5 +1,5 @@
 /** Reads of the newest state without waiting, for what runs inside every request. */
-import type { KubeObject, ResourceRef } from '#machinery'
+import type { KubeObject, ResourceDefinition, ResourceRef } from '#machinery'
 import { shownAs, type Collection } from './collection.ts'
 import { keyFor, rangeFor } from './keys.ts'
 import type { Registry, Served } from './registry.ts'
@@ -9,6 +9,13 @@ type Stored = Served & { readonly collection: Collection }
 
 const TYPES = { added: 'ADDED', modified: 'MODIFIED', deleted: 'DELETED' } as const
 
+/** Few objects are listed for every request, such as classes: such a list stands until the next change. */
+const SHORT = 64
+interface ShortList {
+  readonly changedAt: number
+  readonly objects: readonly KubeObject[]
+}
+
 export function registryReader(registry: Registry, currentRevision: () => number): Reader {
   const isStored = (served: Served | undefined): served is Stored =>
     served?.collection !== undefined
@@ -16,6 +23,7 @@ export function registryReader(registry: Registry, currentRevision: () => number
     const served = registry.get(ref.group, ref.version, ref.resource)
     return isStored(served) ? served : undefined
   }
+  const shortLists = new WeakMap<ResourceDefinition, ShortList>()
   return {
     get<T extends KubeObject>(ref: ResourceRef<T>, namespace: string, name: string) {
       const served = find(ref)
@@ -30,10 +38,16 @@ export function registryReader(registry: Registry, currentRevision: () => number
       const served = find(ref)
       if (served === undefined) return []
       const { definition, collection } = served
-      if (collection.cache.size === 0) return []
-      return collection.cache
+      const { size, changedAt } = collection.cache
+      if (size === 0) return []
+      const isShort = namespace === '' && size <= SHORT
+      const known = isShort ? shortLists.get(definition) : undefined
+      if (known?.changedAt === changedAt) return known.objects as readonly T[]
+      const objects = collection.cache
         .list({ prefix: rangeFor(collection.prefix, definition.facts, namespace) })
         .entries.map((entry) => shownAs(definition, entry.object) as T)
+      if (isShort) shortLists.set(definition, { changedAt, objects })
+      return objects
     },
     onChange(ref, run) {
       const served = find(ref)

@@ -225,6 +225,11 @@ export class WatchCache<T extends object = object> {
     return this.#embedded?.revisions().current ?? this.#seen
   }
 
+  /** The revision of its newest change: what was read from it holds until that is another. */
+  get changedAt(): Revision {
+    return this.#seen
+  }
+
   /** The oldest revision that a watch can begin at. */
   get oldest(): Revision {
     return this.#oldest

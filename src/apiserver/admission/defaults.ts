@@ -17,7 +17,7 @@ const NOT_READY = 'node.kubernetes.io/not-ready'
 export const taintNodesByCondition: AdmissionPlugin = {
   name: 'TaintNodesByCondition',
   handles: (request) => isAbout(request, 'nodes', ['CREATE']),
-  async mutate(request) {
+  mutate(request) {
     const node = objectOf<Node>(request)
     const spec = (node.spec ??= {})
     if (spec.taints?.some(({ key, effect }) => key === NOT_READY && effect === 'NoSchedule')) return
@@ -43,7 +43,7 @@ function markedDefault<T extends KubeObject>(
 export const defaultStorageClass = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'DefaultStorageClass',
   handles: (request) => isAbout(request, 'persistentvolumeclaims', ['CREATE']),
-  async mutate(request) {
+  mutate(request) {
     const { metadata, spec } = objectOf<PersistentVolumeClaim>(request)
     if (spec === undefined || spec.storageClassName !== undefined) return
     if (metadata.annotations?.['volume.beta.kubernetes.io/storage-class'] !== undefined) return
@@ -58,7 +58,7 @@ export const defaultStorageClass = (read: AdmissionLookups): AdmissionPlugin => 
 export const defaultIngressClass = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'DefaultIngressClass',
   handles: (request) => isAbout(request, 'ingresses.networking.k8s.io', ['CREATE']),
-  async mutate(request) {
+  mutate(request) {
     const ingress = objectOf<Ingress>(request)
     if (ingress.spec?.ingressClassName !== undefined) return
     if (ingress.metadata.annotations?.['kubernetes.io/ingress.class'] !== undefined) return
@@ -81,7 +81,7 @@ export const storageObjectInUseProtection: AdmissionPlugin = {
   name: 'StorageObjectInUseProtection',
   handles: (request) =>
     Object.keys(PROTECTION).some((resource) => isAbout(request, resource, ['CREATE'])),
-  async mutate(request) {
+  mutate(request) {
     const { group, resource } = request.definition.facts
     const finalizer = PROTECTION[group === '' ? resource : `${resource}.${group}`]
     const { metadata } = objectOf<PersistentVolume>(request)
@@ -94,7 +94,7 @@ export const storageObjectInUseProtection: AdmissionPlugin = {
 export const persistentVolumeClaimResize = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'PersistentVolumeClaimResize',
   handles: (request) => isAbout(request, 'persistentvolumeclaims', ['UPDATE']),
-  async validate(request) {
+  validate(request) {
     const wanted = objectOf<PersistentVolumeClaim>(request)
     const old = request.old as PersistentVolumeClaim
     const storage = (claim: unknown): string | undefined =>

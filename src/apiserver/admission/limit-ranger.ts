@@ -28,12 +28,12 @@ export const limitRanger = (read: AdmissionLookups): AdmissionPlugin => ({
     isAbout(request, 'pods', ['CREATE']) ||
     isAbout(request, 'pods', ['UPDATE'], 'resize') ||
     isAbout(request, 'persistentvolumeclaims', ['CREATE', 'UPDATE']),
-  async mutate(request) {
+  mutate(request) {
     if (!isAbout(request, 'pods', ['CREATE'])) return
     for (const range of read.list(limitRanges, request.namespace))
       giveDefaults(objectOf<Pod>(request), range)
   },
-  async validate(request) {
+  validate(request) {
     for (const range of read.list(limitRanges, request.namespace)) {
       const problems = (range.spec?.limits ?? []).flatMap((item) => check(request, item))
       if (problems.length > 0) throw refuse(request, together(problems))

@@ -11,7 +11,7 @@ export const namespaceLifecycle = (read: AdmissionLookups): AdmissionPlugin => (
   name: 'NamespaceLifecycle',
   handles: ({ definition: { facts } }) => facts.namespaced || isNamespaces(facts),
   // Before all others, so that they can rely on the namespace.
-  async mutate(request) {
+  mutate(request) {
     if (isNamespaces(request.definition.facts)) {
       if (
         request.operation === 'DELETE' &&

@@ -25,7 +25,7 @@ const KUBELET_NAMESPACES: readonly string[] = ['kubelet.kubernetes.io', 'node.ku
 export const nodeRestriction = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'NodeRestriction',
   handles: ({ user }) => isNode(user),
-  async validate(request) {
+  validate(request) {
     const node = nodeOf(request.user)
     if (node === undefined) throw refuse(request, 'could not determine node identity from user')
     const target = `${qualifiedResource(request)}${request.subresource === '' ? '' : `/${request.subresource}`}`

@@ -13,6 +13,7 @@ import { violations, type Level, type Policy } from './pod-security-checks.ts'
 import { nameOf, objectOf, qualifiedResource, resourceOf, type AdmissionLookups } from './words.ts'
 
 const LABEL = 'pod-security.kubernetes.io/'
+const NO_LABELS: Readonly<Record<string, string>> = {}
 const PRIVILEGED: Policy = { level: 'privileged', version: 'latest' }
 /** How many pods of a namespace are looked at when its level is raised. */
 const PODS_LOOKED_AT = 3000
@@ -50,7 +51,13 @@ export function podSecurity(
   read: AdmissionLookups,
   { defaults = {}, exempt = {} }: PodSecurityOptions = {},
 ): AdmissionPlugin {
-  const policiesOf = (labels: Readonly<Record<string, string>> = {}): Policies => {
+  const known = new WeakMap<object, Policies>()
+  const policiesOf = (labels: Readonly<Record<string, string>> = NO_LABELS): Policies => {
+    let policies = known.get(labels)
+    if (policies === undefined) known.set(labels, (policies = policiesIn(labels)))
+    return policies
+  }
+  const policiesIn = (labels: Readonly<Record<string, string>>): Policies => {
     const of = (mode: string, fallback: Policy): Policy => {
       const { policy } = parsePolicy(labels, mode, fallback)
       return policy
@@ -141,7 +148,7 @@ export function podSecurity(
       if (resource === 'pods') return subresource === '' || subresource === 'ephemeralcontainers'
       return subresource === '' && (resource === 'namespaces' || TEMPLATES[resource] !== undefined)
     },
-    async validate(request) {
+    validate(request) {
       const resource = qualifiedResource(request)
       if (resource === 'namespaces') checkNamespace(request)
       else if (resource === 'pods') checkPod(request)

@@ -9,7 +9,7 @@ const LABELS = ['topology.kubernetes.io/zone', 'topology.kubernetes.io/region']
 export const podTopologyLabels = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'PodTopologyLabels',
   handles: (request) => nodeNameIn(request) !== '',
-  async mutate(request) {
+  mutate(request) {
     const labels = read.get(nodes, '', nodeNameIn(request))?.metadata.labels ?? {}
     const topology = LABELS.flatMap((key) =>
       labels[key] === undefined ? [] : [[key, labels[key]] as const],

@@ -20,7 +20,7 @@ const NODE_TROUBLES: readonly string[] = [
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: 'DefaultTolerationSeconds',
   handles: (request) => isAbout(request, 'pods', ['CREATE', 'UPDATE']),
-  async mutate(request) {
+  mutate(request) {
     const { spec } = objectOf<Pod>(request)
     if (spec === undefined) return
     for (const key of NODE_TROUBLES) {
@@ -53,7 +53,7 @@ export const priority = (read: AdmissionLookups): AdmissionPlugin => ({
   handles: (request) =>
     isAbout(request, 'pods', ['CREATE', 'UPDATE']) ||
     isAbout(request, 'priorityclasses.scheduling.k8s.io', ['CREATE', 'UPDATE']),
-  async mutate(request) {
+  mutate(request) {
     if (request.definition.facts.resource !== 'pods') return
     const { spec } = objectOf<Pod>(request)
     if (spec === undefined) return
@@ -79,7 +79,7 @@ export const priority = (read: AdmissionLookups): AdmissionPlugin => ({
     spec.priority = value
     spec.preemptionPolicy = preemptionPolicy
   },
-  async validate(request) {
+  validate(request) {
     if (request.definition.facts.resource !== 'priorityclasses') return
     const wanted = objectOf<PriorityClass>(request)
     if (!wanted.globalDefault) return
@@ -117,17 +117,20 @@ function classOf(
 }
 
 /** When several are marked, the lowest counts. */
-const defaultClass = (read: AdmissionLookups): PriorityClass | undefined =>
-  read
-    .list(priorityClasses)
-    .filter(({ globalDefault }) => globalDefault)
-    .toSorted((a, b) => (a.value ?? 0) - (b.value ?? 0))[0]
+function defaultClass(read: AdmissionLookups): PriorityClass | undefined {
+  let lowest: PriorityClass | undefined
+  for (const each of read.list(priorityClasses))
+    if (each.globalDefault === true && (lowest === undefined || valueOf(each) < valueOf(lowest)))
+      lowest = each
+  return lowest
+}
+const valueOf = ({ value = 0 }: PriorityClass): number => value
 
 /** A pod's overhead, node selector and tolerations come from its runtime class. */
 export const runtimeClass = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'RuntimeClass',
   handles: (request) => isAbout(request, 'pods', ['CREATE']),
-  async mutate(request) {
+  mutate(request) {
     const { spec } = objectOf<Pod>(request)
     const found = runtimeClassOf(read, request, spec)
     if (spec === undefined || found === undefined) return
@@ -147,7 +150,7 @@ export const runtimeClass = (read: AdmissionLookups): AdmissionPlugin => ({
       if (!spec.tolerations?.some((own) => sameToleration(own, toleration)))
         spec.tolerations = [...(spec.tolerations ?? []), { ...toleration }]
   },
-  async validate(request) {
+  validate(request) {
     const { spec } = objectOf<Pod>(request)
     const fixed = runtimeClassOf(read, request, spec)?.overhead?.podFixed
     if (spec?.overhead === undefined || sameQuantities(amounts(spec.overhead), amounts(fixed)))

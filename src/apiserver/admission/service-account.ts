@@ -28,7 +28,7 @@ export function serviceAccountAdmission(
   return {
     name: 'ServiceAccount',
     handles: (request) => isAbout(request, 'pods', ['CREATE']),
-    async mutate(request) {
+    mutate(request) {
       const pod = objectOf<Pod>(request)
       const { spec } = pod
       if (spec === undefined || isMirrorPod(pod)) return
@@ -40,7 +40,7 @@ export function serviceAccountAdmission(
       if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
         mountToken(spec, volume)
     },
-    async validate(request) {
+    validate(request) {
       const pod = objectOf<Pod>(request)
       if (pod.spec === undefined) return
       if (isMirrorPod(pod)) {
