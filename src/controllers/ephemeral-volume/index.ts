@@ -62,6 +62,7 @@ export const ephemeralVolumeController = defineController<Observed>({
   name: 'ephemeral-volume',
   component: 'ephemeral-volume-controller',
   for: pods,
+  concerns: hasEphemeral,
   watches: [
     watching<PersistentVolumeClaim>(persistentVolumeClaims, ({ metadata }, old) =>
       old === undefined

@@ -38,6 +38,8 @@ export interface ControllerDefinition<O> {
   /** Whom its events are from. Default `NAME-controller`. */
   readonly component?: string
   readonly for: ResourceRef
+  /** Whether there may be something to decide about it: others are not looked at, unless they were so before. Default: all. */
+  readonly concerns?: (object: never) => boolean
   /** Their controller is of the `for` kind: it is looked at when they change. */
   readonly owns?: readonly ResourceRef[]
   readonly watches?: readonly Watch[]
@@ -131,9 +133,11 @@ function start<O>(
   for (const { ref, name, values } of definition.indexes ?? [])
     informerOf(ref).addIndex(name, values as (object: KubeObject) => readonly string[])
   for (const ref of definition.reads ?? []) informerOf(ref)
+  const isConcern = (object: KubeObject | undefined): boolean =>
+    object !== undefined && (definition.concerns?.(object as never) ?? true)
   follow(main, (object, old) => {
     const changed = object ?? old
-    if (changed !== undefined) queue.add(keyOf(changed))
+    if (changed !== undefined && (isConcern(object) || isConcern(old))) queue.add(keyOf(changed))
   })
   for (const ref of definition.owns ?? []) {
     follow(informerOf(ref), (object, old) => {
@@ -214,7 +218,7 @@ function start<O>(
     synced = true
     const turn = new Turn(clock)
     for (const object of main.list()) {
-      queue.add(keyOf(object))
+      if (isConcern(object)) queue.add(keyOf(object))
       if (turn.isOver()) await turn.next()
     }
     // What was left behind while nobody looked: an object whose main one is gone.

@@ -79,6 +79,7 @@ export const jobPodFinalizerController = defineController<TrackedPod>({
   name: 'job-pod-finalizer',
   component: 'job-controller',
   for: pods,
+  concerns: isTracked,
   watches: [
     watching(jobs, (job, _, cache) =>
       isTerminating(job) || isJobFinished(job) || cache.get(jobs, keyOf(job)) === undefined

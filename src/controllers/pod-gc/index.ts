@@ -68,6 +68,7 @@ export function decide({ pod, node, isSurplus }: Observed, now: Date): Decision 
 export const podGcController = defineController<Observed>({
   name: 'pod-garbage-collector',
   for: pods,
+  concerns: (pod: Pod) => Boolean(pod.spec.nodeName) || isFinished(pod) || isTerminating(pod),
   watches: [
     watching<Node>(nodes, (node, old, cache) =>
       old === undefined || node.spec.taints !== old.spec.taints

@@ -72,6 +72,7 @@ export const taintEvictionController = (): Controller => {
     name: 'taint-eviction-controller',
     component: 'taint-eviction-controller',
     for: pods,
+    concerns: (pod: Pod) => Boolean(pod.spec.nodeName),
     watches: [
       watching<Node>(nodes, (node, old, cache) =>
         JSON.stringify(noExecute(node)) === JSON.stringify(noExecute(old))
