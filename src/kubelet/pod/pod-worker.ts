@@ -1,6 +1,6 @@
 /**
  * One pod on one node. It only moves forward: syncing, terminating, terminated, and once it is
- * terminated nothing of it runs. The shell in `pod-agent.ts` carries out the effects.
+ * terminated nothing of it runs. The shell in `../agent/pod-agent.ts` carries out the effects.
  */
 import type { Pod } from '#api'
 

@@ -1,11 +1,11 @@
 /** A container's last words: a file that it wrote, or the end of its log when it failed without one. */
 import { join } from 'node:path'
 import type { StartedPod } from './container-start.ts'
-import { logTail } from './logs.ts'
-import { uidOf } from './pod/containers.ts'
-import type { PodContainer } from './pod/pod-runtime.ts'
-import { ANNOTATION } from './runtime.ts'
-import { podFolder } from './volumes/pod-volumes.ts'
+import { logTail } from '../logs.ts'
+import { uidOf } from '../pod/containers.ts'
+import type { PodContainer } from '../pod/pod-runtime.ts'
+import { ANNOTATION } from '../runtime.ts'
+import { podFolder } from '../volumes/pod-volumes.ts'
 
 const MAX_BYTES = 4096
 

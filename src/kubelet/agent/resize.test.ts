@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualEnv } from '#base'
 import { type Pod, type ResourceRequirements, pods } from '#api'
-import { simulatedRuntime } from './simulated.ts'
-import { type TestNode, startTestNode } from './testing/node.ts'
-import { type PodOptions, pod } from './testing/pods.ts'
+import { simulatedRuntime } from '../simulated.ts'
+import { type TestNode, startTestNode } from '../testing/node.ts'
+import { type PodOptions, pod } from '../testing/pods.ts'
 
 const web = (resources: ResourceRequirements, options: PodOptions = {}): Pod =>
   pod({ containers: [{ name: 'app', resources }], ...options })

@@ -1,8 +1,8 @@
 /** Ends containers: the hook before, SIGTERM, the grace, SIGKILL. Sidecars go after those they served. */
 import type { StartedPod } from './container-start.ts'
 import { runHook } from './hooks.ts'
-import { findContainer, isSidecar } from './pod/containers.ts'
-import { type PodContainer, runningContainers } from './pod/pod-runtime.ts'
+import { findContainer, isSidecar } from '../pod/containers.ts'
+import { type PodContainer, runningContainers } from '../pod/pod-runtime.ts'
 
 export interface KillOptions {
   readonly graceSeconds: number

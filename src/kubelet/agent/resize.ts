@@ -3,8 +3,8 @@
  * containers there. Until both are done the pod's conditions say what it waits for.
  */
 import type { Pod, ResourceRequirements } from '#api'
-import type { KubeletContext } from './context.ts'
-import { makePodCgroup } from './host.ts'
+import type { KubeletContext } from '../context.ts'
+import { makePodCgroup } from '../host.ts'
 import {
   type Allocation,
   askedFor,
@@ -14,12 +14,12 @@ import {
   publishedAllocation,
   sameAllocation,
   withAllocation,
-} from './pod/allocation.ts'
-import type { Condition } from './pod/conditions.ts'
-import { type AnyContainer, allContainers } from './pod/containers.ts'
-import { type PodContainer, type PodRuntime, newestContainer } from './pod/pod-runtime.ts'
-import { linuxResources } from './pod/resources.ts'
-import type { LinuxResources } from './runtime.ts'
+} from '../pod/allocation.ts'
+import type { Condition } from '../pod/conditions.ts'
+import { type AnyContainer, allContainers } from '../pod/containers.ts'
+import { type PodContainer, type PodRuntime, newestContainer } from '../pod/pod-runtime.ts'
+import { linuxResources } from '../pod/resources.ts'
+import type { LinuxResources } from '../runtime.ts'
 
 /** What a resize needs of the pod's agent. */
 export interface ResizedPod {

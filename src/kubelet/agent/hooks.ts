@@ -1,9 +1,9 @@
 /** What a container's lifecycle says to do after its start and before its end. */
 import type { Env } from '#base'
 import type { LifecycleHandler } from '#api'
-import { get } from './probes/http.ts'
-import { type ProbeTarget, httpTarget } from './probes/run.ts'
-import type { Runtime } from './runtime.ts'
+import { get } from '../probes/http.ts'
+import { type ProbeTarget, httpTarget } from '../probes/run.ts'
+import type { Runtime } from '../runtime.ts'
 
 /** Throws with the reason when the hook fails. */
 export async function runHook(

@@ -4,18 +4,24 @@
  */
 import { aborted, type Span } from '#base'
 import type { Pod } from '#api'
-import type { KubeletContext } from './context.ts'
-import { CRASH_BACKOFF } from './backoff.ts'
-import { makePodCgroup, removePodCgroup } from './host.ts'
+import type { KubeletContext } from '../context.ts'
+import { CRASH_BACKOFF } from '../backoff.ts'
+import { makePodCgroup, removePodCgroup } from '../host.ts'
 import { type KillOptions, stopContainers, stopOne } from './termination.ts'
 import { type StartedPod, startContainer } from './container-start.ts'
 import { terminationMessage } from './termination-message.ts'
-import { type Kill, computeActions, isIdle } from './pod/actions.ts'
-import { podCgroup } from './pod/cgroups.ts'
-import { logDirectoryOf, sandboxConfig } from './pod/configs.ts'
-import { type AnyContainer, allContainers, isDeleted, isTerminal, uidOf } from './pod/containers.ts'
-import { type CrashState, afterRestart, crashKey } from './pod/crash.ts'
-import { dnsConfigOf, hostnameOf } from './pod/network-files.ts'
+import { type Kill, computeActions, isIdle } from '../pod/actions.ts'
+import { podCgroup } from '../pod/cgroups.ts'
+import { logDirectoryOf, sandboxConfig } from '../pod/configs.ts'
+import {
+  type AnyContainer,
+  allContainers,
+  isDeleted,
+  isTerminal,
+  uidOf,
+} from '../pod/containers.ts'
+import { type CrashState, afterRestart, crashKey } from '../pod/crash.ts'
+import { dnsConfigOf, hostnameOf } from '../pod/network-files.ts'
 import {
   type PodContainer,
   type PodRuntime,
@@ -24,7 +30,7 @@ import {
   newestContainer,
   readySandbox,
   runningContainers,
-} from './pod/pod-runtime.ts'
+} from '../pod/pod-runtime.ts'
 import {
   type PodEffect,
   type PodEvent,
@@ -33,13 +39,13 @@ import {
   graceLeft,
   newWorker,
   step,
-} from './pod/pod-worker.ts'
-import { type Waiting, statusOf } from './pod/status.ts'
-import { Prober } from './probes/prober.ts'
-import { probeTitle } from './probes/decide.ts'
-import { runProbe } from './probes/run.ts'
-import type { PodSandboxConfig } from './runtime.ts'
-import { type MountedVolume, PodVolumes, downwardVolumes } from './volumes/pod-volumes.ts'
+} from '../pod/pod-worker.ts'
+import { type Waiting, statusOf } from '../pod/status.ts'
+import { Prober } from '../probes/prober.ts'
+import { probeTitle } from '../probes/decide.ts'
+import { runProbe } from '../probes/run.ts'
+import type { PodSandboxConfig } from '../runtime.ts'
+import { type MountedVolume, PodVolumes, downwardVolumes } from '../volumes/pod-volumes.ts'
 import { Resizer } from './resize.ts'
 
 const DEFAULT_GRACE_SECONDS = 30
