@@ -134,3 +134,31 @@ test('what others write while a status is being written is put right too', async
   // Before ours, and made good by it.
   assert.deepEqual(await raced(at('4', 'True'), at('3', 'False')), [])
 })
+
+test('a status that is set at the very moment at which the write before it ends is written too', async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    const env = virtualEnv()
+    const written: (string | undefined)[] = []
+    const base = pod()
+    let late: Promise<void> | undefined
+    const client = {
+      patch: async (...[, , , patch]: readonly unknown[]) => {
+        await Promise.resolve()
+        written.push((patch as { readonly status: PodStatus }).status.phase)
+        late ??= (async () => {
+          for (let turn = 0; turn < turns; turn++) await Promise.resolve()
+          writer.set(base, { phase: 'Failed' })
+        })()
+        return base
+      },
+    } as unknown as Client
+    const stop = new AbortController()
+    const writer = new StatusWriter(client, env, stop.signal)
+    writer.set(base, { phase: 'Running' })
+    await env.settle()
+    await late
+    await writer.flushed(base.metadata.uid ?? '')
+    assert.deepEqual(written, ['Running', 'Failed'], `after ${turns} turns`)
+    stop.abort()
+  }
+})

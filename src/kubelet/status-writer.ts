@@ -10,6 +10,8 @@ interface Entry {
   /** What the API has of ours, as far as is known. */
   published: PodStatus
   wanted: PodStatus
+  /** What the present write has compared with last: one that is set after that is not in it. */
+  tried: PodStatus | undefined
   writing: Promise<void> | undefined
   /** The newest that the API has shown: what a watch brought, or an answer to a write of ours. */
   shown: Pod | undefined
@@ -60,6 +62,7 @@ export class StatusWriter {
       pod,
       published: pod.status ?? {},
       wanted: status,
+      tried: undefined,
       writing: undefined,
       shown: undefined,
       cancelRestore: undefined,
@@ -73,7 +76,9 @@ export class StatusWriter {
   #begin(uid: string, entry: Entry): void {
     entry.writing ??= this.#write(uid, entry).finally(() => {
       entry.writing = undefined
-      this.#compare(uid, entry)
+      const isKept = this.#entries.get(uid) === entry && !this.#signal.aborted
+      if (isKept && entry.wanted !== entry.tried) this.#begin(uid, entry)
+      else this.#compare(uid, entry)
     })
   }
 
@@ -105,7 +110,10 @@ export class StatusWriter {
 
   /** When all that was set has been written. */
   async flushed(uid: string): Promise<void> {
-    await this.#entries.get(uid)?.writing
+    for (let entry = this.#entries.get(uid); entry?.writing !== undefined;) {
+      await entry.writing
+      entry = this.#entries.get(uid)
+    }
   }
 
   forget(uid: string): void {
@@ -116,6 +124,7 @@ export class StatusWriter {
   async #write(uid: string, entry: Entry): Promise<void> {
     for (let wait = RETRY_MS; !this.#signal.aborted && this.#entries.get(uid) === entry;) {
       const { pod, wanted, published } = entry
+      entry.tried = wanted
       const patch = statusPatch(published, wanted)
       if (patch === undefined) return
       try {
