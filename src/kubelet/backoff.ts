@@ -71,3 +71,24 @@ export class Backoff {
     for (const key of this.#entries.keys()) if (key.startsWith(prefix)) this.#entries.delete(key)
   }
 }
+
+/** What one thing waits before it is tried again: twice as long each time, up to a bound. */
+export class GrowingDelay {
+  readonly #limits: Pick<BackoffLimits, 'firstMs' | 'lastMs'>
+  #ms: number
+
+  constructor(limits: Pick<BackoffLimits, 'firstMs' | 'lastMs'>) {
+    this.#limits = limits
+    this.#ms = limits.firstMs
+  }
+
+  next(): number {
+    const ms = this.#ms
+    this.#ms = Math.min(ms * 2, this.#limits.lastMs)
+    return ms
+  }
+
+  reset(): void {
+    this.#ms = this.#limits.firstMs
+  }
+}

@@ -8,7 +8,6 @@ import type { Images } from './images.ts'
 import type { KubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
 import type { Thresholds } from './node/status.ts'
-import type { PodAgent } from './agent/pod-agent.ts'
 import type { DownwardFacts } from './pod/downward.ts'
 import type { DnsFacts } from './pod/network-files.ts'
 import type { SecurityFacts } from './pod/security.ts'
@@ -77,9 +76,4 @@ export interface KubeletContext {
   room(pod: Pod): Promise<NoRoom | undefined>
   /** The handler that the pod's runtime class names; throws when there is none such. */
   runtimeHandler(pod: Pod): Promise<string>
-  /** Events of this container or sandbox are the agent's. */
-  own(id: string, agent: PodAgent): void
-  disown(id: string): void
-  /** The pod is cleaned up: its object can go. */
-  release(agent: PodAgent): Promise<void>
 }

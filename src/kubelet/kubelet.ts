@@ -256,11 +256,18 @@ export class KubeletCore {
       known.update(current)
       return
     }
-    const runtime = this.#initial.get(uid)
-    const agent = new PodAgent(current, runtime, this.context, this.#signal)
+    const agent = new PodAgent({
+      pod: current,
+      runtime: this.#initial.get(uid),
+      context: this.context,
+      keeper: {
+        own: (id, owner) => void this.#owners.set(id, owner),
+        disown: (id) => void this.#owners.delete(id),
+        release: (released) => this.#track(this.#release(released)),
+      },
+      kubeletSignal: this.#signal,
+    })
     this.agents.set(uid, agent)
-    for (const { id } of runtime?.sandboxes ?? []) this.#owners.set(id, agent)
-    for (const { id } of runtime?.containers ?? []) this.#owners.set(id, agent)
     this.context.sources.use(current)
     agent.update(current)
   }
@@ -383,13 +390,6 @@ export class KubeletCore {
           throw new Error(`RuntimeClass.node.k8s.io "${name}" not found`)
         }
         return found.handler
-      },
-      own: (id, agent) => this.#owners.set(id, agent),
-      disown: (id) => this.#owners.delete(id),
-      release: async (agent) => {
-        const released = this.#release(agent)
-        this.#track(released)
-        await released
       },
     }
   }

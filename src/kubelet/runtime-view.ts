@@ -111,7 +111,7 @@ async function relist({ runtime, agents }: KubeletCore): Promise<void> {
   for (const { id, state } of containers) states.set(id, state)
   for (const { agent, id, state } of known) {
     const now = states.get(id)
-    if (now === undefined && state !== 'notReady' && state !== 'exited') await agent.vanished(id)
+    if (now === undefined && state !== 'notReady' && state !== 'exited') agent.vanished(id)
     else if (now !== undefined && now !== state) await agent.runtimeChanged(id)
   }
 }

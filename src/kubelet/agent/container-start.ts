@@ -1,55 +1,24 @@
 /** Starts one container: image, environment, mounts, create, start, and the hook after it. */
 import { dirname, join } from 'node:path'
-import type { Pod } from '#api'
-import type { KubeletContext } from '../context.ts'
 import { CRASH_BACKOFF } from '../backoff.ts'
-import { runHook } from './hooks.ts'
-import type { ImageRequest, ReadyImage } from '../images.ts'
-import { stopOne } from './termination.ts'
+import type { ReadyImage } from '../images.ts'
 import type { Start } from '../pod/actions.ts'
 import { containerConfig } from '../pod/configs.ts'
-import { type AnyContainer, podLabel, uidOf } from '../pod/containers.ts'
-import { type CrashState, crashKey, crashMessage, crashWaitMs } from '../pod/crash.ts'
+import { type AnyContainer, podLabel, specGraceOf, uidOf } from '../pod/containers.ts'
+import { crashKey, crashMessage, crashWaitMs } from '../pod/crash.ts'
 import { ConfigError, environmentOf, environmentSources } from '../pod/environment.ts'
 import { hostnameOf, hostsFile } from '../pod/network-files.ts'
-import { type PodContainer, type PodRuntime, newestContainer } from '../pod/pod-runtime.ts'
+import { type PodContainer, newestContainer } from '../pod/pod-runtime.ts'
 import { linuxResources } from '../pod/resources.ts'
 import { nonRootProblem } from '../pod/security.ts'
-import type { Waiting } from '../pod/status.ts'
-import { terminationLogPath } from './termination-message.ts'
-import type { Mount, PodSandboxConfig } from '../runtime.ts'
+import type { Mount } from '../runtime.ts'
 import { volumeMounts } from '../volumes/mounts.ts'
-import { type MountedVolume, podFolder } from '../volumes/pod-volumes.ts'
 import { VolumeError } from '../volumes/payload.ts'
-
-/** What starting and stopping need of a pod's agent. */
-export interface StartedPod {
-  readonly context: KubeletContext
-  readonly pod: Pod
-  readonly runtime: PodRuntime
-  readonly waiting: Map<string, Waiting>
-  readonly crashes: Map<string, CrashState>
-  readonly mounted: ReadonlyMap<string, MountedVolume> | undefined
-  readonly podIps: readonly string[]
-  readonly logDirectory: string
-  readonly signal: AbortSignal
-  currentSandbox(): { readonly id: string; readonly config: PodSandboxConfig } | undefined
-  imageRequest(container: AnyContainer, attempt: number): ImageRequest
-  setContainer(container: PodContainer): void
-  dropContainer(id: string): void
-  /** The container is not shown as running, nor probed, until the returned function is called. */
-  holdBack(id: string): () => void
-  /** What a container of this id was made with. */
-  made(id: string, container: AnyContainer): void
-  /** Does not start the container again before so long, unless something changes that it needs. */
-  hold(name: string, ms: number): void
-  isHeld(name: string): boolean
-  refresh(id: string): Promise<void>
-  restarted(container: AnyContainer, endedMs: number): void
-  publish(): void
-  wakeIn(ms: number): void
-  event(type: 'Normal' | 'Warning', reason: string, message: string, container?: string): void
-}
+import { podFolder } from '../volumes/pod-volumes.ts'
+import { runHook } from './hooks.ts'
+import type { StartedPod } from './started-pod.ts'
+import { terminationLogPath } from './termination-message.ts'
+import { stopOne } from './termination.ts'
 
 /** A refused configuration is looked at again after this, if nothing else happens. */
 const CONFIG_RETRY_MS = 10_000
@@ -65,7 +34,7 @@ const KINDS = {
 export async function startContainer(agent: StartedPod, start: Start): Promise<'next' | 'wait'> {
   const { container } = start
   if (agent.isHeld(container.name)) return 'next'
-  const last = newestContainer(agent.runtime, container.name)
+  const last = newestContainer(agent.view.runtime, container.name)
   if (last?.state === 'exited' && isBackingOff(agent, container, last)) return 'next'
 
   const state = await agent.context.images.ensure(agent.imageRequest(container, start.attempt))
@@ -87,7 +56,7 @@ export async function startContainer(agent: StartedPod, start: Start): Promise<'
     agent.restarted(container, (last.finishedAt ?? last.createdAt).getTime())
   }
   // It runs for others when its hook has ended.
-  const show = container.lifecycle?.postStart === undefined ? undefined : agent.holdBack(id)
+  const show = container.lifecycle?.postStart === undefined ? undefined : agent.view.holdBack(id)
   try {
     if (!(await run(agent, start, id))) return 'next'
     agent.context.metrics.containerStarted(KINDS[start.kind])
@@ -135,7 +104,7 @@ async function create(
     agent.hold(container.name, CONFIG_RETRY_MS)
     return undefined
   }
-  const sandbox = agent.currentSandbox()
+  const sandbox = agent.sandboxes.current()
   if (sandbox === undefined) return undefined
   let config: Awaited<ReturnType<typeof configure>>
   try {
@@ -157,7 +126,7 @@ async function create(
   agent.event('Normal', 'Created', 'Container created', container.name)
   const status = await runtime.containerStatus(id)
   if (status === undefined) return refuse('CreateContainerError', `container ${id} is gone`)
-  agent.setContainer({ ...status, sandboxId: sandbox.id })
+  agent.view.setContainer({ ...status, sandboxId: sandbox.id })
   agent.waiting.delete(container.name)
   return id
 }
@@ -187,14 +156,14 @@ async function configure(agent: StartedPod, start: Start, image: ReadyImage) {
   const { env, machine, runtime } = context
   const mounts = await volumeMounts(
     container,
-    agent.mounted ?? new Map(),
+    agent.files.mounted ?? new Map(),
     variables,
     runtime.simulated ? undefined : env.fs,
   )
   const own = runtime.simulated ? [] : await fileMounts(agent, container, attempt, mounts)
   const target =
     'targetContainerName' in container && container.targetContainerName
-      ? newestContainer(agent.runtime, container.targetContainerName)
+      ? newestContainer(agent.view.runtime, container.targetContainerName)
       : undefined
   return containerConfig({
     pod,
@@ -290,29 +259,29 @@ async function run(agent: StartedPod, { container }: Start, id: string): Promise
     const message = error instanceof Error ? error.message : String(error)
     agent.waiting.set(container.name, { reason: 'RunContainerError', message })
     agent.event('Warning', 'Failed', `Error: ${message}`, container.name)
-    await agent.refresh(id)
-    const status = agent.runtime.containers.find((found) => found.id === id)
+    await agent.view.refresh(id)
+    const status = agent.view.runtime.containers.find((found) => found.id === id)
     if (status?.state === 'created') {
       // It never ran: nothing of it is worth keeping.
       await runtime.removeContainer(id)
-      agent.dropContainer(id)
+      agent.view.dropContainer(id)
     }
     agent.hold(container.name, CONFIG_RETRY_MS)
     return false
   }
   agent.event('Normal', 'Started', 'Container started', container.name)
-  await agent.refresh(id)
+  await agent.view.refresh(id)
   await removeOlder(agent, container.name)
   return true
 }
 
 /** Of each container the last ended attempt stays, for its log. */
 async function removeOlder(agent: StartedPod, name: string): Promise<void> {
-  const attempts = agent.runtime.containers.filter((container) => container.name === name)
+  const attempts = agent.view.runtime.containers.filter((container) => container.name === name)
   for (const { id, state } of attempts.slice(2)) {
     if (state === 'running') continue
     await agent.context.runtime.removeContainer(id).catch(() => {})
-    agent.dropContainer(id)
+    agent.view.dropContainer(id)
   }
 }
 
@@ -332,11 +301,11 @@ async function afterStart(agent: StartedPod, container: AnyContainer, id: string
       `PostStartHook failed: ${message}`,
       container.name,
     )
-    const status = agent.runtime.containers.find((found) => found.id === id)
+    const status = agent.view.runtime.containers.find((found) => found.id === id)
     if (status === undefined) return
     agent.event('Normal', 'Killing', 'FailedPostStartHook', container.name)
     await stopOne(agent, status, {
-      graceSeconds: agent.pod.spec.terminationGracePeriodSeconds ?? 30,
+      graceSeconds: specGraceOf(agent.pod),
       announce: false,
       signal: agent.signal,
     })

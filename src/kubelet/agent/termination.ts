@@ -1,5 +1,5 @@
 /** Ends containers: the hook before, SIGTERM, the grace, SIGKILL. Sidecars go after those they served. */
-import type { StartedPod } from './container-start.ts'
+import type { StartedPod } from './started-pod.ts'
 import { runHook } from './hooks.ts'
 import { findContainer, isSidecar } from '../pod/containers.ts'
 import { type PodContainer, runningContainers } from '../pod/pod-runtime.ts'
@@ -18,7 +18,7 @@ const MIN_SIDECAR_SECONDS = 2
 export async function stopContainers(agent: StartedPod, options: KillOptions): Promise<void> {
   const { clock } = agent.context.env
   const sinceMs = clock.monotonic()
-  const running = runningContainers(agent.runtime)
+  const running = runningContainers(agent.view.runtime)
   const sidecars: PodContainer[] = []
   const others: PodContainer[] = []
   for (const container of running) {
@@ -57,7 +57,7 @@ export async function stopOne(
     container.id,
     Math.max(MIN_GRACE_SECONDS, options.graceSeconds - used),
   )
-  await agent.refresh(container.id)
+  await agent.view.refresh(container.id)
 }
 
 async function preStop(

@@ -23,6 +23,14 @@ export function findContainer(
   return undefined
 }
 
+/** `spec.containers{app}`: how events name a container. */
+export function fieldPathOf(pod: Pod, name: string): string {
+  const kind = findContainer(pod, name)?.[1]
+  const list =
+    kind === 'init' ? 'initContainers' : kind === 'ephemeral' ? 'ephemeralContainers' : 'containers'
+  return `spec.${list}{${name}}`
+}
+
 /** What may change on a running container and means another one: its image. */
 export const containerHash = ({ name, image = '' }: AnyContainer): string =>
   createHash('sha256').update(`${name}\0${image}`).digest('hex').slice(0, 8)
@@ -59,3 +67,13 @@ export const podLabel = ({ metadata }: Pod): string =>
 
 export const uidOf = ({ metadata }: Pod): string => metadata.uid ?? ''
 export const namespaceOf = ({ metadata }: Pod): string => metadata.namespace ?? ''
+
+const DEFAULT_GRACE_SECONDS = 30
+
+/** Seconds that its containers are given to end, as the spec states them. */
+export const specGraceOf = ({ spec }: Pod): number =>
+  spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS
+
+/** The API states them when it is deleted; before that they are the spec's. */
+export const graceOf = (pod: Pod): number =>
+  pod.metadata.deletionGracePeriodSeconds ?? specGraceOf(pod)
