@@ -20,7 +20,7 @@ import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { testReader, type TestReader } from '../auth/reader.testing.ts'
 import type { ServerInside } from '../server.ts'
 import { builtInAdmission } from './index.ts'
-import { violations } from './pod-security-checks.ts'
+import { violations } from './pod-security/violations.ts'
 
 const allowAll: Authorizer = { authorize: async () => ({ verdict: 'allow', reason: '' }) }
 const allowNone: Authorizer = { authorize: async () => ({ verdict: 'noOpinion', reason: '' }) }

@@ -9,7 +9,7 @@ import {
 import type { ObjectMeta } from '#machinery'
 import { FieldPath, forbidden, invalid, invalidValue, type FieldError } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
-import { violations, type Level, type Policy } from './pod-security-checks.ts'
+import { violations, type Level, type Policy } from './pod-security/violations.ts'
 import { nameOf, objectOf, qualifiedResource, resourceOf, type AdmissionLookups } from './words.ts'
 
 const LABEL = 'pod-security.kubernetes.io/'
