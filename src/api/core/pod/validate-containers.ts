@@ -1,5 +1,6 @@
 /** Rules about containers: of the main kind, those that initialize, and those added to look inside. */
 import {
+  type FieldError,
   type FieldPath,
   duplicate,
   fieldNotFound,
@@ -7,29 +8,20 @@ import {
   invalidValue,
   notSupported,
   required,
-  type FieldError,
 } from '#machinery'
-import type {
-  Container,
-  ContainerPort,
-  EphemeralContainer,
-  LifecycleHandler,
-  PodSpec,
-  Probe,
-  HTTPGetAction,
-  VolumeDevice,
-  VolumeMount,
-} from '../../types.gen.ts'
-import { check, dnsLabel, httpHeaderName, nonNegative, portName, portNumber } from '../../rules.ts'
-import { validateEnv, validateEnvFrom } from './validate-env.ts'
+import type { Container, EphemeralContainer, PodSpec } from '../../types.gen.ts'
+import { check, dnsLabel } from '../../rules.ts'
 import { claimNames, validateResizePolicy, validateResources } from './resources.ts'
-import { validateStopSignal } from './validate-os.ts'
+import { validateEnv, validateEnvFrom } from './validate-env.ts'
+import { type NamedVolumes, validateMounts } from './validate-mounts.ts'
+import { hostPortConflicts, validatePorts } from './validate-ports.ts'
+import { validateLifecycle, validateProbes } from './validate-probes.ts'
 import { validateContainerSecurity } from './validate-security.ts'
 
 type AnyContainer = Container | EphemeralContainer
 interface Surroundings {
   readonly spec: PodSpec
-  readonly volumes: ReadonlyMap<string, { readonly isClaim: boolean }>
+  readonly volumes: NamedVolumes
   readonly claims: ReadonlySet<string>
 }
 
@@ -177,305 +169,6 @@ function validateCommon(
   errors.push(...validateResizePolicy(container, path, spec.restartPolicy))
   errors.push(...validateContainerSecurity(container, spec, path.child('securityContext')))
   return errors
-}
-
-function validatePorts(ports: readonly ContainerPort[], path: FieldPath): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const names = new Set<string>()
-  for (const [i, { name = '', containerPort, hostPort = 0 }] of ports.entries()) {
-    const at = path.index(i)
-    if (name !== '') {
-      const wrong = check(at.child('name'), name, portName)
-      if (wrong.length > 0) errors.push(...wrong)
-      else if (names.has(name)) errors.push(duplicate(at.child('name'), name))
-      names.add(name)
-    }
-    if (containerPort === 0) errors.push(required(at.child('containerPort')))
-    else errors.push(...check(at.child('containerPort'), containerPort, portNumber))
-    if (hostPort !== 0) errors.push(...check(at.child('hostPort'), hostPort, portNumber))
-  }
-  return errors
-}
-
-/** One port of the host serves one container of the pod. */
-function hostPortConflicts(spec: PodSpec, path: FieldPath): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const sidecars = (spec.initContainers ?? []).filter((c) => c.restartPolicy === 'Always')
-  const taken = new Set<string>()
-  const lists = [
-    { containers: sidecars, path: path.child('initContainers') },
-    { containers: spec.containers ?? [], path: path.child('containers') },
-  ]
-  for (const list of lists) {
-    for (const [i, { ports = [] }] of list.containers.entries()) {
-      for (const [
-        j,
-        { hostPort = 0, protocol = 'TCP', hostIP = '', containerPort },
-      ] of ports.entries()) {
-        if (hostPort === 0) continue
-        const at = list.path.index(i).child('ports').index(j)
-        if (spec.hostNetwork === true && hostPort !== containerPort) {
-          errors.push(
-            invalidValue(
-              at.child('containerPort'),
-              containerPort,
-              'must match `hostPort` when `hostNetwork` is true',
-            ),
-          )
-        }
-        const key = `${protocol}/${hostIP}/${hostPort}`
-        if (taken.has(key)) errors.push(duplicate(at.child('hostPort'), key))
-        taken.add(key)
-      }
-    }
-  }
-  return errors
-}
-
-function validateMounts(
-  container: AnyContainer,
-  volumes: Surroundings['volumes'],
-  path: FieldPath,
-): readonly FieldError[] {
-  const { volumeMounts = [], volumeDevices = [] } = container
-  if (volumeMounts.length === 0 && volumeDevices.length === 0) return []
-  const errors: FieldError[] = []
-  const paths = new Set<string>()
-  for (const [i, mount] of volumeMounts.entries()) {
-    const at = path.child('volumeMounts').index(i)
-    errors.push(...validateMount(mount, volumes, at))
-    if (paths.has(mount.mountPath)) {
-      errors.push(invalidValue(at.child('mountPath'), mount.mountPath, 'must be unique'))
-    }
-    paths.add(mount.mountPath)
-    const privileged = container.securityContext?.privileged === true
-    if (mount.mountPropagation === 'Bidirectional' && !privileged) {
-      errors.push(
-        forbiddenField(
-          at.child('mountPropagation'),
-          'Bidirectional mount propagation is available only to privileged containers',
-        ),
-      )
-    }
-  }
-  errors.push(...validateDevices(volumeDevices, volumes, paths, path.child('volumeDevices')))
-  return errors
-}
-
-function validateMount(
-  mount: VolumeMount,
-  volumes: Surroundings['volumes'],
-  path: FieldPath,
-): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const { name, mountPath, subPath = '', subPathExpr = '', recursiveReadOnly } = mount
-  if (name === '') errors.push(required(path.child('name')))
-  if (name !== '' && !volumes.has(name)) errors.push(fieldNotFound(path.child('name'), name))
-  if (mountPath.includes(':')) {
-    errors.push(invalidValue(path.child('mountPath'), mountPath, "must not contain ':'"))
-  }
-  if (subPath !== '') errors.push(...relativePath(subPath, path.child('subPath')))
-  if (subPathExpr !== '') {
-    if (subPath !== '') {
-      errors.push(
-        invalidValue(
-          path.child('subPathExpr'),
-          subPathExpr,
-          'subPathExpr and subPath are mutually exclusive',
-        ),
-      )
-    }
-    errors.push(...relativePath(subPathExpr, path.child('subPathExpr')))
-  }
-  if (recursiveReadOnly !== undefined) {
-    const at = path.child('recursiveReadOnly')
-    const values = ['Disabled', 'Enabled', 'IfPossible']
-    if (!values.includes(recursiveReadOnly)) {
-      errors.push(notSupported(at, recursiveReadOnly, values))
-    } else if (recursiveReadOnly !== 'Disabled' && mount.readOnly !== true) {
-      errors.push(forbiddenField(at, 'may only be specified when readOnly is true'))
-    }
-  }
-  return errors
-}
-
-/** Inside the volume, and not above it. */
-export function relativePath(value: string, path: FieldPath): readonly FieldError[] {
-  const errors: FieldError[] = []
-  if (value.startsWith('/')) errors.push(invalidValue(path, value, 'must be a relative path'))
-  if (value.split('/').includes('..')) {
-    errors.push(invalidValue(path, value, "must not contain '..'"))
-  }
-  return errors
-}
-
-function validateDevices(
-  devices: readonly VolumeDevice[],
-  volumes: Surroundings['volumes'],
-  mountPaths: ReadonlySet<string>,
-  path: FieldPath,
-): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const paths = new Set<string>()
-  const names = new Set<string>()
-  for (const [i, { name, devicePath }] of devices.entries()) {
-    const at = path.index(i)
-    const volume = volumes.get(name)
-    if (names.has(name)) errors.push(invalidValue(at.child('name'), name, 'must be unique'))
-    if (name !== '' && volume === undefined) errors.push(fieldNotFound(at.child('name'), name))
-    if (volume?.isClaim === false) {
-      errors.push(
-        invalidValue(
-          at.child('name'),
-          name,
-          'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode',
-        ),
-      )
-    }
-    if (paths.has(devicePath)) {
-      errors.push(invalidValue(at.child('devicePath'), devicePath, 'must be unique'))
-    }
-    if (devicePath.split('/').includes('..')) {
-      errors.push(
-        invalidValue(at.child('devicePath'), devicePath, 'can not contain backsteps (..)'),
-      )
-    }
-    if (mountPaths.has(devicePath)) {
-      errors.push(
-        invalidValue(at.child('devicePath'), devicePath, 'must not already exist in volumeMounts'),
-      )
-    }
-    names.add(name)
-    paths.add(devicePath)
-  }
-  return errors
-}
-
-function validateLifecycle(
-  { lifecycle }: Container,
-  spec: PodSpec,
-  path: FieldPath,
-): readonly FieldError[] {
-  if (lifecycle === undefined) return []
-  const { terminationGracePeriodSeconds = 30 } = spec
-  const at = path.child('lifecycle')
-  const errors: FieldError[] = [
-    ...validateStopSignal(lifecycle.stopSignal, spec, at.child('stopSignal')),
-  ]
-  for (const name of ['postStart', 'preStop'] as const) {
-    const handler = lifecycle[name]
-    if (handler) {
-      errors.push(...validateHandler(handler, at.child(name), terminationGracePeriodSeconds))
-    }
-  }
-  return errors
-}
-
-function validateProbes(
-  container: Container,
-  spec: PodSpec,
-  path: FieldPath,
-): readonly FieldError[] {
-  const { livenessProbe, readinessProbe, startupProbe } = container
-  const grace = spec.terminationGracePeriodSeconds ?? 30
-  const errors: FieldError[] = []
-  if (livenessProbe) {
-    const at = path.child('livenessProbe')
-    errors.push(...validateProbe(livenessProbe, at, grace), ...succeedsOnce(livenessProbe, at))
-  }
-  if (readinessProbe) {
-    const at = path.child('readinessProbe')
-    errors.push(...validateProbe(readinessProbe, at, grace))
-    if (readinessProbe.terminationGracePeriodSeconds !== undefined) {
-      errors.push(
-        invalidValue(
-          at.child('terminationGracePeriodSeconds'),
-          readinessProbe.terminationGracePeriodSeconds,
-          'must not be set for readinessProbes',
-        ),
-      )
-    }
-  }
-  if (startupProbe) {
-    const at = path.child('startupProbe')
-    errors.push(...validateProbe(startupProbe, at, grace), ...succeedsOnce(startupProbe, at))
-  }
-  return errors
-}
-
-const succeedsOnce = ({ successThreshold = 1 }: Probe, path: FieldPath): readonly FieldError[] =>
-  successThreshold === 1
-    ? []
-    : [invalidValue(path.child('successThreshold'), successThreshold, 'must be 1')]
-
-const PROBE_NUMBERS = [
-  'initialDelaySeconds',
-  'timeoutSeconds',
-  'periodSeconds',
-  'successThreshold',
-  'failureThreshold',
-] as const
-
-function validateProbe(probe: Probe, path: FieldPath, grace: number): readonly FieldError[] {
-  const errors = [...validateHandler(probe, path, grace)]
-  for (const name of PROBE_NUMBERS) errors.push(...nonNegative(probe[name], path.child(name)))
-  const own = probe.terminationGracePeriodSeconds
-  if (own !== undefined && own <= 0) {
-    errors.push(
-      invalidValue(path.child('terminationGracePeriodSeconds'), own, 'must be greater than 0'),
-    )
-  }
-  return errors
-}
-
-type Handler = LifecycleHandler & Pick<Probe, 'grpc'>
-
-function validateHandler(handler: Handler, path: FieldPath, grace: number): readonly FieldError[] {
-  const { exec, httpGet, tcpSocket, grpc, sleep } = handler
-  const errors: FieldError[] = []
-  let handlers = 0
-  const one = (name: string, rules: (path: FieldPath) => readonly FieldError[]): void => {
-    if (handlers > 0) {
-      errors.push(forbiddenField(path.child(name), 'may not specify more than 1 handler type'))
-    } else errors.push(...rules(path.child(name)))
-    handlers++
-  }
-  if (exec) {
-    one('exec', (at) => ((exec.command ?? []).length === 0 ? [required(at.child('command'))] : []))
-  }
-  if (httpGet) one('httpGet', (at) => validateHttp(httpGet, at))
-  if (tcpSocket) one('tcpSocket', (at) => validatePort(tcpSocket.port, at.child('port')))
-  if (grpc) one('grpc', (at) => check(at.child('port'), grpc.port, portNumber))
-  if (sleep) {
-    one('sleep', (at) =>
-      sleep.seconds < 0 || sleep.seconds > grace
-        ? [
-            invalidValue(
-              at,
-              sleep.seconds,
-              `must be non-negative and less than terminationGracePeriodSeconds (${grace})`,
-            ),
-          ]
-        : [],
-    )
-  }
-  if (handlers === 0) errors.push(required(path, 'must specify a handler type'))
-  return errors
-}
-
-function validateHttp(action: HTTPGetAction, path: FieldPath): readonly FieldError[] {
-  const errors: FieldError[] = []
-  if ((action.path ?? '') === '') errors.push(required(path.child('path')))
-  errors.push(...validatePort(action.port, path.child('port')))
-  for (const { name } of action.httpHeaders ?? []) {
-    errors.push(...check(path.child('httpHeaders'), name, httpHeaderName))
-  }
-  return errors
-}
-
-function validatePort(port: number | string | undefined, path: FieldPath): readonly FieldError[] {
-  if (typeof port === 'string') return check(path, port, portName)
-  return check(path, port ?? 0, portNumber)
 }
 
 const RESTART_POLICIES = ['Always', 'Never', 'OnFailure']

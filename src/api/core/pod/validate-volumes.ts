@@ -19,7 +19,7 @@ import type {
 import { isNegative } from '../../quantities.ts'
 import { check, configKey, dnsLabel, dnsSubdomain } from '../../rules.ts'
 import { validateClaimSpec } from '../volumes/claim.ts'
-import { relativePath } from './validate-containers.ts'
+import { relativePath } from './validate-mounts.ts'
 import { validateFieldRef, validateResourceRef } from './validate-env.ts'
 
 const MODE = 'must be a number between 0 and 0777 (octal), both inclusive'
