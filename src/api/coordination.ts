@@ -10,7 +10,7 @@ import {
 import { isIP } from './addresses.ts'
 import { firstOf, UNSET } from './columns.ts'
 import { nodeSelectorWarnings } from './core/node-labels.ts'
-import { notSpecial } from './core/service.ts'
+import { notSpecial } from './core/service/validate-addresses.ts'
 import { validateTolerations } from './core/pod/validate-scheduling.ts'
 import { checkQuantity, checkResourceName } from './core/pod/resources.ts'
 import { defineResource } from './define.ts'

@@ -7,7 +7,7 @@ import type { Mutable } from '../mutable.ts'
 import { endpoints as endpointsRef } from '../resources.gen.ts'
 import { check, dnsLabel, ipAddress, portNumber } from '../rules.ts'
 import type { EndpointAddress, EndpointPort, EndpointSubset, Endpoints } from '../types.gen.ts'
-import { notSpecial } from './service.ts'
+import { notSpecial } from './service/validate-addresses.ts'
 
 function validateSubset(subset: EndpointSubset, path: FieldPath): readonly FieldError[] {
   const { addresses = [], notReadyAddresses = [], ports = [] } = subset

@@ -9,7 +9,7 @@ import { nodes } from './node.ts'
 import { pods, podTemplates } from './pod/index.ts'
 import { limitRanges, resourceQuotas } from './quota.ts'
 import { replicationControllers } from './replication-controller.ts'
-import { services } from './service.ts'
+import { services } from './service/index.ts'
 import { persistentVolumeClaims } from './volumes/claim.ts'
 import { persistentVolumes } from './volumes/volume.ts'
 
