@@ -13,7 +13,7 @@ import {
   type Action,
   type Decision,
 } from '../framework/index.ts'
-import { has, isJobFinished } from '../job/decide.ts'
+import { has, isJobFinished } from '../job/status.ts'
 import { lastTime, nextTime, parseSchedule, type Schedule } from './schedule.ts'
 
 export interface Observed {

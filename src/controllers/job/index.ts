@@ -10,8 +10,9 @@ import {
   watching,
   type Decision,
 } from '../framework/index.ts'
-import { decide, isJobFinished, type Observed } from './decide.ts'
+import { decide, type Observed } from './decide.ts'
 import { isTracked, TRACKING } from './pods.ts'
+import { isJobFinished } from './status.ts'
 
 /** Runs the pods of a Job to completion. */
 export const jobController = defineController<Observed>({
