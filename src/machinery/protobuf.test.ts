@@ -2,13 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { TypeTable } from './facts.ts'
-import {
-  decodeProtobuf,
-  durationNanos,
-  encodeProtobuf,
-  formatDuration,
-  readEnvelope,
-} from './protobuf.ts'
+import { durationNanos, formatDuration } from './go-duration.ts'
+import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf.ts'
 import { decodeTyped } from './typed.ts'
 
 const read = (file: string): unknown =>
