@@ -193,14 +193,14 @@ export function shownAs(definition: ResourceDefinition, stored: KubeObject): Kub
 }
 
 /** The object as it is stored: what a definition of another version wrote is converted. */
-export async function storedForm(
+export function storedForm(
   { convert }: ResourceDefinition,
   object: JsonObject,
-): Promise<JsonObject> {
+): JsonObject | Promise<JsonObject> {
   if (convert === undefined) return object
-  return convert.toStorage(
-    convert.ahead === undefined ? object : await convert.ahead.toStorage(object),
-  )
+  return convert.ahead === undefined
+    ? convert.toStorage(object)
+    : convert.ahead.toStorage(object).then(convert.toStorage)
 }
 
 /** Entries of webhooks' making, for as long as the cache has the entry that they were made of. */

@@ -8,6 +8,7 @@ import {
   headerValues,
   type Exchange,
   type Filter,
+  type Handler,
   type Reply,
   type RequestInfo,
 } from './exchange.ts'
@@ -173,7 +174,7 @@ export const withDeadline =
   (next) => {
     const deadlines = new Deadlines(clock, timeoutMs)
     // A call in the same process has its caller's own deadline.
-    return async (exchange) =>
+    return (exchange) =>
       exchange.trustedUser !== undefined || isLongRunning(infoOf(exchange))
         ? next(exchange)
         : deadlines.within(next(exchange), tooLate)
@@ -228,12 +229,12 @@ const timed = <T>({ trace }: Exchange, name: string, run: () => Promise<T>): Pro
 const unauthorized = (): StatusError => new StatusError('Unauthorized', 'Unauthorized')
 
 /** Lets those who may act as somebody else, by the Impersonate-* headers. */
-export const withImpersonation =
-  (authorizer: Authorizer): Filter =>
-  (next) =>
-  async (exchange) => {
-    const wanted = exchange.trustedUser === undefined ? impersonated(exchange) : undefined
-    if (wanted === undefined) return next(exchange)
+export const withImpersonation = (authorizer: Authorizer): Filter => {
+  const impersonate = async (
+    exchange: Exchange,
+    wanted: RequestUser,
+    next: Handler,
+  ): Promise<Reply> => {
     const user = requireUser(exchange)
     for (const check of impersonationChecks(wanted)) {
       const attributes: Attributes = {
@@ -253,6 +254,12 @@ export const withImpersonation =
     exchange.user = completed(wanted)
     return next(exchange)
   }
+  // Few do: all others go on without a wait.
+  return (next) => (exchange) => {
+    const wanted = exchange.trustedUser === undefined ? impersonated(exchange) : undefined
+    return wanted === undefined ? next(exchange) : impersonate(exchange, wanted, next)
+  }
+}
 
 const EXTRA = 'impersonate-extra-'
 

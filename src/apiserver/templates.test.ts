@@ -188,3 +188,22 @@ test('the owned fields are those of the request, whoever made it', async () => {
     first?.map((entry) => ({ ...entry, manager: 'two' })),
   )
 })
+
+test('names are generated, and dry runs leave nothing, as without a template', async () => {
+  const { server } = await testServer()
+  const names = new Set<string>()
+  for (let i = 0; i < 6; i++) {
+    const text = withMetadata('{"generateName":"web-"}')
+    const dry = await send(server, `POST ${PODS}?dryRun=All`, text)
+    assert.equal(dry.status, 201, dry.text)
+    assert.deepEqual(Object.keys(dry.json), ['kind', 'apiVersion', 'metadata', 'spec', 'status'])
+    const { json } = await send(server, `POST ${PODS}`, text)
+    const { name } = (json as unknown as KubeObject).metadata
+    assert.match(name, /^web-[a-z0-9]{5}$/)
+    names.add(name)
+    assert.deepEqual({ ...json, metadata: 0 }, { ...dry.json, metadata: 0 })
+  }
+  assert.equal(names.size, 6)
+  const { json } = await send(server, `GET ${PODS}`)
+  assert.equal((json['items'] as readonly unknown[]).length, 6)
+})

@@ -13,6 +13,7 @@ import {
   invalidValue,
   notFound,
   timestamp,
+  type ConversionAhead,
   type FieldError,
   type JsonObject,
   type KubeObject,
@@ -363,8 +364,9 @@ async function storedOutcome(
     // The cache's own is shared by everyone who reads it next.
     return entry?.modified === revision ? entry.object : withRevision(stored, revision)
   }
+  const ahead = definition.convert?.ahead
   // A webhook may make more of an object on its way back than went in.
-  const ready = await convertedBack(definition, shared)
+  const ready = ahead && (await convertedBack(ahead, shared()))
   return {
     type: 'stored',
     created,
@@ -375,14 +377,11 @@ async function storedOutcome(
 }
 
 /** Where a webhook converts: what was just stored, as those see it who read it in this version. */
-async function convertedBack(
-  { convert }: ResourceDefinition,
-  shared: () => KubeObject,
-): Promise<KubeObject | undefined> {
-  if (convert?.ahead === undefined) return undefined
-  const object = shared()
-  return convert.ahead.isNeeded(object) ? (await convert.ahead.fromStorage([object]))[0] : undefined
-}
+const convertedBack = async (
+  ahead: ConversionAhead,
+  object: KubeObject,
+): Promise<KubeObject | undefined> =>
+  ahead.isNeeded(object) ? (await ahead.fromStorage([object]))[0] : undefined
 
 /** How a new state comes from the one that is there. */
 export interface Change {
