@@ -22,6 +22,8 @@ export interface Observed {
 
 /** Without a heartbeat for so long, a node is not known to live. */
 export const GRACE_MS = 50_000
+/** A node that has not said yet how it is has so long from its creation. */
+const STARTUP_GRACE_MS = 60_000
 
 const NOT_READY = 'node.kubernetes.io/not-ready'
 const UNREACHABLE = 'node.kubernetes.io/unreachable'
@@ -41,9 +43,10 @@ const conditionOf = ({ status }: Node, type: string): NodeCondition | undefined 
 export function decide(observed: Observed, now: Date): Decision {
   const { node, silentMs, pods: own } = observed
   if (isTerminating(node)) return { actions: [] }
-  const left = GRACE_MS - silentMs
-  if (left <= 0) return silent(observed, now)
   const ready = conditionOf(node, 'Ready')?.status
+  const grace = ready === undefined ? STARTUP_GRACE_MS : GRACE_MS
+  const left = grace - silentMs
+  if (left <= 0) return silent(observed, now)
   return {
     actions: [...taint(observed, now), ...(ready === 'True' ? [] : markPods(own, now))],
     requeueAfterMs: left,
@@ -80,16 +83,14 @@ function silent(observed: Observed, now: Date): Decision {
     conditions: [...conditions, ...others],
   })
   if (changes.length > 0) {
+    const news = event(
+      node,
+      'Normal',
+      'NodeNotReady',
+      `Node ${node.metadata.name} status is now: NodeNotReady`,
+    )
     return {
-      actions: [
-        ...changes,
-        event(
-          node,
-          'Normal',
-          'NodeNotReady',
-          `Node ${node.metadata.name} status is now: NodeNotReady`,
-        ),
-      ],
+      actions: [...changes, ...(conditionOf(node, 'Ready')?.status === 'True' ? [news] : [])],
     }
   }
   return { actions: [...taint(observed, now), ...markPods(own, now)] }
@@ -98,8 +99,9 @@ function silent(observed: Observed, now: Date): Decision {
 /** The taints that follow from the conditions; those of others stay. */
 function taint({ node, allSilent }: Observed, now: Date): readonly Action[] {
   const wanted: Taint[] = []
-  const ready = conditionOf(node, 'Ready')?.status ?? 'Unknown'
-  if (ready !== 'True') {
+  const ready = conditionOf(node, 'Ready')?.status
+  // A node that has not said anything yet is not judged.
+  if (ready !== undefined && ready !== 'True') {
     const key = ready === 'False' ? NOT_READY : UNREACHABLE
     wanted.push({ key, effect: 'NoSchedule' })
     if (!allSilent) wanted.push({ key, effect: 'NoExecute' })

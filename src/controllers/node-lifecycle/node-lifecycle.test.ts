@@ -176,6 +176,25 @@ test('a taint by hand evicts after the tolerated time, counted from when it was 
   w.stop()
 })
 
+test('a node that never says how it is stays untainted for a minute, and then is unknown', async () => {
+  const w = await running()
+  w.silent.add('n3')
+  await w.client.create(nodes, {
+    metadata: { name: 'n3' },
+    spec: { taints: [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }] },
+  })
+  await w.env.advance(55_000)
+  assert.deepEqual(taintsOf(nodeNamed(w, 'n3')), [])
+  assert.equal(readyOf(nodeNamed(w, 'n3')), undefined)
+  await w.env.advance(10_000)
+  assert.equal(readyOf(nodeNamed(w, 'n3'))?.reason, 'NodeStatusNeverUpdated')
+  assert.deepEqual(taintsOf(nodeNamed(w, 'n3')), [
+    'unreachable:NoSchedule',
+    'unreachable:NoExecute',
+  ])
+  w.stop()
+})
+
 test('pods of a node that is gone are collected', async () => {
   const w = await running()
   await w.client.create(pods, pod('a'))
