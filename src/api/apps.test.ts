@@ -42,6 +42,10 @@ test('a deployment rolls by quarters unless it says otherwise', () => {
 test('a workload needs a selector that finds its own pods', () => {
   assert.deepEqual(deployments.errors({ spec: { template: template() } }), [
     'spec.selector: Required value',
+    'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
+  ])
+  assert.deepEqual(daemonSets.errors({ spec: { template: template({ metadata: {} }) } }), [
+    'spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`',
   ])
   assert.deepEqual(deployments.errors(workload({ selector: {} })), [
     'spec.selector: Invalid value: {}: empty selector is invalid for deployment',
@@ -84,6 +88,25 @@ test('a rolling update must be able to move', () => {
     daemonSets.errors(workload({ updateStrategy: { rollingUpdate: { maxSurge: 1 } } })),
     [
       'spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: may not be set when maxUnavailable is non-zero',
+    ],
+  )
+})
+
+test('a strategy that is not known is shown whole', () => {
+  assert.deepEqual(deployments.errors(workload({ strategy: { type: 'Slow' } })), [
+    'spec.strategy: Unsupported value: {"Type":"Slow","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"',
+  ])
+  const updateStrategy = { type: 'Slow', rollingUpdate: { maxUnavailable: '10%' } }
+  assert.deepEqual(daemonSets.errors(workload({ updateStrategy })), [
+    'spec.updateStrategy: Unsupported value: {"Type":"Slow","RollingUpdate":{"MaxUnavailable":"10%","MaxSurge":0}}: supported values: "RollingUpdate", "OnDelete"',
+  ])
+  assert.deepEqual(
+    statefulSets.errors(
+      workload({ podManagementPolicy: 'Slow', updateStrategy: { type: 'Slow' } }),
+    ),
+    [
+      "spec.podManagementPolicy: Invalid value: \"Slow\": must be 'OrderedReady' or 'Parallel'",
+      `spec.updateStrategy: Invalid value: {"Type":"Slow","RollingUpdate":null}: must be 'RollingUpdate' or 'OnDelete'`,
     ],
   )
 })

@@ -1,5 +1,13 @@
 /** The group apps: workloads whose pods are replaced when they go. */
-import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
+import {
+  FieldPath,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+  type FieldError,
+  type JsonObject,
+} from '#machinery'
 import { containerImages, containerNames, labelsText, NONE, selectorText } from './columns.ts'
 import { defaultClaimSpec, defaultPodTemplate } from './core/pod/defaults.ts'
 import {
@@ -82,6 +90,18 @@ function validateDeployment({ spec }: Deployment): readonly FieldError[] {
   ]
 }
 
+/** How a refused strategy is shown: in the words of the server's own form of it. */
+const strategyText = (
+  type = '',
+  rolling: { readonly maxUnavailable?: unknown; readonly maxSurge?: unknown } | undefined,
+): JsonObject => ({
+  Type: type,
+  RollingUpdate:
+    rolling === undefined
+      ? null
+      : { MaxUnavailable: rolling.maxUnavailable ?? 0, MaxSurge: rolling.maxSurge ?? 0 },
+})
+
 function validateStrategy({ strategy }: DeploymentSpec, at: FieldPath): readonly FieldError[] {
   const { type, rollingUpdate } = strategy ?? {}
   const rolling = at.child('rollingUpdate')
@@ -90,7 +110,8 @@ function validateStrategy({ strategy }: DeploymentSpec, at: FieldPath): readonly
       ? []
       : [forbiddenField(rolling, "may not be specified when strategy `type` is 'Recreate'")]
   }
-  if (type !== 'RollingUpdate') return []
+  if (type !== 'RollingUpdate')
+    return [notSupported(at, strategyText(type, rollingUpdate), ['Recreate', 'RollingUpdate'])]
   if (rollingUpdate === undefined)
     return [required(rolling, 'this should be defaulted and never be nil')]
   const { maxUnavailable, maxSurge } = rollingUpdate
@@ -185,7 +206,9 @@ function validateDaemonStrategy(
   at: FieldPath,
 ): readonly FieldError[] {
   const { type, rollingUpdate } = updateStrategy ?? {}
-  if (type !== 'RollingUpdate') return []
+  if (type === 'OnDelete') return []
+  if (type !== 'RollingUpdate')
+    return [notSupported(at, strategyText(type, rollingUpdate), ['RollingUpdate', 'OnDelete'])]
   const rolling = at.child('rollingUpdate')
   if (rollingUpdate === undefined) return [required(rolling)]
   const { maxUnavailable, maxSurge } = rollingUpdate
@@ -303,6 +326,24 @@ function validateStatefulSet({ spec }: StatefulSet): readonly FieldError[] {
   const { serviceName = '' } = spec
   if (serviceName !== '')
     errors.push(...check(path.child('serviceName'), serviceName, dnsSubdomain))
+  const { podManagementPolicy = '' } = spec
+  if (podManagementPolicy !== 'OrderedReady' && podManagementPolicy !== 'Parallel') {
+    const at = path.child('podManagementPolicy')
+    errors.push(invalidValue(at, podManagementPolicy, "must be 'OrderedReady' or 'Parallel'"))
+  }
+  if (type !== 'OnDelete' && type !== 'RollingUpdate') {
+    const rollingText = rollingUpdate && {
+      Partition: rollingUpdate.partition ?? 0,
+      MaxUnavailable: rollingUpdate.maxUnavailable ?? null,
+    }
+    errors.push(
+      invalidValue(
+        path.child('updateStrategy'),
+        { Type: type ?? '', RollingUpdate: rollingText ?? null },
+        "must be 'RollingUpdate' or 'OnDelete'",
+      ),
+    )
+  }
   if (type === 'OnDelete' && rollingUpdate !== undefined) {
     errors.push(
       invalidValue(rolling, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'"),

@@ -44,6 +44,7 @@ const MAY_BE_EMPTY = new Set([
   'CSINodeSpec.drivers',
   'EventSeries.lastObservedTime',
   'Event.eventTime',
+  'DaemonSetSpec.selector',
   'CustomResourceColumnDefinition.type',
   'CustomResourceColumnDefinition.name',
   'CustomResourceColumnDefinition.jsonPath',
@@ -133,7 +134,34 @@ const OTHER_WORDS = new Set([
   'TopologySpreadConstraint.whenUnsatisfiable',
   'PersistentVolumeClaimSpec.volumeMode',
   'ContainerStatus.stopSignal',
+  'DaemonSetUpdateStrategy.type',
+  'DeploymentStrategy.type',
+  'MutatingWebhook.sideEffects',
+  'ValidatingWebhook.sideEffects',
+  'PersistentVolumeClaimSpec.accessModes',
+  'PersistentVolumeSpec.accessModes',
+  'ScopedResourceSelectorRequirement.operator',
+  'ScopedResourceSelectorRequirement.scopeName',
+  'StatefulSetSpec.podManagementPolicy',
+  'StatefulSetUpdateStrategy.type',
+  'StorageClass.reclaimPolicy',
 ])
+
+const FILE_FIRST = ['File', 'FallbackToLogsOnError']
+const PREEMPTING_FIRST = ['PreemptLowerPriority', 'Never']
+/** The facts sort closed sets of values; a refusal names these in another order. */
+const NAMED_ORDER: Readonly<Record<string, readonly string[]>> = {
+  'Container.terminationMessagePolicy': FILE_FIRST,
+  'EphemeralContainer.terminationMessagePolicy': FILE_FIRST,
+  'JobSpec.completionMode': ['NonIndexed', 'Indexed'],
+  'NetworkPolicyPort.protocol': ['TCP', 'UDP', 'SCTP'],
+  'NetworkPolicySpec.policyTypes': ['Ingress', 'Egress'],
+  'PodSpec.dnsPolicy': ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'],
+  'PodSpec.preemptionPolicy': PREEMPTING_FIRST,
+  'PodSpec.restartPolicy': ['Always', 'OnFailure', 'Never'],
+  'PriorityClass.preemptionPolicy': PREEMPTING_FIRST,
+  'SeccompProfile.type': ['Localhost', 'RuntimeDefault', 'Unconfined'],
+}
 
 const compiled = new Map<string, readonly Rule[]>()
 
@@ -174,7 +202,7 @@ function rulesOf(type: string): readonly Rule[] {
 function checkOf(field: FieldFact, id: string): Check | undefined {
   const { name } = field
   const isRequired = field.required === true && !MAY_BE_EMPTY.has(id) && canBeMissing(field)
-  const values = OTHER_WORDS.has(id) ? undefined : field.enum
+  const values = OTHER_WORDS.has(id) ? undefined : (NAMED_ORDER[id] ?? field.enum)
   const inner = below(field)
   if (!isRequired && values === undefined && inner === undefined) return undefined
   const allowed = values && new Set<unknown>(values)

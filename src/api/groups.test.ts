@@ -61,6 +61,11 @@ test('a binding keeps its role', () => {
   assert.deepEqual(bindings.updateErrors(binding('b'), binding('a')), [
     `roleRef: Invalid value: {"apiGroup":"${group}","kind":"Role","name":"b"}: cannot change roleRef`,
   ])
+  const group0 = { kind: 'Group0', name: 'x' }
+  assert.deepEqual(bindings.errors({ roleRef: { kind: 'Job', name: 'a' }, subjects: [group0] }), [
+    'roleRef.kind: Unsupported value: "Job": supported values: "Role", "ClusterRole"',
+    'subjects[0].kind: Unsupported value: "Group0": supported values: "ServiceAccount", "User", "Group"',
+  ])
   const row = bindings.row(binding('a'))
   assert.deepEqual(
     [row['Role'], row['Users'], row['ServiceAccounts']],
@@ -179,6 +184,9 @@ test('a storage class is made once', () => {
   const made = { provisioner: 'a.b/c' }
   assert.deepEqual(classes.updateErrors({ ...made, reclaimPolicy: 'Retain' }, made), [
     'reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.',
+  ])
+  assert.deepEqual(classes.errors({ ...made, reclaimPolicy: 'Keep' }), [
+    'reclaimPolicy: Unsupported value: "Keep": supported values: "Delete", "Retain"',
   ])
   const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' }
   assert.equal(classes.row({ ...made, metadata: { annotations } })['Name'], 'x (default)')

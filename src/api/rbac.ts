@@ -116,7 +116,7 @@ function validateBinding(binding: Binding, namespaced: boolean): readonly FieldE
   if (roleRef.apiGroup !== GROUP) {
     errors.push(notSupported(path.child('apiGroup'), roleRef.apiGroup, [GROUP]))
   }
-  const kinds = namespaced ? ['ClusterRole', 'Role'] : ['ClusterRole']
+  const kinds = namespaced ? ['Role', 'ClusterRole'] : ['ClusterRole']
   if (!kinds.includes(roleRef.kind)) {
     errors.push(notSupported(path.child('kind'), roleRef.kind, kinds))
   }
@@ -146,7 +146,7 @@ function validateSubject(
       if (apiGroup !== GROUP) errors.push(notSupported(path.child('apiGroup'), apiGroup, [GROUP]))
       break
     default:
-      errors.push(notSupported(path.child('kind'), kind, ['Group', 'ServiceAccount', 'User']))
+      errors.push(notSupported(path.child('kind'), kind, ['ServiceAccount', 'User', 'Group']))
   }
   return errors
 }

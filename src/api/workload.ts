@@ -43,15 +43,15 @@ function validateSelector(
   return [...errors, invalidValue(path, selector, `empty selector is invalid for ${kind}`)]
 }
 
-/** A workload that did not find its own pods would make them without end. */
+/** A workload that did not find its own pods would make them without end. No selector finds nothing. */
 export function validateMatch(
   selector: LabelSelectorLike | undefined,
   template: PodTemplateSpec,
   path: FieldPath,
 ): readonly FieldError[] {
-  if (selector === undefined || isEmptySelector(selector)) return []
-  const labels = template.metadata?.labels ?? {}
-  if (selects(selector, labels)) return []
+  const labels = template.metadata?.labels
+  if (selector !== undefined && (isEmptySelector(selector) || selects(selector, labels ?? {})))
+    return []
   return [
     invalidValue(
       path.child('metadata', 'labels'),

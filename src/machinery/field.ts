@@ -80,6 +80,7 @@ export const required = (path: FieldPath, why = ''): FieldError =>
   make('FieldValueRequired', path, 'Required value', why)
 export const invalidValue = (path: FieldPath, value: unknown, why: string): FieldError =>
   make('FieldValueInvalid', path, `Invalid value: ${shown(value)}`, why)
+/** The values are named in the order given. */
 export const notSupported = (
   path: FieldPath,
   value: unknown,
@@ -89,10 +90,7 @@ export const notSupported = (
     'FieldValueNotSupported',
     path,
     `Unsupported value: ${shown(value)}`,
-    `supported values: ${supported
-      .toSorted()
-      .map((s) => JSON.stringify(s))
-      .join(', ')}`,
+    `supported values: ${supported.map((s) => JSON.stringify(s)).join(', ')}`,
   )
 export const duplicate = (path: FieldPath, value: unknown): FieldError =>
   make('FieldValueDuplicate', path, `Duplicate value: ${shown(value)}`)

@@ -14,6 +14,7 @@ import { validateConditions, validateRule } from './match.ts'
 export type Webhook = ValidatingWebhook | MutatingWebhook
 
 const MAX_TIMEOUT_SECONDS = 30
+const QUIET_EFFECTS = ['None', 'NoneOnDryRun']
 const REVIEW_VERSIONS = ['v1', 'v1beta1']
 
 export function validateWebhooks(webhooks: readonly Webhook[]): readonly FieldError[] {
@@ -62,8 +63,8 @@ function validateWebhook(webhook: Webhook, path: FieldPath): readonly FieldError
   const effects: string | undefined = webhook.sideEffects
   if (effects === undefined || effects === '')
     errors.push(required(path.child('sideEffects'), 'must specify one of None, NoneOnDryRun'))
-  else if (effects === 'Some' || effects === 'Unknown')
-    errors.push(notSupported(path.child('sideEffects'), effects, ['None', 'NoneOnDryRun']))
+  else if (!QUIET_EFFECTS.includes(effects))
+    errors.push(notSupported(path.child('sideEffects'), effects, QUIET_EFFECTS))
   if (seconds !== undefined && (seconds < 1 || seconds > MAX_TIMEOUT_SECONDS))
     errors.push(
       invalidValue(

@@ -201,6 +201,12 @@ test('a claim says how much and how', () => {
   assert.deepEqual(claims.created(claim())['status'], { phase: 'Pending' })
 })
 
+test('a mode of access is one of four', () => {
+  assert.deepEqual(claims.errors(claim({ accessModes: ['ReadWriteOnce', 'ReadWriteTwice'] })), [
+    'spec.accessModes: Unsupported value: "ReadWriteTwice": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"',
+  ])
+})
+
 test('a claim stays what it was, and may grow once it is bound', () => {
   const bound = { status: { phase: 'Bound', capacity: { storage: '1Gi' } } }
   const larger = { resources: { requests: { storage: '2Gi' } } }
@@ -336,6 +342,30 @@ test('a quota of a scope counts what the scope selects, and nothing else', () =>
   assert.deepEqual(
     errors({ hard: { frobs: '1', 'example.com/frobs': '1', 'hugepages-2Mi': '1' } }),
     ['spec.hard[frobs]: Invalid value: "frobs": must be a standard resource for quota'],
+  )
+})
+
+test('the scopes that a quota selects are judged each, by the path of all', () => {
+  const quotas = trying('', 'v1', 'resourcequotas')
+  const errors = (matchExpressions: readonly object[], hard: object = { pods: '1' }) =>
+    quotas.errors({ spec: { hard, scopeSelector: { matchExpressions } } })
+  const at = 'spec.scopeSelector.matchExpressions'
+  assert.deepEqual(errors([{ scopeName: 'PriorityClass', operator: 'Exists' }]), [])
+  assert.deepEqual(errors([{ scopeName: 'Nope', operator: 'Exists' }]), [
+    `${at}.scopeName: Invalid value: "Nope": unsupported scope`,
+  ])
+  assert.deepEqual(errors([{ scopeName: 'PriorityClass', operator: 'Near' }]), [
+    `${at}.operator: Invalid value: "Near": not a valid selector operator`,
+  ])
+  assert.deepEqual(errors([{ scopeName: 'BestEffort', operator: 'Exists' }], { cpu: '1' }), [
+    `${at}: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort","Operator":"Exists","Values":null}]}: unsupported scope applied to resource`,
+  ])
+  assert.deepEqual(
+    errors([
+      { scopeName: 'Terminating', operator: 'Exists' },
+      { scopeName: 'NotTerminating', operator: 'Exists' },
+    ]),
+    [`${at}: Invalid value: null: conflicting scopes`],
   )
 })
 

@@ -23,7 +23,7 @@ const spec = FieldPath.of('spec')
 function validateTaints(taints: readonly Taint[], path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   const seen = new Set<string>()
-  const effects = ['NoExecute', 'NoSchedule', 'PreferNoSchedule']
+  const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
   for (const [i, { key, value = '', effect }] of taints.entries()) {
     const at = path.index(i)
     errors.push(...check(at.child('key'), key, qualifiedName))

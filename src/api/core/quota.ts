@@ -5,7 +5,6 @@ import {
   duplicate,
   forbiddenField,
   invalidValue,
-  notSupported,
   required,
   type FieldError,
 } from '#machinery'
@@ -176,6 +175,10 @@ const SCOPES = [
   'Terminating',
   'VolumeAttributesClass',
 ]
+const OPPOSITE_SCOPES = [
+  ['BestEffort', 'NotBestEffort'],
+  ['Terminating', 'NotTerminating'],
+] as const
 const specPath = FieldPath.of('spec')
 
 function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
@@ -193,26 +196,40 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   }
   const scopes = specPath.child('scopes')
   const given: readonly string[] = spec.scopes ?? []
-  for (const scope of given) errors.push(...misplaced(scope, spec.hard, scopes, given))
-  for (const [a, b] of [
-    ['BestEffort', 'NotBestEffort'],
-    ['Terminating', 'NotTerminating'],
-  ] as const) {
+  for (const scope of given) {
+    if (!SCOPES.includes(scope)) errors.push(invalidValue(scopes, given, 'unsupported scope'))
+    errors.push(...misplaced(scope, spec.hard, scopes, given))
+  }
+  for (const [a, b] of OPPOSITE_SCOPES) {
     if (given.includes(a) && given.includes(b)) {
       errors.push(invalidValue(scopes, given, 'conflicting scopes'))
     }
   }
   const expressions = spec.scopeSelector?.matchExpressions ?? []
-  for (const [i, { scopeName, operator, values = [] }] of expressions.entries()) {
-    const at = specPath.child('scopeSelector', 'matchExpressions').index(i)
-    errors.push(...misplaced(scopeName, spec.hard, at.child('scopeName'), scopeName))
+  // The path of an expression does not say which it is.
+  const at = specPath.child('scopeSelector', 'matchExpressions')
+  for (const [a, b] of OPPOSITE_SCOPES) {
+    const has = (scope: string) => expressions.some(({ scopeName }) => scopeName === scope)
+    if (has(a) && has(b)) errors.push(invalidValue(at, spec.scopes, 'conflicting scopes'))
+  }
+  const selectorText = {
+    MatchExpressions: expressions.map((each) => ({
+      ScopeName: each.scopeName,
+      Operator: each.operator,
+      Values: each.values ?? null,
+    })),
+  }
+  for (const { scopeName, operator, values = [] } of expressions) {
+    if (!SCOPES.includes(scopeName))
+      errors.push(invalidValue(at.child('scopeName'), scopeName, 'unsupported scope'))
+    errors.push(...misplaced(scopeName, spec.hard, at, selectorText))
     const fixed = scopeName !== 'PriorityClass' && scopeName !== 'VolumeAttributesClass'
     if (fixed && operator !== 'Exists') {
       errors.push(
         invalidValue(
           at.child('operator'),
           operator,
-          `must be 'Exist' only operator when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity`,
+          `must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity`,
         ),
       )
     }
@@ -229,15 +246,12 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
         invalidValue(
           at.child('values'),
           values,
-          "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
+          "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
         ),
       )
     }
-    if (!['DoesNotExist', 'Exists', 'In', 'NotIn'].includes(operator)) {
-      errors.push(
-        notSupported(at.child('operator'), operator, ['DoesNotExist', 'Exists', 'In', 'NotIn']),
-      )
-    }
+    if (!['DoesNotExist', 'Exists', 'In', 'NotIn'].includes(operator))
+      errors.push(invalidValue(at.child('operator'), operator, 'not a valid selector operator'))
   }
   return errors
 }
@@ -287,7 +301,6 @@ function misplaced(
   path: FieldPath,
   shown: unknown,
 ): readonly FieldError[] {
-  if (!SCOPES.includes(scope)) return [invalidValue(path, shown, 'unsupported scope')]
   return sizes(hard)
     .filter(([name]) => isStandard(name) && IN_SCOPE[scope]?.has(name) === false)
     .map(() => invalidValue(path, shown, 'unsupported scope applied to resource'))

@@ -49,8 +49,8 @@ function validate({ spec }: ReplicationController): readonly FieldError[] {
   const template = spec?.template
   const at = path.child('template')
   if (template === undefined) return [...errors, required(at)]
-  const labels = template.metadata?.labels ?? {}
-  if (Object.keys(selector).length > 0 && !selects({ matchLabels: selector }, labels)) {
+  const labels = template.metadata?.labels
+  if (Object.keys(selector).length > 0 && !selects({ matchLabels: selector }, labels ?? {})) {
     errors.push(
       invalidValue(
         at.child('metadata', 'labels'),

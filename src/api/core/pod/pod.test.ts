@@ -137,7 +137,7 @@ test('a pod needs containers, with names and images', () => {
 
 test('closed sets of values are told with what is in them', () => {
   assert.deepEqual(wrong({ restartPolicy: 'Sometimes' }), [
-    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
   ])
   assert.deepEqual(wrongIn({ imagePullPolicy: 'Maybe' }), [
     'spec.containers[0].imagePullPolicy: Unsupported value: "Maybe": supported values: "Always", "IfNotPresent", "Never"',

@@ -28,7 +28,7 @@ import {
   validateLabelSelector,
 } from '../../rules.ts'
 
-const EFFECTS = ['NoExecute', 'NoSchedule', 'PreferNoSchedule']
+const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
 
 export function validateScheduling(spec: PodSpec, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []

@@ -27,6 +27,16 @@ const MODES: Readonly<Record<string, string>> = {
 }
 
 /** `RWO,RWX`, each mode once. */
+const ACCESS_MODES = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod']
+/** The path does not say which mode it is. */
+export const validateAccessModes = (
+  modes: readonly string[],
+  path: FieldPath,
+): readonly FieldError[] =>
+  modes
+    .filter((mode) => !ACCESS_MODES.includes(mode))
+    .map((mode) => notSupported(path, mode, ACCESS_MODES))
+
 export const accessModesText = (modes: readonly string[] | undefined): string =>
   Object.keys(MODES)
     .filter((mode) => modes?.includes(mode))
@@ -44,6 +54,7 @@ export function validateClaimSpec(
   if (accessModes.length === 0) {
     errors.push(required(modesPath, 'at least 1 access mode is required'))
   }
+  errors.push(...validateAccessModes(accessModes, modesPath))
   if (accessModes.includes('ReadWriteOncePod') && accessModes.length > 1) {
     errors.push(forbiddenField(modesPath, 'may not use ReadWriteOncePod with other access modes'))
   }

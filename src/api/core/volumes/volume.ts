@@ -17,7 +17,7 @@ import type { PersistentVolume, PersistentVolumeSpec } from '../../types.gen.ts'
 import { validateNodeSelector } from '../pod/validate-scheduling.ts'
 import { nodeTermWarnings } from '../node-labels.ts'
 import { oldVolumeWarnings } from '../pod/warnings.ts'
-import { accessModesText } from './claim.ts'
+import { accessModesText, validateAccessModes } from './claim.ts'
 
 const path = FieldPath.of('spec')
 const NOT_SOURCES = new Set([
@@ -65,6 +65,7 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
   const errors: FieldError[] = []
   const { accessModes = [], capacity, storageClassName = '', nodeAffinity } = spec
   if (accessModes.length === 0) errors.push(required(path.child('accessModes')))
+  errors.push(...validateAccessModes(accessModes, path.child('accessModes')))
   if (accessModes.includes('ReadWriteOncePod') && accessModes.length > 1) {
     errors.push(
       forbiddenField(
