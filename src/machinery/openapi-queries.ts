@@ -42,7 +42,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   timeoutSeconds: 'After how many seconds the answer ends, however much there would be.',
   timestamps: 'Begins each line with its time.',
   tty: 'Whether there is a terminal.',
-  watch: 'Answers with a stream of changes instead of a list.',
+  watch: 'Watch for changes to the described resources: the answer is a stream instead of a list.',
 }
 
 /** Members of a parameter; empty for a name that nobody described. */

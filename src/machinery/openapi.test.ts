@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { ResourceFact, TypeTable } from './facts.ts'
 import { customDefinitionName, customSchemas } from './openapi-custom.ts'
+import { meaningOf } from './openapi-queries.ts'
 import type { QueryParameters } from './openapi-paths.ts'
 import {
   definitionsOf,
@@ -68,6 +69,11 @@ function* refs(value: unknown): Generator<string> {
 const CORE = 'io.k8s.api.core.v1.'
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1.'
 const DEPLOYMENT = '/apis/apps/v1/namespaces/{namespace}/deployments/{name}'
+
+test('what scripts look for is in the description of the API', () => {
+  assert.match(meaningOf('watch').description ?? '', /Watch for changes to the described resources/)
+  assert.match(meaningOf('fieldSelector').description ?? '', /list of returned objects/)
+})
 
 test('every reference leads to a definition of its document, and none is there for nothing', () => {
   for (const name of groupVersions.keys()) {

@@ -64,7 +64,7 @@ test('without pods of lower priority the message says so, node by node', () => {
   assert.equal(
     run(nodes, placed, asks('2', { priority: 10 })).message,
     '0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. ' +
-      'preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, ' +
+      'no new claims to deallocate, preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, ' +
       '2 Preemption is not helpful for scheduling.',
   )
 })
@@ -74,7 +74,7 @@ test('a pod that must not preempt is told why', () => {
   assert.equal(
     run([node('n1')], placed, asks('2', { priority: 10, spec: { preemptionPolicy: 'Never' } }))
       .message,
-    '0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.',
+    '0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.',
   )
 })
 

@@ -32,6 +32,8 @@ interface Candidate {
 
 const NO_VICTIMS = unresolvable('No preemption victims found for incoming pod')
 const NOT_HELPFUL = unresolvable('Preemption is not helpful for scheduling')
+/** The word of the plugin for devices, which is asked before preemption and never has a claim to give back. */
+const NO_CLAIMS = 'no new claims to deallocate, '
 /** A tenth of the nodes, and no fewer than a hundred, are tried. */
 const MIN_CANDIDATES = 100
 const CANDIDATE_SHARE = 0.1
@@ -44,7 +46,7 @@ export function preempt(
   const { snapshot } = context
   const refused = whyNotEligible(pod, diagnosis, snapshot)
   if (refused !== undefined)
-    return { node: undefined, message: `preemption: ${refused}`, clear: false }
+    return { node: undefined, message: `${NO_CLAIMS}preemption: ${refused}`, clear: false }
   const { candidates, refusals } = findCandidates(pod, diagnosis, context)
   const best = chooseCandidate(candidates)
   if (best !== undefined) return { node: best.node, victims: best.victims }
@@ -55,7 +57,7 @@ export function preempt(
     others: NOT_HELPFUL,
     refusedBy: new Set(),
   })
-  return { node: undefined, message: `preemption: ${message}`, clear: true }
+  return { node: undefined, message: `${NO_CLAIMS}preemption: ${message}`, clear: true }
 }
 
 /** Who has made room already waits until that room is free. */

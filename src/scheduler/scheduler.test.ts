@@ -183,7 +183,7 @@ test('a pod that fits nowhere says why once, and goes when there is room', async
   await settle(env)
   const message =
     '0/1 nodes are available: 1 Insufficient cpu. ' +
-    'preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.'
+    'no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.'
   assert.deepEqual(messagesOf(api, 'FailedScheduling'), [message])
   const condition = scheduledOf(api.pod('shop/a'))
   assert.deepEqual(
