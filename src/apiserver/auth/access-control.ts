@@ -134,7 +134,7 @@ export function accessControl(
     authorizer,
     tokens,
     signer,
-    virtualResources: reviews({ authorizer, tokens, audiences }),
+    virtualResources: reviews({ authorizer, tokens, audiences, clock: env.clock }),
     issueToken: tokenIssuer({ read, env, signer, issuer, audiences }),
     pages: discoveryPages({ issuer, keys: verifying }),
     escalationCheck: escalationCheck({ source, rbac, authorizer }),

@@ -311,6 +311,7 @@ test('reviews answer about oneself, about others, and about tokens', async () =>
     authorizer: allowing(({ name }) => name === 'jane'),
     tokens: unionOfTokens([tokens]),
     audiences,
+    clock: { now: () => new Date(0) },
   })
   const jane = exchangeWith({})
   jane.user = { name: 'jane', groups: ['dev'] }
@@ -339,6 +340,10 @@ test('reviews answer about oneself, about others, and about tokens', async () =>
   assert.deepEqual(await status('selfsubjectreviews.authentication.k8s.io', {}), {
     userInfo: { username: 'jane', groups: ['dev'] },
   })
+  assert.deepEqual(
+    (await made['selfsubjectreviews.authentication.k8s.io']!(jane, {}))['metadata'],
+    { creationTimestamp: '1970-01-01T00:00:00Z' },
+  )
   const review = 'tokenreviews.authentication.k8s.io'
   const text = await token({})
   const answer = await status(review, { token: text })

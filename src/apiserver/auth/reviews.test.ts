@@ -8,6 +8,7 @@ async function asked(resourceAttributes: object): Promise<Partial<Attributes>> {
   const seen: Attributes[] = []
   const review = reviews({
     audiences: [],
+    clock: { now: () => new Date(0) },
     tokens: { authenticateToken: async () => undefined },
     authorizer: {
       async authorize(attributes) {

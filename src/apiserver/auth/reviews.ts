@@ -1,9 +1,11 @@
 /** Questions about identity and permission, answered and not stored: the review resources. */
+import type { Clock } from '#base'
 import {
   FieldPath,
   badRequest,
   invalid,
   invalidValue,
+  timestamp,
   type FieldError,
   type JsonObject,
   type RequestUser,
@@ -27,6 +29,7 @@ export interface ReviewOptions {
   readonly tokens: TokenAuthenticator
   /** What the server itself is called in tokens. */
   readonly audiences: readonly string[]
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /** For `Extensions.virtualResources`. */
@@ -34,9 +37,11 @@ export const reviews = ({
   authorizer,
   tokens,
   audiences,
+  clock,
 }: ReviewOptions): Readonly<Record<string, VirtualResource>> => ({
   'selfsubjectreviews.authentication.k8s.io': async (exchange, object) => ({
     ...object,
+    metadata: { creationTimestamp: timestamp(clock.now()) },
     status: { userInfo: userInfo(userOf(exchange)) },
   }),
   'tokenreviews.authentication.k8s.io': async (_exchange, object) => ({
