@@ -182,7 +182,7 @@ function start({ client, informers, env, signal }: ControllerContext): void {
       "the HPA controller was able to get the target's current scale",
     )
     const current = scale.spec?.replicas ?? 0
-    look.current = scale.status?.replicas ?? current
+    look.current = current
     let history = histories.get(key) ?? recommended(noHistory, current, nowMs)
     let desired = current
     let reason = ''
@@ -205,6 +205,7 @@ function start({ client, informers, env, signal }: ControllerContext): void {
       const selector = scale.status?.selector ?? ''
       if (selector === '') {
         warn('SelectorRequired', 'selector is required')
+        warn('FailedComputeMetricsReplicas', 'selector is required')
         look.say(
           'ScalingActive',
           'False',
@@ -234,7 +235,6 @@ function start({ client, informers, env, signal }: ControllerContext): void {
           `the HPA was unable to compute the replica count: ${failure.message}`,
         )
         warn('FailedComputeMetricsReplicas', message)
-        look.desired = current
         await write()
         return
       }
@@ -268,7 +268,6 @@ function start({ client, informers, env, signal }: ControllerContext): void {
           'FailedUpdateScale',
           `the HPA controller was unable to update the target scale: ${why}`,
         )
-        look.desired = current
         await write()
         return
       }

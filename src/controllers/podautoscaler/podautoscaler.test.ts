@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Pod } from '#api'
+import { horizontalPodAutoscalers, type Pod } from '#api'
+import { createClient, createInformers } from '#client'
+import { world } from '../testing/world.ts'
+import { podAutoscalerController } from './index.ts'
 import { limit, noHistory, recommended, scaledTo } from './limits.ts'
 import {
   byAverage,
@@ -150,4 +153,36 @@ test('whatever is proposed, it stays within the bounds', () => {
       },
     ),
   )
+})
+
+test('without metrics it says how many are asked for, and wants what it wanted before', async () => {
+  const w = await world([])
+  const scale = { spec: { replicas: 2 }, status: { replicas: 1, selector: 'app=d' } }
+  const client = createClient({
+    ...w.transport,
+    request: async (request) => {
+      if (request.path === '/apis/apps/v1')
+        return { resources: [{ name: 'deployments', kind: 'Deployment' }] }
+      return request.path.endsWith('/scale') ? scale : w.transport.request(request)
+    },
+  })
+  const stop = new AbortController()
+  const { signal } = stop
+  const informers = createInformers(client, w.env, signal)
+  podAutoscalerController.start({ client, informers, env: w.env, signal })
+  const target = { type: 'Utilization', averageUtilization: 50 }
+  await w.client.create(horizontalPodAutoscalers, {
+    metadata: { namespace: 'shop', name: 'd' },
+    spec: {
+      maxReplicas: 3,
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'd' },
+      metrics: [{ type: 'Resource', resource: { name: 'cpu', target } }],
+    },
+  })
+  await w.env.advance(1000)
+  const { status } = w.store.get(horizontalPodAutoscalers, { namespace: 'shop', name: 'd' })!
+  assert.equal(status?.conditions?.[1]?.reason, 'FailedGetResourceMetric')
+  assert.deepEqual([status.currentReplicas, status.desiredReplicas], [2, 0])
+  stop.abort()
+  w.stop()
 })
