@@ -104,6 +104,21 @@ test('a run that is too late by its deadline is left out', async () => {
   w.stop()
 })
 
+test('a time that never comes is told of', async () => {
+  const w = await running()
+  await w.client.create(cronJobs, tick({ schedule: '59 23 31 2 *' }))
+  await w.env.advance(minutes(1))
+  const told = w.store.list(events).map(({ type, reason, message }) => [type, reason, message])
+  assert.deepEqual(told, [
+    [
+      'Warning',
+      'InvalidSchedule',
+      'invalid schedule: 59 23 31 2 * : time difference between two schedules is less than 1 second',
+    ],
+  ])
+  w.stop()
+})
+
 test('a finished job is deleted after its time to live', async () => {
   const w = await running()
   await w.client.create(cronJobs, tick({}, { ttlSecondsAfterFinished: 60 }))

@@ -148,6 +148,12 @@ function start(cronJob: CronJob, running: readonly Job[], own: readonly Job[], n
       deadlineMs === Infinity ? -Infinity : now.getTime() - deadlineMs,
     ),
   )
+  // A day that no month has, like the 31st of February.
+  if (nextTime(schedule, from, zone) === undefined) {
+    const why = 'time difference between two schedules is less than 1 second'
+    const message = `invalid schedule: ${spec.schedule} : ${why}`
+    return { actions: [event(cronJob, 'Warning', 'InvalidSchedule', message)] }
+  }
   const { time, missedMany } = lastTime(schedule, from, now, zone)
   const waitMs = waitFor(schedule, time ?? from, now, zone)
   const later: Omit<Start, 'actions'> = waitMs === undefined ? {} : { waitMs }
