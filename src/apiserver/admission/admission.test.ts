@@ -43,8 +43,8 @@ function world({
     async request({ method, body }) {
       await new Promise((resolve) => setImmediate(resolve))
       if (method === 'GET') return read.get(resourceQuotas, 'shop', 'q')
-      const quota = body as { metadata: { resourceVersion: string } }
-      const found = read.get(resourceQuotas, 'shop', 'q')
+      const quota = body as { metadata: { name: string; resourceVersion: string } }
+      const found = read.get(resourceQuotas, 'shop', quota.metadata.name)
       if (fail() || found?.metadata.resourceVersion !== quota.metadata.resourceVersion)
         throw conflict({ group: '', resource: 'resourcequotas' }, 'q', 'stale')
       writes.push(body as JsonObject)
@@ -481,6 +481,17 @@ test('many at once never take more than there is, and share writes', async () =>
   assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 7)
   assert.equal(made.read.get(resourceQuotas, 'shop', 'q')?.status?.used?.['count/configmaps'], '7')
   assert.ok(made.writes.length < 7, String(made.writes.length))
+})
+
+test('whom one quota refuses, the others do not count', async () => {
+  const made = world()
+  made.read.put(resourceQuotas, quota({ pods: '10' }, { pods: '0' }))
+  const small = quota({ pods: '1' }, { pods: '0' }, { scopes: ['BestEffort'] })
+  made.read.put(resourceQuotas, { ...small, metadata: { name: 'small', namespace: 'shop' } })
+  await admit(made, pod())
+  for (let i = 0; i < 3; i++)
+    await assert.rejects(admit(made, pod()), message(/exceeded quota: small/))
+  assert.deepEqual(made.read.get(resourceQuotas, 'shop', 'q')?.status?.used, { pods: '1' })
 })
 
 test('a dry run is judged but not counted, and scopes choose what counts', async () => {

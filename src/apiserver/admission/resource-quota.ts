@@ -83,7 +83,7 @@ export function resourceQuota(
         const outcome = decide(quota, used, one)
         if (typeof outcome === 'string') refused.push({ one, error: refuse(one.request, outcome) })
         else {
-          used = outcome
+          if (!one.request.dryRun) used = outcome
           fitting.push(one)
         }
       }
@@ -114,8 +114,9 @@ export function resourceQuota(
       }
       waiting.set(namespace, [])
       try {
-        let left: readonly Waiting[] = batch
-        for (const quota of quotasOf(namespace)) {
+        const quotas = quotasOf(namespace)
+        let left = fittingAll(quotas, batch)
+        for (const quota of quotas) {
           const concerned = left.filter((one) => concerns(quota, one))
           if (concerned.length === 0) continue
           const fitting = await charge({ namespace, name: quota.metadata.name }, concerned)
@@ -177,6 +178,28 @@ const mustState = (quota: ResourceQuota, { resource, request }: Waiting): string
   return resource === 'pods' && spec !== undefined && request.subresource === ''
     ? unstated(spec, amounts(quota.spec?.hard))
     : undefined
+}
+
+/** Those that fit into all quotas. The others are told at once: whom one quota refuses, none counts. */
+function fittingAll(
+  quotas: readonly ResourceQuota[],
+  batch: readonly Waiting[],
+): readonly Waiting[] {
+  const used = new Map(quotas.map((quota) => [quota, usedOf(quota)]))
+  return batch.filter((one) => {
+    const after = new Map<ResourceQuota, ResourceList>()
+    for (const quota of quotas) {
+      if (!concerns(quota, one)) continue
+      const outcome = decide(quota, used.get(quota) ?? {}, one)
+      if (typeof outcome === 'string') {
+        one.reject(refuse(one.request, outcome))
+        return false
+      }
+      after.set(quota, outcome)
+    }
+    if (!one.request.dryRun) for (const [quota, list] of after) used.set(quota, list)
+    return true
+  })
 }
 
 /** The usage after the request, or why it does not fit. */
