@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { podDisruptionBudgets, pods, replicaSets, type PodDisruptionBudget } from '#api'
+import { events, podDisruptionBudgets, pods, replicaSets, type PodDisruptionBudget } from '#api'
 import { replicaSetController } from '../replicaset/index.ts'
 import { world, type World } from '../testing/world.ts'
 import { disruptionController } from './index.ts'
@@ -51,6 +51,16 @@ for (const [spec, expected] of [
     assert.equal(reason(w), expected[3] > 0 ? 'SufficientPods' : 'InsufficientPods')
     w.stop()
   })
+
+test('a budget that finds no pods says so', async () => {
+  const w = await running({ minAvailable: 1 }, 0)
+  const told = w.store.list(events).filter((each) => each.involvedObject.name === 'web')
+  assert.deepEqual(
+    told.map(({ type, reason: why, message }) => [type, why, message]),
+    [['Normal', 'NoPods', 'No matching pods found']],
+  )
+  w.stop()
+})
 
 test('a granted eviction counts until its pod goes, or the grant is two minutes old', async () => {
   const w = await running({ minAvailable: 2 })

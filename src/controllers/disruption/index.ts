@@ -81,8 +81,12 @@ export function decide({ budget, pods: selected, scaleOf }: Observed, now: Date)
         ? conditionsWith(budget, now, 'True', 'SufficientPods', '')
         : conditionsWith(budget, now, 'False', 'InsufficientPods', ''),
   }
+  const nobody = event(budget, 'Normal', 'NoPods', 'No matching pods found')
   return {
-    actions: updateStatus(podDisruptionBudgets, budget, status),
+    actions: [
+      ...(selected.length === 0 ? [nobody] : []),
+      ...updateStatus(podDisruptionBudgets, budget, status),
+    ],
     ...(nextMs === undefined ? {} : { requeueAfterMs: nextMs }),
   }
 }
