@@ -14,6 +14,8 @@ export interface Observed {
   readonly node: Node
   /** For how long nothing was heard of it, in milliseconds. */
   readonly silentMs: number
+  /** It was not there when we last looked, or we look for the first time. */
+  readonly isNew: boolean
   /** No node at all is ready: the fault is rather ours than theirs, and nobody is driven away. */
   readonly allSilent: boolean
   /** Of the node. */
@@ -41,8 +43,20 @@ const conditionOf = ({ status }: Node, type: string): NodeCondition | undefined 
   status?.conditions?.find((c) => c.type === type)
 
 export function decide(observed: Observed, now: Date): Decision {
-  const { node, silentMs, pods: own } = observed
+  const { node, isNew } = observed
   if (isTerminating(node)) return { actions: [] }
+  const { actions, ...later } = judge(observed, now)
+  return { actions: [...(isNew ? [welcome(node)] : []), ...actions], ...later }
+}
+
+const welcome = (node: Node): Action => {
+  const { name } = node.metadata
+  const message = `Node ${name} event: Registered Node ${name} in Controller`
+  return event(node, 'Normal', 'RegisteredNode', message)
+}
+
+function judge(observed: Observed, now: Date): Decision {
+  const { node, silentMs, pods: own } = observed
   const ready = conditionOf(node, 'Ready')?.status
   const grace = ready === undefined ? STARTUP_GRACE_MS : GRACE_MS
   const left = grace - silentMs

@@ -44,7 +44,7 @@ const definedWith = (hearing: Hearing): Controller =>
       if (node === undefined) return undefined
       return {
         node,
-        silentMs: hearing(node, cache.get(leases, `${LEASES}/${key}`)),
+        ...hearing(node, cache.get(leases, `${LEASES}/${key}`)),
         allSilent: !cache.list(nodes).some(isReady),
         pods: cache.by(pods, 'node', key),
       }
@@ -55,8 +55,8 @@ const definedWith = (hearing: Hearing): Controller =>
 const readyOf = ({ status }: Node) => status?.conditions?.find(({ type }) => type === 'Ready')
 const isReady = (node: Node): boolean => readyOf(node)?.status === 'True'
 
-/** For how long a node has been silent, in milliseconds. */
-type Hearing = (node: Node, lease: Lease | undefined) => number
+/** For how long a node has been silent, and whether it is heard of for the first time. */
+type Hearing = (node: Node, lease: Lease | undefined) => Pick<Observed, 'silentMs' | 'isNew'>
 
 /**
  * When a node was last heard of, by a clock that nobody sets: a machine that slept, or whose time was put
@@ -79,7 +79,7 @@ function createHearing(clock: Clock): Hearing {
           : (condition?.lastHeartbeatTime ?? ''),
     }
     if (before !== undefined && before.lease === beats.lease && before.status === beats.status)
-      return now - before.at
+      return { silentMs: now - before.at, isNew: false }
     const said = Math.max(Date.parse(beats.lease) || 0, Date.parse(beats.status) || 0)
     const ago = clock.now().getTime() - said
     // Its clock may differ from ours: then the time of our look counts.
@@ -88,6 +88,6 @@ function createHearing(clock: Clock): Hearing {
     last.delete(uid)
     last.set(uid, { ...beats, at })
     if (last.size > MEMORY) last.delete(last.keys().next().value ?? '')
-    return now - at
+    return { silentMs: now - at, isNew: before === undefined }
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { leases, nodes, pods, type Node, type Pod } from '#api'
+import { events, leases, nodes, pods, type Node, type Pod } from '#api'
 import type { Draft } from '#machinery'
 import { isReady } from '../framework/index.ts'
 import { podGcController } from '../pod-gc/index.ts'
@@ -173,6 +173,18 @@ test('a taint by hand evicts after the tolerated time, counted from when it was 
     false,
   )
   assert.equal(podNamed(w, 'a3')?.metadata.deletionTimestamp, undefined)
+  w.stop()
+})
+
+test('each node is registered once', async () => {
+  const w = await running()
+  await w.env.advance(100_000)
+  const told = w.store.list(events).filter(({ reason }) => reason === 'RegisteredNode')
+  assert.deepEqual(told.map(({ message }) => message).toSorted(), [
+    'Node n1 event: Registered Node n1 in Controller',
+    'Node n2 event: Registered Node n2 in Controller',
+  ])
+  assert.equal(told[0]?.source?.component, 'node-controller')
   w.stop()
 })
 
