@@ -19,7 +19,7 @@ import {
   type Action,
   type Decision,
 } from '../framework/index.ts'
-import { bestVolume, classOf, isFor } from './match.ts'
+import { bestVolume, classOf, isFor, mismatch } from './match.ts'
 
 const COMPLETED = 'pv.kubernetes.io/bind-completed'
 const BY_US = 'pv.kubernetes.io/bound-by-controller'
@@ -71,6 +71,11 @@ export function decideClaim(observed: ObservedClaim): Decision {
           )
         : phase(claim, { phase: 'Pending' }),
     }
+  if (volume.spec?.claimRef === undefined && !wasBound) {
+    const why = mismatch(volume, claim)
+    const message = `Cannot bind to requested volume "${name}": ${why}`
+    if (why !== undefined) return { actions: waits(claim, 'VolumeMismatch', message) }
+  }
   if (volume.spec?.claimRef === undefined || (isFor(volume, claim) && !volume.spec.claimRef.uid))
     return { actions: [reserve(volume, claim)] }
   if (!isFor(volume, claim))
@@ -81,10 +86,19 @@ export function decideClaim(observed: ObservedClaim): Decision {
             'ClaimMisbound',
             'Two claims are bound to the same volume, this one is bound incorrectly',
           )
-        : phase(claim, { phase: 'Pending' }),
+        : waits(claim, 'FailedBinding', `volume "${name}" already bound to a different claim.`),
     }
   return { actions: complete(claim, volume) }
 }
+
+const waits = (
+  claim: PersistentVolumeClaim,
+  reason: string,
+  message: string,
+): readonly Action[] => [
+  ...phase(claim, { phase: 'Pending' }),
+  event(claim, 'Warning', reason, message),
+]
 
 const lost = (claim: PersistentVolumeClaim, reason: string, message: string): readonly Action[] => {
   const changes = phase(claim, { phase: 'Lost' })

@@ -28,6 +28,30 @@ export function isFor(volume: PersistentVolume, claim: PersistentVolumeClaim): b
   )
 }
 
+const modeOf = (spec: { readonly volumeMode?: string } | undefined): string =>
+  spec?.volumeMode ?? 'Filesystem'
+
+const allows = ({ spec }: PersistentVolume, claim: PersistentVolumeClaim): boolean => {
+  const modes: readonly string[] = spec?.accessModes ?? []
+  return (claim.spec.accessModes ?? []).every((mode) => modes.includes(mode))
+}
+
+/** Why a claim cannot have the very volume that it asks for; undefined when it can. */
+export function mismatch(
+  volume: PersistentVolume,
+  claim: PersistentVolumeClaim,
+): string | undefined {
+  const { spec, metadata } = volume
+  if (isTerminating(volume)) return `the volume is marked for deletion "${metadata.name}"`
+  if (sizeOf(spec?.capacity) < sizeOf(claim.spec.resources?.requests))
+    return 'requested PV is too small'
+  if (classOf(volume) !== classOf(claim)) return 'storageClassName does not match'
+  if ((spec?.volumeAttributesClassName ?? '') !== (claim.spec.volumeAttributesClassName ?? ''))
+    return 'volumeAttributesClassName does not match'
+  if (modeOf(spec) !== modeOf(claim.spec)) return 'incompatible volumeMode'
+  return allows(volume, claim) ? undefined : 'incompatible accessMode'
+}
+
 function suits(
   volume: PersistentVolume,
   claim: PersistentVolumeClaim,
@@ -36,10 +60,9 @@ function suits(
   const { spec, metadata } = volume
   if (spec === undefined || isTerminating(volume)) return false
   const wanted = claim.spec
-  const modes: readonly string[] = spec.accessModes ?? []
   return (
-    (spec.volumeMode ?? 'Filesystem') === (wanted.volumeMode ?? 'Filesystem') &&
-    (wanted.accessModes ?? []).every((mode) => modes.includes(mode)) &&
+    modeOf(spec) === modeOf(wanted) &&
+    allows(volume, claim) &&
     sizeOf(spec.capacity) >= sizeOf(wanted.resources?.requests) &&
     (spec.volumeAttributesClassName ?? '') === (wanted.volumeAttributesClassName ?? '') &&
     (wanted.selector === undefined || selectorMatches(wanted.selector, metadata.labels)) &&

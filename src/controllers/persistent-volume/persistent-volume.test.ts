@@ -50,6 +50,29 @@ const claimNamed = ({ store }: World, name: string) =>
 const volumeNamed = ({ store }: World, name: string) => store.get(persistentVolumes, { name })
 const reasons = ({ store }: World) => store.list(events).map(({ reason }) => reason)
 
+test('a claim that asks for a volume by name gets it only when it fits', async () => {
+  const w = await running()
+  await w.client.create(persistentVolumes, volume('small', '1Gi'))
+  await w.client.create(persistentVolumeClaims, claim('data', '5Gi', { volumeName: 'small' }))
+  await w.rest()
+  assert.equal(claimNamed(w, 'data')?.status?.phase, 'Pending')
+  assert.equal(volumeNamed(w, 'small')?.spec?.claimRef, undefined)
+  await w.client.create(persistentVolumeClaims, claim('fits', '1Gi', { volumeName: 'small' }))
+  await w.rest()
+  assert.equal(claimNamed(w, 'fits')?.status?.phase, 'Bound')
+  await w.client.create(persistentVolumeClaims, claim('late', '1Gi', { volumeName: 'small' }))
+  await w.rest()
+  assert.equal(claimNamed(w, 'late')?.status?.phase, 'Pending')
+  const told = w.store.list(events).map(({ reason, message }) => `${reason}: ${message}`)
+  assert.ok(
+    told.includes(
+      'VolumeMismatch: Cannot bind to requested volume "small": requested PV is too small',
+    ),
+  )
+  assert.ok(told.includes('FailedBinding: volume "small" already bound to a different claim.'))
+  w.stop()
+})
+
 test('a claim takes the smallest volume that will do, and both are bound', async () => {
   const w = await running()
   await w.client.create(persistentVolumes, volume('big', '10Gi'))
