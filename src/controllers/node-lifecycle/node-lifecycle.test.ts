@@ -180,10 +180,13 @@ test('each node is registered once', async () => {
   const w = await running()
   await w.env.advance(100_000)
   const told = w.store.list(events).filter(({ reason }) => reason === 'RegisteredNode')
-  assert.deepEqual(told.map(({ message }) => message).toSorted(), [
-    'Node n1 event: Registered Node n1 in Controller',
-    'Node n2 event: Registered Node n2 in Controller',
-  ])
+  assert.deepEqual(
+    told.map(({ message }) => message).toSorted((a, b) => ((a ?? '') < (b ?? '') ? -1 : 1)),
+    [
+      'Node n1 event: Registered Node n1 in Controller',
+      'Node n2 event: Registered Node n2 in Controller',
+    ],
+  )
   assert.equal(told[0]?.source?.component, 'node-controller')
   w.stop()
 })
