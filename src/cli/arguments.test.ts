@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { editDistance, nearest, parseArguments, unknown, wholeNumber } from './arguments.ts'
+import {
+  editDistance,
+  nearest,
+  parseArguments,
+  reachableAddress,
+  unknown,
+  wholeNumber,
+} from './arguments.ts'
 
 const specs = [
   { name: 'port', value: 'PORT', summary: '' },
@@ -40,6 +47,14 @@ test('a mistyped flag is answered with the nearest one', () => {
     unknown('command', 'stauts', ['status', 'up']),
     'Unknown command stauts; did you mean status?',
   )
+})
+
+test('an address for others is one that others reach', () => {
+  assert.equal(reachableAddress('advertise-address', '10.0.0.1'), '10.0.0.1')
+  for (const text of ['127.0.0.1', '0.0.0.0', '169.254.1.1', '224.0.0.1', '255.255.255.255'])
+    assert.throws(() => reachableAddress('advertise-address', text), /cannot reach this machine/)
+  for (const text of ['', 'here', '10.0.0', '10.0.0.1.', '10.0.0.256', '::1'])
+    assert.throws(() => reachableAddress('advertise-address', text), /must be an IPv4 address/)
 })
 
 test('a number out of bounds names the flag and the bounds', () => {

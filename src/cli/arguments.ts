@@ -127,3 +127,15 @@ export function wholeNumber(
   }
   return number
 }
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/
+/** This network, this machine, this link, groups and what is reserved: nobody else reaches a machine there. */
+const ELSEWHERE_NOBODY = /^(?:0|127|169\.254|22[4-9]|2[3-5]\d)\./
+
+/** An IPv4 address at which other machines can reach this one, or a UsageError that names the flag. */
+export function reachableAddress(name: string, text: string): string {
+  if (!IPV4.test(text)) throw new UsageError(`--${name} must be an IPv4 address, not ${text}`)
+  if (ELSEWHERE_NOBODY.test(text))
+    throw new UsageError(`--${name} ${text}: nodes and pods cannot reach this machine there`)
+  return text
+}

@@ -1,4 +1,5 @@
 import { ClusterError, serve } from '#cluster'
+import { reachableAddress } from '../arguments.ts'
 import { CommandError, type Command } from '../command.ts'
 import { askStatus, first, pathsFor } from './common.ts'
 import { foreground } from './foreground.ts'
@@ -35,6 +36,8 @@ export const server: Command = {
     const { terminal } = context
     await mustNotRun(context)
     const advertised = first(context.arguments, 'advertise-address')
+    const nodeIp =
+      advertised === undefined ? undefined : reachableAddress('advertise-address', advertised)
     const given = serveOptions(context)
     return foreground(
       context,
@@ -43,7 +46,7 @@ export const server: Command = {
           {
             ...given,
             withNode: false,
-            ...(advertised === undefined ? {} : { nodeIp: advertised }),
+            ...(nodeIp === undefined ? {} : { nodeIp }),
           },
           env,
           report,
