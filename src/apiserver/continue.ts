@@ -51,7 +51,8 @@ export function decodeContinue(text: string): ContinueToken {
   }
 }
 
-const malformed = (why: string): StatusError => badRequest(`continue key is not valid: ${why}`)
+const malformed = (why: string): StatusError =>
+  badRequest(`invalid continue token: continue key is not valid: ${why}`)
 
 /** 410 that carries a token to go on with at the newest state, for clients that prefer that to starting again. */
 export const continueExpired = (token: ContinueToken): StatusError =>

@@ -36,17 +36,17 @@ const number = (query: URLSearchParams, name: string): number | undefined => {
   return Number(text)
 }
 
-export function parseRevision(text: string): number | undefined {
+export function parseRevision(text: string, listing = false): number | undefined {
   if (text === '') return undefined
-  if (!/^\d{1,16}$/.test(text))
-    throw invalid({ group: META, kind: 'ListOptions' }, '', [
-      invalidValue(
-        FieldPath.of('resourceVersion'),
-        text,
-        `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
-      ),
-    ])
-  return Number(text)
+  if (/^\d{1,16}$/.test(text)) return Number(text)
+  const error = invalidValue(
+    FieldPath.of('resourceVersion'),
+    text,
+    `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+  )
+  throw listing
+    ? badRequest(`invalid resource version: ${error.field}: ${error.detail}`)
+    : invalid({ group: META, kind: 'ListOptions' }, '', [error])
 }
 
 export function parseListOptions(query: URLSearchParams, watching: boolean): ListOptions {
@@ -59,7 +59,7 @@ export function parseListOptions(query: URLSearchParams, watching: boolean): Lis
     ? watchErrors(match, continued, sendInitialEvents)
     : listErrors(match, revisionText, continued, sendInitialEvents)
   if (errors.length > 0) throw invalid({ group: META, kind: 'ListOptions' }, '', errors)
-  const revision = parseRevision(revisionText)
+  const revision = parseRevision(revisionText, !watching)
   if (continued !== '' && revision !== undefined && revision > 0)
     throw badRequest('specifying resource version is not allowed when using continue')
   return {
@@ -127,7 +127,7 @@ function listErrors(
     if (continued !== '')
       errors.push(forbiddenField(MATCH, 'resourceVersionMatch is forbidden with continue'))
     if (match !== 'Exact' && match !== 'NotOlderThan')
-      errors.push(notSupported(MATCH, match, ['', 'Exact', 'NotOlderThan']))
+      errors.push(notSupported(MATCH, match, ['Exact', 'NotOlderThan', '']))
     if (match === 'Exact' && revision === '0')
       errors.push(
         forbiddenField(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'),
@@ -149,7 +149,7 @@ export interface WriteOptions {
   readonly asObject: JsonObject
 }
 
-const VALIDATIONS: readonly string[] = ['Strict', 'Warn', 'Ignore']
+const VALIDATIONS: readonly string[] = ['Ignore', 'Strict', 'Warn']
 const LONGEST_MANAGER = 128
 
 export function parseWriteOptions(
@@ -204,9 +204,9 @@ export function parseWriteOptions(
 }
 
 function dryRunErrors(values: readonly string[]): readonly FieldError[] {
-  return values
-    .filter((value) => value !== 'All')
-    .map((value) => notSupported(FieldPath.of('dryRun'), value, ['All']))
+  return values.every((value) => value === 'All')
+    ? []
+    : [notSupported(FieldPath.of('dryRun'), values, ['All'])]
 }
 
 export interface DeleteOptions {

@@ -124,8 +124,15 @@ test('a token expires by age too, so that history need not be kept for it', asyn
   await assert.rejects(list(t, { limit: '1', continue: metadata.continue ?? '' }), failsWith(410))
   await assert.rejects(
     list(t, { continue: 'nonsense' }),
-    failsWith(400, /continue key is not valid/),
+    failsWith(400, /invalid continue token: continue key is not valid/),
   )
+})
+
+test('a revision that is no number is refused', async () => {
+  const t = await testServer()
+  const why =
+    /^invalid resource version: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax$/
+  await assert.rejects(list(t, { resourceVersion: 'x' }), failsWith(400, why))
 })
 
 test('a list at a revision, and not older than one', async () => {

@@ -170,7 +170,7 @@ test('a dry run says what would be, and stores nothing', async () => {
   assert.deepEqual((await get<ConfigMap>(api, `${MAPS}/b`)).data, { x: '1' })
   await assert.rejects(
     post(api, MAPS, map('c'), { dryRun: 'Some' }),
-    refused('Invalid', /dryRun: Unsupported value: "Some"/),
+    refused('Invalid', /dryRun: Unsupported value: \["Some"\]: supported values: "All"/),
   )
 })
 

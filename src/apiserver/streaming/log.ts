@@ -150,7 +150,7 @@ export function logOptions(
   }
 }
 
-const STREAMS = ['All', 'Stdout', 'Stderr'] as const
+const STREAMS = ['All', 'Stderr', 'Stdout'] as const
 const isStream = (name: string | undefined): name is (typeof STREAMS)[number] =>
   STREAMS.some((known) => known === name)
 
