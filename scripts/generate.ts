@@ -124,9 +124,12 @@ for (const [definition, fact] of Object.entries(types)) {
       field.required === true ||
       (isKind && (field.name === 'metadata' || field.name === 'spec')) ||
       ALWAYS_PRESENT[name]?.includes(field.name) === true
+    // What a template says of objects to come: nobody gave them a uid yet.
+    const type = render(field, module, file.used)
+    const value = !isKind && type.endsWith('ObjectMeta') ? `Partial<${type}>` : type
     const key =
       /^[\w]+$/.test(field.name) && !/^\d/.test(field.name) ? field.name : `'${field.name}'`
-    return `  readonly ${key}${present ? '' : '?'}: ${render(field, module, file.used)}`
+    return `  readonly ${key}${present ? '' : '?'}: ${value}`
   })
   file.body.push(`export interface ${name} {\n${fields.join('\n')}\n}`)
 }

@@ -216,7 +216,7 @@ export interface OwnerReference {
 export interface PartialObjectMetadata {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: ObjectMeta
+  readonly metadata?: Partial<ObjectMeta>
 }
 
 export interface PartialObjectMetadataList {

@@ -4,7 +4,7 @@ import type * as meta from '#machinery'
 export interface APIGroupDiscovery {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly versions?: readonly APIVersionDiscovery[]
 }
 

@@ -92,7 +92,7 @@ export interface JobStatus {
 }
 
 export interface JobTemplateSpec {
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly spec?: JobSpec
 }
 

@@ -945,7 +945,7 @@ export interface PersistentVolumeClaimStatus {
 }
 
 export interface PersistentVolumeClaimTemplate {
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly spec: PersistentVolumeClaimSpec
 }
 
@@ -1273,7 +1273,7 @@ export interface PodStatus {
 export interface PodStatusResult {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly status?: PodStatus
 }
 
@@ -1292,7 +1292,7 @@ export interface PodTemplateList {
 }
 
 export interface PodTemplateSpec {
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly spec?: PodSpec
 }
 
@@ -1383,7 +1383,7 @@ export interface RBDVolumeSource {
 export interface RangeAllocation {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly range: string
   readonly data: string
 }

@@ -4,7 +4,7 @@ import type * as meta from '#machinery'
 export interface ImageReview {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly spec?: ImageReviewSpec
   readonly status?: ImageReviewStatus
 }

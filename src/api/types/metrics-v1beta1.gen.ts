@@ -9,7 +9,7 @@ export interface ContainerMetrics {
 export interface NodeMetrics {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly timestamp: meta.Time
   readonly window: meta.Duration
   readonly usage: { readonly [key: string]: string }
@@ -25,7 +25,7 @@ export interface NodeMetricsList {
 export interface PodMetrics {
   readonly kind?: string
   readonly apiVersion?: string
-  readonly metadata?: meta.ObjectMeta
+  readonly metadata?: Partial<meta.ObjectMeta>
   readonly timestamp: meta.Time
   readonly window: meta.Duration
   readonly containers: readonly ContainerMetrics[]

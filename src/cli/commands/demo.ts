@@ -18,7 +18,7 @@ const deployment: Draft<Deployment> = {
     replicas: REPLICAS,
     selector: { matchLabels: { app: NAME } },
     template: {
-      metadata: { labels: { app: NAME } } as never,
+      metadata: { labels: { app: NAME } },
       spec: {
         containers: [
           {

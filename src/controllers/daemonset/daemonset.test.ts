@@ -13,7 +13,7 @@ const agent = (more: Partial<DaemonSet['spec']> = {}, pod: object = {}): Draft<D
   spec: {
     selector: { matchLabels: { app: 'agent' } },
     template: {
-      metadata: { labels: { app: 'agent' } } as never,
+      metadata: { labels: { app: 'agent' } },
       spec: { containers: [{ name: 'main', image: 'agent:1' }], ...pod },
     },
     ...more,

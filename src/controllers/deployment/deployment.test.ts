@@ -10,7 +10,7 @@ import { boundsOf, proportionalSizes } from './numbers.ts'
 
 const key = { namespace: 'shop', name: 'web' }
 const template = (image: string) => ({
-  metadata: { labels: { app: 'web' } } as never,
+  metadata: { labels: { app: 'web' } },
   spec: { containers: [{ name: 'main', image }] },
 })
 const web = (
@@ -286,7 +286,7 @@ test('a name that is taken by another template is counted as a collision', async
     spec: {
       replicas: 0,
       selector: { matchLabels: { app: 'else' } },
-      template: { metadata: { labels: { app: 'else' } } as never, spec: template('x').spec },
+      template: { metadata: { labels: { app: 'else' } }, spec: template('x').spec },
     },
   })
   await w.client.create(deployments, web(1))

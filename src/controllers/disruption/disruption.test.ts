@@ -18,7 +18,7 @@ async function running(spec: Partial<PodDisruptionBudget['spec']>, replicas = 4)
       replicas,
       selector: { matchLabels: { app: 'web' } },
       template: {
-        metadata: { labels: { app: 'web' } } as never,
+        metadata: { labels: { app: 'web' } },
         spec: { containers: [{ name: 'main', image: 'web:1' }] },
       },
     },

@@ -195,7 +195,7 @@ test('pods of a replication controller are given their grace', async () => {
     metadata: { namespace: 'shop', name: 'web' },
     spec: {
       selector: { app: 'web' },
-      template: { metadata: { labels: { app: 'web' } } as never, spec },
+      template: { metadata: { labels: { app: 'web' } }, spec },
     },
   })
   const pod = await client.create(pods, {

@@ -14,7 +14,7 @@ const web = (replicas: number, more: Partial<ReplicaSet['spec']> = {}): Draft<Re
   spec: {
     replicas,
     selector: { matchLabels: { app: 'web' } },
-    template: { metadata: { labels: { app: 'web' } } as never, spec },
+    template: { metadata: { labels: { app: 'web' } }, spec },
     ...more,
   },
 })

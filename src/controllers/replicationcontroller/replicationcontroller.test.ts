@@ -13,7 +13,7 @@ const web = (replicas: number) => ({
   spec: {
     replicas,
     selector: { app: 'web' },
-    template: { metadata: { labels: { app: 'web' } } as never, spec },
+    template: { metadata: { labels: { app: 'web' } }, spec },
   },
 })
 

@@ -22,7 +22,7 @@ const db = (replicas: number, more: Partial<StatefulSet['spec']> = {}): Draft<St
     serviceName: 'db',
     selector: { matchLabels: { app: 'db' } },
     template: {
-      metadata: { labels: { app: 'db' } } as never,
+      metadata: { labels: { app: 'db' } },
       spec: { containers: [{ name: 'main', image: 'db:1' }] },
     },
     ...more,

@@ -60,7 +60,7 @@ async function start(watchDelayMs: number, faultEvery: number): Promise<World> {
         ...(name === 'agent' ? {} : { replicas: 2 }),
         selector: { matchLabels: { app: name } },
         template: {
-          metadata: { labels: { app: name } } as never,
+          metadata: { labels: { app: name } },
           spec: { containers: [{ name: 'main', image: 'i:1' }] },
         },
       },
