@@ -4,9 +4,12 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { fitDeclarations } from './declarations.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
+/** What `import … from 'navarch'` gives. */
+const LIBRARY = 'src/cluster/library/index.ts'
 rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist)
 
@@ -32,7 +35,7 @@ function origin(): { readonly commit: string; readonly date: string } | undefine
 await build({
   entryPoints: {
     navarch: join(root, 'src/cli/main.ts'),
-    index: join(root, 'src/cluster/index.ts'),
+    index: join(root, LIBRARY),
   },
   outdir: dist,
   bundle: true,
@@ -53,7 +56,7 @@ await build({
 })
 chmodSync(join(dist, 'navarch.js'), 0o755)
 
-// Types: the compiler writes a tree of declarations; the door of the library is src/cluster.
+// Types: the compiler writes a tree of declarations, of which the library's door reaches a part.
 const tsc = spawnSync(
   join(root, 'node_modules/.bin/tsc'),
   [
@@ -69,4 +72,8 @@ const tsc = spawnSync(
   { cwd: root, stdio: 'inherit' },
 )
 if (tsc.status !== 0) process.exit(tsc.status ?? 1)
-writeFileSync(join(dist, 'index.d.ts'), "export * from './types/src/cluster/index.ts'\n")
+fitDeclarations(join(dist, 'types'), `${LIBRARY.slice(0, -'.ts'.length)}.d.ts`)
+writeFileSync(
+  join(dist, 'index.d.ts'),
+  `export * from './types/${LIBRARY.slice(0, -'.ts'.length)}.js'\n`,
+)

@@ -3,7 +3,7 @@ import { keepCompiled } from '../src/cli/compile-cache.ts'
 
 keepCompiled()
 const [{ createCluster }] = await Promise.all([
-  import('../src/cluster/index.ts'),
+  import('../src/cluster/library/index.ts'),
   import('../src/cli/program.ts'),
   import('../src/cli/commands/up.ts'),
   import('../src/cli/commands/demo.ts'),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deployments, events, horizontalPodAutoscalers } from '#api'
 import { createLogger, virtualEnv, type LogRecord } from '#base'
-import { createCluster } from './library.ts'
+import { createCluster } from './library/create-cluster.ts'
 
 test('a deployment grows to what its pods use, by the metrics of the nodes and the rights of its role', async () => {
   const said: LogRecord[] = []

@@ -1,5 +1,4 @@
 export * from './options.ts'
-export { createCluster, type Cluster, type CreateClusterOptions } from './library.ts'
 export { serve, type RunningCluster } from './serve.ts'
 export { forgetRetiredKeys, retiredKeys, rotateServiceAccountKey } from '#apiserver'
 export { purge } from './purge.ts'

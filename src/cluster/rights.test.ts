@@ -14,7 +14,7 @@ import {
 } from '#api'
 import { createRequest, newKey } from '#apiserver'
 import { createLogger, virtualEnv, type LogRecord } from '#base'
-import { createCluster } from './library.ts'
+import { createCluster } from './library/create-cluster.ts'
 
 const template = (app: string) => ({
   metadata: { labels: { app } },

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import * as grpc from '@grpc/grpc-js'
 import { pods, serviceAccounts } from '#api'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
-import { createCluster } from '../library.ts'
+import { createCluster } from '../library/create-cluster.ts'
 import { openTracing, parseTracingConfiguration } from './index.ts'
 import { Revisions } from './revisions.ts'
 

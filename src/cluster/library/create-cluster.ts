@@ -1,14 +1,15 @@
 /** A cluster inside a test's own process: real API server, controllers and scheduler; nodes and containers are simulated. */
-import { nodes as nodeResource, type Node } from '#api'
 import { ensureAuthorities, type ApiServer } from '#apiserver'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
 import type { Client, NodeApi, Transport } from '#client'
 import { simulatedRuntime } from '#kubelet'
 import type { RequestUser } from '#machinery'
 import { createMemoryStorage, type Storage } from '#storage'
-import { startControlPlane } from './control-plane.ts'
-import { nthAddress } from './addresses.ts'
-import { NODE_MASK, startNode, type RunningNode } from './node.ts'
+import { startControlPlane } from '../control-plane.ts'
+import { nthAddress } from '../addresses.ts'
+import { NODE_MASK, startNode, type RunningNode } from '../node.ts'
+import { listen, type Doorway, type ListenAt } from './listen.ts'
+import { untainted } from './untainted.ts'
 
 export interface CreateClusterOptions {
   /** Simulated nodes. Default 1. */
@@ -25,6 +26,8 @@ export interface Cluster {
   /** For other identities: they meet authorization and admission. */
   transport(user: RequestUser): Transport
   readonly server: ApiServer
+  /** Opens a port, for clients that speak HTTPS: kubectl, helm, libraries. Without it there is none. */
+  listen(at?: ListenAt): Promise<Doorway>
   /** Nodes are registered and Ready, and take pods. */
   readonly ready: Promise<void>
   stop(): Promise<void>
@@ -34,13 +37,17 @@ const HISTORY_MS = 5 * 60_000
 const POD_CIDR = '10.244.0.0/16'
 const SERVICE_CIDR = '10.96.0.0/12'
 
-/** No ports, no files, no processes: as many at a time as memory has room for. */
+/** A folder in memory. */
+const KEYS = '/pki'
+
+/** No ports (until one is asked for), no files, no processes: as many at a time as memory has room for. */
 export async function createCluster(options: CreateClusterOptions = {}): Promise<Cluster> {
   const env: Env = options.env ?? { ...realEnv(), log: silentLogger, fs: virtualEnv().fs }
   // As long as upstream keeps it: a cluster that runs for hours does not grow.
   const storage =
     options.storage ?? createMemoryStorage({ clock: env.clock, historyMs: HISTORY_MS })
-  const pki = await ensureAuthorities({ ...env, fs: virtualEnv().fs }, '/pki')
+  const keys = { ...env, fs: virtualEnv().fs }
+  const pki = await ensureAuthorities(keys, KEYS)
   const nodeApis = new Map<string, NodeApi>()
   const control = await startControlPlane(
     { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR },
@@ -81,6 +88,7 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
     }),
   )
   const stopped = new AbortController()
+  const doorways = new Set<Doorway>()
   const ready = Promise.all(nodes.map((node) => node.ready)).then(() =>
     untainted(control.client, new Set(nodeApis.keys()), stopped.signal),
   )
@@ -91,33 +99,17 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
     server: control.server,
     transport: (user) => control.server.transport(user),
     ready,
+    async listen(at = {}) {
+      const doorway = await listen(control.server, keys, KEYS, at)
+      doorways.add(doorway)
+      return doorway
+    },
     async stop() {
       stopped.abort()
+      await Promise.all(Array.from(doorways, (doorway) => doorway.close()))
       await Promise.all(nodes.map((node) => node.stop()))
       await control.stop()
       await storage.close()
     },
-  }
-}
-
-/** A node that is Ready takes pods as soon as its taint is gone, a moment later. */
-async function untainted(client: Client, names: Set<string>, signal: AbortSignal): Promise<void> {
-  const left = new AbortController()
-  const events = await client.watch(nodeResource, {
-    sendInitialEvents: true,
-    signal: AbortSignal.any([signal, left.signal]),
-  })
-  try {
-    for await (const batch of events)
-      for (const { type, object } of batch) {
-        // A bookmark has a revision, and no node.
-        if (type === 'BOOKMARK') continue
-        const { spec, metadata } = object as Node
-        const isNotReady = spec.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready')
-        if (isNotReady !== true) names.delete(metadata.name)
-        if (names.size === 0) return
-      }
-  } finally {
-    left.abort()
   }
 }

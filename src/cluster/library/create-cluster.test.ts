@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { deployments, pods, type Deployment } from '#api'
 import type { Draft } from '#machinery'
-import { createCluster, type Cluster } from './library.ts'
+import { createCluster, type Cluster } from './create-cluster.ts'
 
 const web: Draft<Deployment> = {
   metadata: { name: 'web', namespace: 'default' },
@@ -10,7 +10,7 @@ const web: Draft<Deployment> = {
     replicas: 3,
     selector: { matchLabels: { app: 'web' } },
     template: {
-      metadata: { labels: { app: 'web' } } as never,
+      metadata: { labels: { app: 'web' } },
       spec: { containers: [{ name: 'web', image: 'web:1' }] },
     },
   },
