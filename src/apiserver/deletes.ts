@@ -115,6 +115,9 @@ async function deleteOnce(
   return { gone: true, object: withRevision(next.object, write.revision) }
 }
 
+/** The last moment that a timestamp can say. */
+const END_OF_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59)
+
 /** What the object becomes by this delete, or `pending` when an earlier one already said as much. */
 function marked(
   definition: ResourceDefinition,
@@ -146,8 +149,9 @@ function marked(
   const started =
     deletionTimestamp === undefined
       ? now.getTime()
-      : Date.parse(deletionTimestamp) - (deletionGracePeriodSeconds ?? 0) * 1000
-  metadata['deletionTimestamp'] = timestamp(new Date(started + seconds * 1000))
+      : Date.parse(deletionTimestamp) - Number(deletionGracePeriodSeconds ?? 0) * 1000
+  const ends = Math.min(Math.max(started, 0) + Number(seconds) * 1000, END_OF_TIME_MS)
+  metadata['deletionTimestamp'] = timestamp(new Date(ends))
   metadata['deletionGracePeriodSeconds'] = seconds
   const { generation } = old.metadata
   if (deletionTimestamp === undefined && generation !== undefined && generation > 0)

@@ -249,7 +249,10 @@ export function parseDeleteOptions(
     orphanDependents === undefined ? undefined : orphanDependents === true ? 'Orphan' : 'Background'
   return {
     dryRun: dryRuns.length > 0,
-    graceSeconds: typeof gracePeriodSeconds === 'number' ? gracePeriodSeconds : undefined,
+    graceSeconds:
+      typeof gracePeriodSeconds === 'number' || typeof gracePeriodSeconds === 'bigint'
+        ? Number(gracePeriodSeconds)
+        : undefined,
     uid: uid === undefined ? undefined : String(uid),
     resourceVersion: resourceVersion === undefined ? undefined : String(resourceVersion),
     propagation: (propagationPolicy as DeleteOptions['propagation']) ?? legacy,

@@ -2,6 +2,7 @@
  * Sets of fields in the form that `managedFields` carries them (FieldsV1): `f:name` a field, `k:{…}` the
  * item with these keys, `v:…` the item of this value, `.` the thing itself. A leaf is an empty object.
  */
+import { parseJson } from './integers.ts'
 import { equal } from './patch-json.ts'
 import { LEAF, type Shape } from './shape.ts'
 
@@ -340,7 +341,7 @@ function shownElement(element: string): string {
   const rest = element.slice(2)
   if (element.startsWith('f:')) return `.${rest}`
   if (element.startsWith('v:')) return `[=${rest}]`
-  const keys = Object.entries(JSON.parse(rest) as Item).map(
+  const keys = Object.entries(parseJson(rest) as Item).map(
     ([name, value]) => `${name}=${JSON.stringify(value)}`,
   )
   return `[${keys.join(',')}]`

@@ -11,6 +11,7 @@ export {
   type Applied,
   type OwnershipContext,
 } from './managed-fields.ts'
+export { exactInteger, parseJson } from './integers.ts'
 export { parseSharing, textOfShared } from './shared-fields.ts'
 export { goText } from './go-text.ts'
 export { mergeConfiguration } from './merge.ts'

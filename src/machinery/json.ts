@@ -9,9 +9,11 @@ import {
   visit,
   type CST,
   type Document,
+  type Scalar,
   type ScalarTag,
   type YAMLMap,
 } from 'yaml'
+import { exactInteger, parseJson } from './integers.ts'
 import { jsonSyntaxError } from './json-syntax.ts'
 import { badRequest, StatusError } from './status.ts'
 
@@ -40,7 +42,7 @@ export function decodeJson(
   const text = typeof bytes === 'string' ? bytes : bodyText(bytes)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch {
     throw badRequest(jsonSyntaxError(text))
   }
@@ -221,9 +223,12 @@ export function decodeYaml(bytes: Uint8Array | string): Decoded {
   const Seq = (_: unknown, __: unknown, ancestors: readonly unknown[]): void => {
     if (ancestors.length > 2 * MAX_DEPTH) throw badRequest(TOO_DEEP)
   }
+  const Scalar = (_: unknown, scalar: Scalar): void => {
+    if (typeof scalar.value === 'bigint') scalar.value = exactInteger(scalar.value)
+  }
   let value: unknown
   try {
-    visit(document, { Map: noteDuplicates, Seq })
+    visit(document, { Map: noteDuplicates, Seq, Scalar })
     value = document.toJS({ maxAliasCount: 100 })
   } catch (failure) {
     throw failure instanceof StatusError ? failure : notYaml(failure)
@@ -256,6 +261,7 @@ function composed(text: string): readonly Document.Parsed[] {
     version: '1.2',
     schema: 'core',
     merge: true,
+    intAsBigInt: true,
     // Telling where each of many mistakes is takes a search of the text for each.
     prettyErrors: false,
     customTags: (tags) => [...OLDER_TAGS, ...tags],

@@ -3,6 +3,7 @@
  * when it begins to apply on the server, what it wrote itself is no conflict, and the annotation follows.
  */
 import { compare, difference, EMPTY, setOf, type FieldSet } from './field-set.ts'
+import { parseJson } from './integers.ts'
 import type { JsonObject } from './object.ts'
 import type { Shape } from './shape.ts'
 
@@ -26,7 +27,7 @@ export function fieldsOfLastApplied(live: JsonObject, { shape, manager }: Contex
   if (manager !== KUBECTL || typeof text !== 'string') return EMPTY
   let last: unknown
   try {
-    last = JSON.parse(text)
+    last = parseJson(text)
   } catch {
     return EMPTY
   }

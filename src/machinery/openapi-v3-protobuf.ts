@@ -33,7 +33,7 @@ const orReference =
 
 /** A default is a number, a flag or a text; others have no form, and leave an empty message. */
 function defaultContent(value: unknown): Bytes {
-  if (typeof value === 'number') return double(1)(value)
+  if (typeof value === 'number' || typeof value === 'bigint') return double(1)(Number(value))
   if (typeof value === 'boolean') return [varint(16), varint(value ? 1 : 0)]
   return typeof value === 'string' ? field(3, textBytes(value)) : EMPTY
 }

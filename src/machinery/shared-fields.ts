@@ -3,6 +3,7 @@
  * template all have the same. So there is one of each, for all objects that have it.
  */
 import type { FieldSet } from './field-set.ts'
+import { parseJson } from './integers.ts'
 
 /** Longer sets are of objects that are like no other. */
 const LONGEST = 32 * 1024
@@ -59,10 +60,10 @@ const MARK = 'shared set '
 
 type Holder = { readonly metadata?: { readonly managedFields?: unknown } }
 
-/** The object of a JSON text, as `JSON.parse` gives it; the sets in its managedFields are shared ones. */
+/** The object of a JSON text, as `parseJson` gives it; the sets in its managedFields are shared ones. */
 export function parseSharing(text: string): object {
   const start = text.indexOf(OWNERS)
-  if (start < 0) return JSON.parse(text) as object
+  if (start < 0) return parseJson(text) as object
   const found: FieldSet[] = []
   let rest = ''
   let from = 0
@@ -71,7 +72,7 @@ export function parseSharing(text: string): object {
     if (key < 0) break
     const begin = key + FIELDS.length - 1
     const shared = sharedAt(text, begin)
-    if (shared === undefined) return JSON.parse(text) as object
+    if (shared === undefined) return parseJson(text) as object
     rest += `${text.slice(from, begin)}"${MARK}${found.length}"`
     found.push(shared.fields)
     from = begin + shared.text.length
@@ -79,9 +80,9 @@ export function parseSharing(text: string): object {
     // After the last one of the list, others would be another object's.
     if (text.startsWith('}]', from)) break
   }
-  if (found.length === 0) return JSON.parse(text) as object
-  const object = JSON.parse(rest + text.slice(from)) as Holder
-  return putBack(object, found) ? object : (JSON.parse(text) as object)
+  if (found.length === 0) return parseJson(text) as object
+  const object = parseJson(rest + text.slice(from)) as Holder
+  return putBack(object, found) ? object : (parseJson(text) as object)
 }
 
 function sharedAt(text: string, begin: number): Shared | undefined {

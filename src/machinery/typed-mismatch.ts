@@ -130,4 +130,6 @@ export const nameOf = (value: unknown): string =>
       ? 'null'
       : typeof value === 'boolean'
         ? 'bool'
-        : typeof value
+        : typeof value === 'bigint'
+          ? 'number'
+          : typeof value

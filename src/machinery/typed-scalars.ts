@@ -5,6 +5,8 @@ import { setOwn } from './own-key.ts'
 import { canonicalQuantity, QUANTITY_REGEX } from './quantity.ts'
 import { isRecord, Mismatch, nameOf } from './typed-mismatch.ts'
 
+const isNumber = (value: unknown): value is number | bigint => typeof value === 'number' || typeof value === 'bigint'
+
 type ScalarReader = (value: unknown, path: string) => unknown
 
 /** What is kept as it was sent. */
@@ -43,8 +45,8 @@ function copy(value: unknown): unknown {
 export const SCALARS: Readonly<Record<string, ScalarReader>> = {
   Quantity: (value, path) => {
     const text =
-      typeof value === 'string' || typeof value === 'number'
-        ? canonicalQuantity(typeof value === 'string' ? value.trim() : value)
+      typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint'
+        ? canonicalQuantity(typeof value === 'number' ? value : String(value).trim())
         : undefined
     if (text === undefined)
       throw new Mismatch(
@@ -64,7 +66,7 @@ export const SCALARS: Readonly<Record<string, ScalarReader>> = {
       value < 2 ** 31
     )
       return value
-    throw new Mismatch(path, typeof value === 'number' ? `number ${value}` : nameOf(value), 'int32')
+    throw new Mismatch(path, isNumber(value) ? `number ${value}` : nameOf(value), 'int32')
   },
   Time: (value, path) => readTime(value, path, false),
   MicroTime: (value, path) => readTime(value, path, true),

@@ -303,8 +303,10 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
     case 'integer': {
       const wide = schema.format === 'int64'
       const type = goType || (wide ? 'int64' : 'int32')
-      const limit = wide ? Number.MAX_SAFE_INTEGER * 1024 : 2 ** 31
+      const limit = wide ? Number.MAX_SAFE_INTEGER + 1 : 2 ** 31
       return (value, path) => {
+        if (wide && typeof value === 'bigint') return value
+        if (typeof value === 'bigint') throw new Mismatch(path, `number ${value}`, type)
         if (typeof value !== 'number') throw new Mismatch(path, nameOf(value), type)
         if (!Number.isInteger(value) || value >= limit || value < -limit)
           throw new Mismatch(path, `number ${value}`, type)
@@ -313,6 +315,7 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
     }
     case 'number':
       return (value, path) => {
+        if (typeof value === 'bigint') return Number(value)
         if (typeof value !== 'number') throw new Mismatch(path, nameOf(value), 'float64')
         return value
       }

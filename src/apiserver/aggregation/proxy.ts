@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { APIService } from '#api'
 import type { Env } from '#base'
-import { StatusError, type RequestUser, type WatchEvent } from '#machinery'
+import { StatusError, parseJson, type RequestUser, type WatchEvent } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import { requireUser } from '../filters.ts'
 import { isInProcess, textReply } from '../replies.ts'
@@ -238,7 +238,7 @@ async function valueReply(exchange: Exchange, response: IncomingMessage): Promis
     return { status, headers: {}, value: eventsOf(response) }
   const text = await textOf(response)
   try {
-    return { status, headers: {}, value: JSON.parse(text) as unknown }
+    return { status, headers: {}, value: parseJson(text) }
   } catch {
     if (status < 400) return { status, headers: {}, value: text }
     throw new StatusError('', text.slice(0, 2048), { code: status })
@@ -251,7 +251,7 @@ async function* eventsOf(response: IncomingMessage): AsyncGenerator<readonly Wat
   for await (const chunk of response as AsyncIterable<string>) {
     const lines = (rest + chunk).split('\n')
     rest = lines.pop() ?? ''
-    const events = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as WatchEvent)
+    const events = lines.filter((line) => line !== '').map((line) => parseJson(line) as WatchEvent)
     if (events.length > 0) yield events
   }
 }

@@ -62,8 +62,10 @@ function cellOf(type: string, value: unknown): unknown {
   if (value === undefined || value === null) return null
   switch (type) {
     case 'integer':
+      if (typeof value === 'bigint') return value
       return typeof value === 'number' ? Math.trunc(value) : null
     case 'number':
+      if (typeof value === 'bigint') return Number(value)
       return typeof value === 'number' ? value : null
     case 'boolean':
       return typeof value === 'boolean' ? value : null

@@ -1,4 +1,5 @@
 /** JSONPath as kubectl and printer columns have it: `.status.conditions[?(@.type=="Ready")].status`. */
+import { exactInteger } from '#machinery'
 import { isObject } from '../json.ts'
 
 type Step = (values: readonly unknown[]) => readonly unknown[]
@@ -111,12 +112,15 @@ function selector(inside: string): Step | undefined {
   return undefined
 }
 
+const isNumber = (value: unknown): value is number | bigint =>
+  typeof value === 'number' || typeof value === 'bigint'
+
 type Compare = (a: unknown, b: unknown) => boolean
 
 const ordered =
   (holds: (order: number) => boolean): Compare =>
   (a, b) => {
-    if (typeof a === 'number' && typeof b === 'number') return holds(a - b)
+    if (isNumber(a) && isNumber(b)) return holds(a < b ? -1 : a > b ? 1 : 0)
     if (typeof a === 'string' && typeof b === 'string') return holds(a < b ? -1 : a > b ? 1 : 0)
     return typeof a === 'boolean' && typeof b === 'boolean' && holds(Number(a) - Number(b))
   }
@@ -156,7 +160,10 @@ function operand(text: string): Path | undefined {
     const value = (quoted[1] ?? quoted[2] ?? '').replaceAll(/\\(.)/g, '$1')
     return () => [value]
   }
-  if (/^-?\d+(\.\d+)?$/.test(text)) return () => [Number(text)]
+  if (/^-?\d+(\.\d+)?$/.test(text)) {
+    const value = text.includes('.') ? Number(text) : exactInteger(BigInt(text))
+    return () => [value]
+  }
   if (text === 'true' || text === 'false') return () => [text === 'true']
   return undefined
 }

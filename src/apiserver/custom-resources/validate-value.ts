@@ -40,7 +40,9 @@ function typeOf(value: unknown): string {
   if (Array.isArray(value)) return 'array'
   switch (typeof value) {
     case 'number':
-      return Number.isInteger(value) ? 'integer' : 'number'
+      return Number.isSafeInteger(value) ? 'integer' : 'number'
+    case 'bigint':
+      return 'integer'
     case 'string':
       return 'string'
     case 'boolean':
@@ -65,7 +67,8 @@ function check(
   }
   checkJunctors(schema, value, path, before, errors)
   if (typeof value === 'string') checkText(schema, value, path, errors)
-  else if (typeof value === 'number') checkNumber(schema, value, path, errors)
+  else if (typeof value === 'number' || typeof value === 'bigint')
+    checkNumber(schema, value, path, errors)
   else if (Array.isArray(value)) checkList(schema, value, path, before, errors)
   checkEnum(schema, value, path, errors)
   if (isObject(value)) checkObject(schema, value, path, before, errors)
@@ -182,12 +185,18 @@ const RANGES: Readonly<Record<string, readonly [number, number]>> = {
   int64: [-(2 ** 63), 2 ** 63],
 }
 
-function checkNumber(schema: Schema, value: number, path: string, errors: FieldError[]): void {
+function checkNumber(
+  schema: Schema,
+  value: number | bigint,
+  path: string,
+  errors: FieldError[],
+): void {
   const { multipleOf, maximum, exclusiveMaximum, minimum, exclusiveMinimum, format = '' } = schema
   if (schema.type === 'integer') {
     const range = RANGES[format]
     const which = range === undefined ? '(default format)' : `with format ${format}`
-    if (!Number.isInteger(value) || (range !== undefined && (value < range[0] || value > range[1])))
+    const isWhole = typeof value === 'bigint' || Number.isInteger(value)
+    if (!isWhole || (range !== undefined && (value < range[0] || value > range[1])))
       errors.push(
         problem(
           'FieldValueInvalid',
@@ -220,7 +229,11 @@ function checkNumber(schema: Schema, value: number, path: string, errors: FieldE
   }
 }
 
-function isMultiple(value: number, of: number): boolean {
+function isMultiple(value: number | bigint, of: number): boolean {
+  if (typeof value === 'bigint')
+    return Number.isInteger(of) && of !== 0
+      ? value % BigInt(of) === 0n
+      : isMultiple(Number(value), of)
   const quotient = value / of
   // 0.3 is a multiple of 0.1, whatever binary fractions make of it.
   return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient))

@@ -1,7 +1,7 @@
 /** A transport over HTTP/2 and TLS: what a client in another process or on another machine uses. */
 import { fromWireForm } from '#api'
 import * as http2 from 'node:http2'
-import { StatusError, type Status, type WatchEvent } from '#machinery'
+import { StatusError, parseJson, type Status, type WatchEvent } from '#machinery'
 import type { ApiRequest, Transport } from '../transport.ts'
 
 export interface HttpTransportOptions {
@@ -129,7 +129,7 @@ export function httpTransport(given: HttpTransportOptions): HttpTransport {
 
 /** Servers show what is empty as null; those who work with objects find it absent, as in the server's own process. */
 function decode(text: string): unknown {
-  const value = JSON.parse(text) as unknown
+  const value = parseJson(text)
   if (text.includes(':null') && typeof value === 'object' && value !== null) {
     fromWireForm(value)
     const { object } = value as { readonly object?: unknown }

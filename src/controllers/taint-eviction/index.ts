@@ -34,7 +34,7 @@ export function decide({ pod, taints }: Observed, now: Date): Decision {
       tolerates(toleration, taint),
     )
     if (matching.length === 0) leaveAt = 0
-    const seconds = matching.map(({ tolerationSeconds }) => tolerationSeconds ?? Infinity)
+    const seconds = matching.map(({ tolerationSeconds }) => Number(tolerationSeconds ?? Infinity))
     if (matching.length > 0)
       leaveAt = Math.min(leaveAt, since.getTime() + Math.max(0, Math.min(...seconds)) * 1000)
   }

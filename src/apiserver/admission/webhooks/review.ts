@@ -1,6 +1,6 @@
 /** AdmissionReview: what a webhook is asked, and what it may answer. */
 import { toWireForm } from '#api'
-import type { JsonObject, RequestUser, Status } from '#machinery'
+import { parseJson, type JsonObject, type RequestUser, type Status } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
 import { isObject } from '../../json.ts'
 import { kindOf, namespaceOf, resourceOf, type View } from '../dynamic/view.ts'
@@ -105,7 +105,7 @@ function patchOf({ patch, patchType }: JsonObject, isOld: boolean): unknown {
     )
   const bytes = Buffer.from(patch, 'base64').toString('utf8')
   try {
-    return JSON.parse(bytes) as unknown
+    return parseJson(bytes)
   } catch {
     throw new InvalidAnswer('response.patch is not JSON')
   }
