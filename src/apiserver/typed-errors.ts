@@ -85,12 +85,14 @@ export function expectation(
   if (expected === 'string' || expected === '[]uint8')
     return `expected string, got &value.valueUnstructured{Value:${goSource(found)}}`
   if (expected === 'bool') return `expected boolean, got &{${shown}}`
-  if (/^(u?int|float)\d+$/.test(expected) && typeof found !== 'number')
+  if (/^(u?int|float)\d+$/.test(expected) && !isNumber(found))
     return `expected numeric (int or float), got ${goType(found)}`
   if (expected.startsWith('[]')) return `expected list, got &{${shown}}`
   if (expected.startsWith('map[') || expected.includes('.')) return `expected map, got &{${shown}}`
   return message
 }
+
+const isNumber = (value: unknown): boolean => typeof value === 'number' || typeof value === 'bigint'
 
 const goType = (value: unknown): string =>
   Array.isArray(value)

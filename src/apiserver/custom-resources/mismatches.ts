@@ -52,7 +52,8 @@ function visit(schema: Schema, value: unknown, path: string, found: TypeMismatch
   const scalar = SCALARS[type]
   if (scalar !== undefined) {
     const [name, expected] = scalar
-    if (typeof value !== name) found.push({ path, expected, found: value })
+    const given = typeof value === 'bigint' ? 'number' : typeof value
+    if (given !== name) found.push({ path, expected, found: value })
   } else if (type === 'array') {
     if (!Array.isArray(value)) found.push({ path, expected: '[]', found: value })
     else
