@@ -26,6 +26,7 @@ import {
   withErrorResponses,
   withImpersonation,
   withRequestInfo,
+  withTracing,
 } from './filters.ts'
 import {
   createFlowControl,
@@ -152,6 +153,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     withDeadline(env, options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS),
     ...(options.audit === undefined ? [] : [withFailedAuthenticationAudit(options.audit, env)]),
     withAuthentication(authenticator, env, access),
+    withTracing(env),
     ...(options.audit === undefined
       ? []
       : [withAudit(options.audit, env, (bytes, type) => codec.readAny(bytes, type))]),

@@ -84,17 +84,13 @@ function toStatusError(error: unknown, exchange: Exchange, log: Env['log']): Sta
 
 /** Reads the path, and counts and logs what became of the request. */
 export const withRequestInfo =
-  (
-    { clock, log, tracing }: Pick<Env, 'clock' | 'log' | 'tracing'>,
-    metrics: RequestMetrics,
-    slowMs: number,
-  ): Filter =>
+  ({ clock, log }: Pick<Env, 'clock' | 'log'>, metrics: RequestMetrics, slowMs: number): Filter =>
   (next) =>
   async (exchange) => {
     const info = infoOf(exchange)
     const started = clock.monotonic()
     const longRunning = isLongRunning(info)
-    const trace = new RequestTrace(clock, tracing && beginSpan(tracing, exchange, info))
+    const trace = new RequestTrace(clock)
     exchange.trace = trace
     const labels = labelsOf(info, exchange)
     let code = 500
@@ -148,17 +144,40 @@ const FILTERS: ReadonlySet<string> = new Set([
   'priorityandfairness',
 ])
 
-/** It belongs to the trace of who asks, or of what led to it; else a trace begins here. */
-function beginSpan(tracing: Tracing, exchange: Exchange, info: RequestInfo): Span | undefined {
-  const { method, path, cause } = exchange
+/** Whoever is of these may say which trace a request belongs to, and that it is collected. */
+const MAY_SAY_TRACES: ReadonlySet<string> = new Set(['system:masters', 'system:monitoring'])
+
+/** Traces requests of those who are known. */
+export const withTracing =
+  ({ clock, tracing }: Pick<Env, 'clock' | 'tracing'>): Filter =>
+  (next) =>
+  (exchange) => {
+    if (tracing !== undefined) exchange.trace?.begin(beginSpan(tracing, exchange, clock.now()))
+    return next(exchange)
+  }
+
+/**
+ * It belongs to the trace of what led to it, or of who asks, if that is one who may say so; else a trace begins
+ * here, which others may find from theirs by a link.
+ */
+function beginSpan(tracing: Tracing, exchange: Exchange, now: Date): Span | undefined {
+  const { method, path, cause, trace } = exchange
+  const info = infoOf(exchange)
   const revision = cause === undefined ? undefined : /@(\d+)$/.exec(cause)?.[1]
+  const given = exchange.headers['traceparent']
+  const isTrusted =
+    exchange.trustedUser !== undefined ||
+    exchange.user?.groups?.some((group) => MAY_SAY_TRACES.has(group)) === true
   const parent =
-    exchange.headers['traceparent'] ??
+    (isTrusted ? given : undefined) ??
     (revision === undefined ? undefined : tracing.writerOf(Number(revision)))
   const what = info.subresource === '' ? info.resource : `${info.resource}/${info.subresource}`
+  const spentMs = trace?.parts.reduce((sum, { ms }) => sum + ms, 0) ?? 0
   return tracing.start(info.isResource ? `${info.verb} ${what}` : `${method} ${path}`, {
     kind: 'server',
     parent,
+    link: parent === given ? undefined : given,
+    started: new Date(now.getTime() - spentMs),
     attributes: {
       'http.request.method': method,
       'url.path': path,

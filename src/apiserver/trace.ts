@@ -13,13 +13,22 @@ export class RequestTrace {
   readonly parts: Part[] = []
   /** Of the time, what was spent on others: in queues, and with webhooks. */
   outsideMs = 0
-  readonly span: Span | undefined
   readonly #clock: Pick<Clock, 'monotonic'>
+  #span: Span | undefined
   #current: Span | undefined
 
-  constructor(clock: Pick<Clock, 'monotonic'>, span?: Span) {
+  constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock
-    this.span = span
+  }
+
+  /** Of the whole request; undefined until it is known who asks, and where nobody collects it. */
+  get span(): Span | undefined {
+    return this.#span
+  }
+
+  /** From here on, parts are parts of the span too. */
+  begin(span: Span | undefined): void {
+    this.#span = span
     this.#current = span
   }
 

@@ -17,6 +17,10 @@ export interface SpanOptions {
   readonly kind: 'server' | 'internal'
   /** Traceparent of what led to it; absent or unreadable for the beginning of a trace. */
   readonly parent?: string | undefined
+  /** Traceparent of another trace that this one has to do with. */
+  readonly link?: string | undefined
+  /** When it began, if not now. */
+  readonly started?: Date
   readonly attributes?: SpanAttributes
 }
 

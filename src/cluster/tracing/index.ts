@@ -1,5 +1,5 @@
 /** Traces in OpenTelemetry's form, sent to a collector. Its libraries are loaded when there is one, and not before. */
-import type { Attributes, Context, Span as OtelSpan, Tracer } from '@opentelemetry/api'
+import type { Attributes, Context, Span as OtelSpan, SpanContext, Tracer } from '@opentelemetry/api'
 import type { SpanExporter } from '@opentelemetry/sdk-trace'
 import type { Env, Span, Tracing } from '#base'
 import type { TracingOptions } from './config.ts'
@@ -50,20 +50,27 @@ export async function openTracing(
   const revisions = new Revisions()
   const { ROOT_CONTEXT, SpanKind, trace } = api
 
-  const parentOf = (traceparent: string | undefined): Context => {
+  const contextOf = (traceparent: string | undefined): SpanContext | undefined => {
     const [, traceId = '', spanId = '', flags = '00'] = TRACEPARENT.exec(traceparent ?? '') ?? []
-    if (traceId === '' || NOTHING.test(traceId) || NOTHING.test(spanId)) return ROOT_CONTEXT
+    if (traceId === '' || NOTHING.test(traceId) || NOTHING.test(spanId)) return undefined
     const traceFlags = Number.parseInt(flags, 16) & 1
-    return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true })
+    return { traceId, spanId, traceFlags, isRemote: true }
+  }
+  const parentOf = (traceparent: string | undefined): Context => {
+    const context = contextOf(traceparent)
+    return context === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, context)
   }
   const within = (span: OtelSpan): Context => trace.setSpan(ROOT_CONTEXT, span)
   const tracing: Tracing = {
-    start(name, { kind, parent, attributes = {} }) {
+    start(name, { kind, parent, link, started, attributes = {} }) {
+      const linked = contextOf(link)
       const span = tracer.startSpan(
         name,
         {
           kind: kind === 'server' ? SpanKind.SERVER : SpanKind.INTERNAL,
           attributes: { ...attributes },
+          ...(linked && { links: [{ context: linked }] }),
+          ...(started && { startTime: started }),
         },
         parentOf(parent),
       )
