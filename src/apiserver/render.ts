@@ -1,7 +1,7 @@
 /** Objects as answers: in the encoding and shape that the client asked for, with as little work as that takes. */
 import type { Clock } from '#base'
 import { toWireForm } from '#api'
-import type { KubeObject, ResourceDefinition } from '#machinery'
+import { goJson, type KubeObject, type ResourceDefinition } from '#machinery'
 import type { Codec } from './codec.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import type { Exchange, Reply } from './exchange.ts'
@@ -138,7 +138,7 @@ export function entryJson(definition: ResourceDefinition, entry: StoredEntry): U
     const { bytes } = entry
     if (hasHead(bytes, form)) return spliced(bytes, entry.modified, form).subarray(0, -1)
   }
-  return utf8(JSON.stringify(toWireForm(shownAs(definition, entry.object))))
+  return utf8(goJson(JSON.stringify(toWireForm(shownAs(definition, entry.object)))))
 }
 
 export const entryProtobuf = (

@@ -1,5 +1,5 @@
 /** Answers that are one object: encoded for the wire, or passed as it is inside the process. */
-import type { JsonObject, KubeObject, StatusError } from '#machinery'
+import { goJson, type JsonObject, type KubeObject, type StatusError } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
 import type { Codec } from './codec.ts'
 import type { Exchange, Reply } from './exchange.ts'
@@ -28,7 +28,7 @@ export function encodeValue(
   switch (encoding) {
     case 'json':
       return utf8(
-        pretty ? `${JSON.stringify(value, undefined, 2)}\n` : `${JSON.stringify(value)}\n`,
+        goJson(pretty ? `${JSON.stringify(value, undefined, 2)}\n` : `${JSON.stringify(value)}\n`),
       )
     case 'yaml':
       return utf8(stringifyYaml(value, { aliasDuplicateObjects: false, lineWidth: 0 }))

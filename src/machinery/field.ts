@@ -1,4 +1,5 @@
 /** Paths to fields, and what is wrong there, in the form Kubernetes gives them. */
+import { goJson } from './go-json.ts'
 
 /** `spec.containers[0].image`; keys of maps in brackets: `metadata.labels[app]`. */
 export class FieldPath {
@@ -70,11 +71,8 @@ export const shown = (value: unknown): string =>
   value === undefined || value === null
     ? 'null'
     : typeof value === 'object'
-      ? JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, escaped)
+      ? goJson(JSON.stringify(value))
       : JSON.stringify(value)
-
-/** Go's JSON may stand inside of HTML. */
-const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 export const required = (path: FieldPath, why = ''): FieldError =>
   make('FieldValueRequired', path, 'Required value', why)

@@ -13,6 +13,7 @@ export {
 } from './managed-fields.ts'
 export { exactInteger, parseJson } from './integers.ts'
 export { parseSharing, textOfShared } from './shared-fields.ts'
+export { goJson } from './go-json.ts'
 export { goText } from './go-text.ts'
 export { mergeConfiguration } from './merge.ts'
 export * from './names.ts'

@@ -305,6 +305,10 @@ test('the stored versions grow with the version that is stored, until someone sa
   })
   const { json: now } = await request(`GET ${path}`)
   assert.deepEqual((now['status'] as { storedVersions: unknown }).storedVersions, ['v2'])
+
+  const spec = { ...(now['spec'] as object), versions: [version('v2')] }
+  const ended = await request(`PUT ${path}`, { ...now, spec })
+  assert.equal(ended.status, 200, ended.text)
 })
 
 test('parts that all versions have alike are told of as the definition’s own', async () => {
