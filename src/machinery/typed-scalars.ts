@@ -5,7 +5,8 @@ import { setOwn } from './own-key.ts'
 import { canonicalQuantity, QUANTITY_REGEX } from './quantity.ts'
 import { isRecord, Mismatch, nameOf } from './typed-mismatch.ts'
 
-const isNumber = (value: unknown): value is number | bigint => typeof value === 'number' || typeof value === 'bigint'
+const isNumber = (value: unknown): value is number | bigint =>
+  typeof value === 'number' || typeof value === 'bigint'
 
 type ScalarReader = (value: unknown, path: string) => unknown
 
