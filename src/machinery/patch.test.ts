@@ -217,7 +217,8 @@ test('the directives of strategic patches delete, replace and retain', () => {
   assert.deepEqual(strategic(target, { spec: { $patch: 'replace', hostNetwork: true } }), {
     spec: { hostNetwork: true },
   })
-  assert.deepEqual(strategic(target, { spec: { $patch: 'delete' } }), {})
+  assert.deepEqual(strategic(target, { spec: { $patch: 'delete' } }), { spec: {} })
+  assert.deepEqual(strategic({}, { spec: { $patch: 'delete' } }), {})
   assert.deepEqual(
     strategic(
       { metadata: { finalizers: ['a', 'b', 'c'] } },
@@ -238,10 +239,30 @@ test('the directives of strategic patches delete, replace and retain', () => {
 
 test('a strategic patch of a bad form is refused', () => {
   const patch = (spec: unknown) => () => strategic(containers('a'), { spec })
-  refused(patch({ $patch: 'twist' }), 400, /\$patch/)
-  refused(patch({ containers: [{ image: 'x' }] }), 400, /does not contain declared merge key: name/)
-  refused(patch({ '$setElementOrder/containers': 'a' }), 400, /setElementOrder/)
+  refused(
+    patch({ $patch: 'twist' }),
+    500,
+    /^unknown patch type: twist in map: map\[\$patch:twist\]$/,
+  )
+  refused(patch({ containers: [{ image: 'x' }] }), 500, /does not contain declared merge key: name/)
   refused(patch({ $retainKeys: ['a'], hostNetwork: true }), 400, /retainKeys/)
+  const order = (order: unknown, ...containers: unknown[]) =>
+    patch({ '$setElementOrder/containers': order, containers })
+  refused(order('a'), 500, /^expected a \[\]interface \{\}, but received a string$/)
+  refused(order(['a'], { name: 'a' }), 500, /^expected a map\[string\]interface \{\}, but received/)
+  refused(
+    order([{ name: 'b' }], { name: 'c' }),
+    500,
+    /^The order in patch list:\n\[map\[name:c\]\]\n doesn't match \$setElementOrder list:\n\[map\[name:b\]\]\n$/,
+  )
+  refused(patch({ containers: [{ name: 'a', $patch: 'merge' }] }), 500, /cannot yet be specified/)
+  refused(patch({ containers: [{ name: 'a' }, 1] }), 500, /^list element types are not identical: /)
+  refused(
+    patch({ '$setElementOrder/nope': [] }),
+    500,
+    /^unable to find api field in struct PodSpec for the json field "nope"$/,
+  )
+  refused(() => strategic({}, []), 400, /^json: cannot unmarshal array into Go value of type map/)
 })
 
 test('lists without a merge key are replaced, maps are merged, keys like __proto__ are kept', () => {
