@@ -29,7 +29,8 @@ const BINARY: readonly (readonly [string, bigint])[] = [
   ['Pi', 1024n ** 5n],
   ['Ei', 1024n ** 6n],
 ]
-const PATTERN = /^([+-]?)(\d+(?:\.\d*)?|\.\d+)(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d+))?$/
+/** Digits may be missing: what is nothing is zero, as upstream has it. */
+const PATTERN = /^([+-]?)(\d*)(?:\.(\d*))?(?:([numkMGTPE])|([KMGTPE]i)|[eE]([+-]?\d+))?$/
 /** Of each part of a number. */
 const MAX_DIGITS = 400
 const LARGEST = (2n ** 63n - 1n) * NANO
@@ -37,7 +38,7 @@ const LARGEST = (2n ** 63n - 1n) * NANO
 /** The regular expression that a refusal quotes. */
 export const QUANTITY_REGEX = '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'
 
-/** Undefined when the text is no quantity. What is finer than a billionth is rounded up, what is larger than 2^63 is capped. */
+/** Undefined when the text is no quantity. What is finer than a billionth is rounded up, what is larger than 2^63 is capped with suffixes of two. */
 export function parseQuantity(text: string | number): Quantity | undefined {
   if (typeof text !== 'string' || text.length > LONGEST_KNOWN) return parsed(String(text))
   const found = known.get(text)
@@ -55,30 +56,33 @@ const MOST_KNOWN = 4096
 const LONGEST_KNOWN = 32
 
 function parsed(text: string): Quantity | undefined {
-  const match = PATTERN.exec(text)
+  const match = text === '' ? null : PATTERN.exec(text)
   if (match === null) return undefined
-  const [, sign = '', digits = '', decimal, binary, exponent] = match
-  const [whole, fraction] = bounded(digits)
+  const [, sign = '', numerator = '', denominator = '', , binary, exponent] = match
+  const [whole, fraction] = bounded(numerator, denominator)
   const mantissa = BigInt(`${whole}${fraction}` || '0')
-  const format: QuantityFormat =
-    binary !== undefined ? 'binary' : exponent !== undefined ? 'exponent' : 'decimal'
   const multiplier = BINARY.find(([suffix]) => suffix === binary)?.[1] ?? 1n
-  const power =
-    exponent !== undefined
-      ? Math.max(-MAX_DIGITS, Math.min(MAX_DIGITS, Number(exponent)))
-      : (DECIMAL.find(([suffix]) => suffix === (decimal ?? ''))?.[1] ?? 0)
-  const scale = 9 + power - fraction.length
+  const scale = 9 + powerOf(match) - fraction.length
   const scaled = mantissa * multiplier
   const nanos =
     scale >= 0 ? scaled * 10n ** BigInt(scale) : ceilDivide(scaled, 10n ** BigInt(-scale))
-  const capped = nanos > LARGEST ? LARGEST : nanos
+  const isCapped = binary !== undefined || numerator.length > MAX_DIGITS
+  const capped = isCapped && nanos > LARGEST ? LARGEST : nanos
+  const isPart = capped > 0n && capped < NANO
+  const format: QuantityFormat =
+    exponent !== undefined ? 'exponent' : binary !== undefined && !isPart ? 'binary' : 'decimal'
   return { nanos: sign === '-' ? -capped : capped, format }
 }
 
+function powerOf([, , , , decimal, , exponent]: RegExpExecArray): number {
+  return exponent === undefined
+    ? (DECIMAL.find(([suffix]) => suffix === (decimal ?? ''))?.[1] ?? 0)
+    : Math.max(-MAX_DIGITS, Math.min(MAX_DIGITS, Number(exponent)))
+}
+
 /** No more digits than matter: arithmetic with millions of them takes seconds. */
-function bounded(digits: string): readonly [whole: string, fraction: string] {
-  const [whole = '', fraction = ''] = digits.split('.')
-  if (digits.length <= MAX_DIGITS) return [whole, fraction]
+function bounded(whole: string, fraction: string): readonly [whole: string, fraction: string] {
+  if (whole.length + fraction.length <= MAX_DIGITS) return [whole, fraction]
   const significant = whole.replace(/^0+/, '')
   // Too many are capped whatever the suffix; a rest that is cut off still rounds up.
   return [
@@ -103,7 +107,7 @@ export function formatQuantity({ nanos, format }: Quantity): string {
   }
   let power = -9
   let rest = size
-  while (rest % 1000n === 0n && power < 18) {
+  while (rest % 1000n === 0n && (power < 18 || format === 'exponent')) {
     rest /= 1000n
     power += 3
   }
@@ -111,11 +115,37 @@ export function formatQuantity({ nanos, format }: Quantity): string {
   return `${sign}${rest}${DECIMAL.find(([, p]) => p === power)?.[0] ?? ''}`
 }
 
-/** The canonical text; undefined for what is no quantity. */
+/** The text that is kept, which is the canonical one nearly always; undefined for what is no quantity. */
 export function canonicalQuantity(text: string | number): string | undefined {
   if (typeof text === 'string' && /^(0|[1-9]\d{0,2}m?)$/.test(text)) return text
   const quantity = parseQuantity(text)
-  return quantity === undefined ? undefined : formatQuantity(quantity)
+  if (quantity === undefined) return undefined
+  return typeof text === 'string' && isKept(text) ? text : formatQuantity(quantity)
+}
+
+/** Powers of two are worth this many digits of ten. */
+const digitsOfPower = (power: number): number => Math.trunc((power * 3) / 10)
+
+/** Short numbers that look canonical stay as they were written, whatever zeros, point or sign they have (as upstream). */
+function isKept(text: string): boolean {
+  const match = text.length > MAX_DIGITS ? null : PATTERN.exec(text)
+  if (match === null) return false
+  const [, , numerator = '', denominator = '', , binary] = match
+  const whole = numerator.replace(/^0+/, '')
+  const digits = `${whole === '' ? '0' : whole}${denominator}`
+  if (binary !== undefined) {
+    const power = 10 * (1 + BINARY.findIndex(([suffix]) => suffix === binary))
+    const isShort = (whole || '0').length + digitsOfPower(power) + 1 <= 15
+    return denominator === '' && isShort && (BigInt(digits) & 7n) !== 0n
+  }
+  const scale = powerOf(match) - denominator.length
+  return (
+    digits.length <= 18 &&
+    scale >= -9 &&
+    scale % 3 === 0 &&
+    !digits.endsWith('000') &&
+    !digits.startsWith('0')
+  )
 }
 
 const nanosOf = (text: string | number | undefined): bigint =>

@@ -21,6 +21,19 @@ const cases: Readonly<Record<string, { readonly fit: string[]; readonly unfit: s
     fit: ['a@b.c', 'A <a@b.c>', '"a b"@c'],
     unfit: ['', 'a', 'mailto:a@b', 'a@b.', 'a@.b', 'A <a@b.c'],
   },
+  duration: {
+    fit: ['1h30m', '-0', '3 days', 'P1D', '1.5 days', '300 years and 1s', '5 minutes'],
+    unfit: ['', '5', 'P1Y', '9223372036854775808 s', '1 year'],
+  },
+  ipv4: { fit: ['1.2.3.4', '::ffff:1.2.3.4'], unfit: ['1.2.3', '::1', '::ffff:102:304'] },
+  mac: {
+    fit: ['00:00:5e:00:53:01', '00-00-5e-00-53-01', '0000.5e00.5301', '00005e005301'],
+    unfit: ['00:00:5e:00:53:01:02', '00:00-5e:00:53:01', '00005e00530'],
+  },
+  uri: {
+    fit: ['http://x/y', '/a b', '*', 'urn:x', 'http://[::1]:80/'],
+    unfit: ['', 'x/y', 'http://a b/', '/%zz', 'http://[::1', 'http://a:b/', 'http://a b@c/'],
+  },
   ssn: { fit: ['111-22-3333', '111 22 3333'], unfit: ['111223333', '111-22-333'] },
   unknown: { fit: ['', 'anything'], unfit: [] },
 }

@@ -1,5 +1,6 @@
 /** The formats of strings that schemas may ask for. Formats that are not here are not checked. */
 import { canonicalIP, dnsLabel, dnsSubdomain } from '#machinery'
+import { isRequestUri } from './uri.ts'
 
 type Format = (text: string) => boolean
 
@@ -13,8 +14,8 @@ const uuid = (version: string): Format =>
   matches(new RegExp(`^${HEX}{8}-?${HEX}{4}-?${version}${HEX}{3}-?${HEX}{4}-?${HEX}{12}$`, 'i'))
 
 const DATE = /^(\d{4})-(\d{2})-(\d{2})$/
-const DATE_TIME =
-  /^(\d{4}-\d{2}-\d{2})t([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(z|[+-]\d{2}:\d{2})$/i
+/** Any character stands before the fraction, as upstream. */
+const DAY_TIME = /^([01]\d|2[0-3]):[0-5]\d:[0-5]\d(.\d+)?(z|[+-]\d{2}:\d{2})$/u
 
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
@@ -27,26 +28,49 @@ function isDate(text: string): boolean {
   return day >= 1 && day <= days
 }
 
+/** What follows another `T` is not looked at, as upstream. */
 const isDateTime: Format = (text) => {
-  const found = DATE_TIME.exec(text)
-  return found !== null && isDate(found[1]!)
+  const [date = '', time = ''] = text.toLowerCase().split('t')
+  return isDate(date) && DAY_TIME.test(time)
 }
 
 const isIPv4: Format = (text) => !text.includes(':') && canonicalIP(text) !== undefined
 const isIPv6: Format = (text) => text.includes(':') && canonicalIP(text) !== undefined
 
-/** Go's form (`1h30m`), or a number and a unit in words (`3 days`). */
-const DURATION =
-  /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*$/
-const LONG_DURATION =
-  /^(\s*\d+\s*(ns|nano|nanos|nanoseconds?|us|µs|micro|micros|microseconds?|ms|milli|millis|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?))+\s*$/i
-const isDuration: Format = (text) => text === '0' || DURATION.test(text) || LONG_DURATION.test(text)
+const GO_DURATION =
+  /^[+-]?(?:0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*)$/
+/** A number and a unit in words, anywhere: the words may go on as they like. */
+const AMOUNT = /(\d+)[\t\n\f\r ]*([A-Za-zµ]+)/g
+const UNIT =
+  /^(?:ns|nano.*|us|µs|micro.*|ms|milli.*|s|sec.*|m|min.*|h|hr|hour.*|d|day.*|w|wk|week.*)$/i
+const MOST_NANOS = 2 ** 63
 
-function isUri(text: string): boolean {
-  // An absolute address, or a path on this server.
-  if (text.startsWith('/')) return !/\s/.test(text)
-  return /^[a-z][a-z0-9+.-]*:[^\s]+$/i.test(text)
+/** Go's form (`1h30m`), or numbers and units in words (`3 days`). */
+const isDuration: Format = (text) => {
+  if (GO_DURATION.test(text) && goNanos(text) < MOST_NANOS) return true
+  const amounts = [...text.matchAll(AMOUNT)]
+  return (
+    amounts.every(([, count = '']) => BigInt(count) < 2n ** 63n) &&
+    amounts.some(([, , unit = '']) => UNIT.test(unit))
+  )
 }
+
+const NANOS: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  μs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 6e10,
+  h: 3.6e12,
+}
+
+const goNanos = (text: string): number =>
+  [...text.matchAll(/([\d.]+)([a-zµμ]+)/g)].reduce(
+    (sum, [, count = '', unit = '']) => sum + Number(count) * (NANOS[unit] ?? 0),
+    0,
+  )
 
 const isCidr: Format = (text) => {
   const [address = '', length = '', ...more] = text.split('/')
@@ -58,7 +82,7 @@ const isCidr: Format = (text) => {
 const isBase64: Format = (text) => text.length % 4 === 0 && /^[A-Za-z0-9+/]{2,}={0,2}$/.test(text)
 
 function isIsbn10(text: string): boolean {
-  const digits = text.replaceAll(/[- ]/g, '')
+  const digits = text.replaceAll(/[\t\n\f\r -]/g, '')
   if (!/^\d{9}[\dX]$/.test(digits)) return false
   let sum = 0
   for (let i = 0; i < 10; i++) sum += (10 - i) * (digits[i] === 'X' ? 10 : Number(digits[i]))
@@ -66,7 +90,7 @@ function isIsbn10(text: string): boolean {
 }
 
 function isIsbn13(text: string): boolean {
-  const digits = text.replaceAll(/[- ]/g, '')
+  const digits = text.replaceAll(/[\t\n\f\r -]/g, '')
   if (!/^\d{13}$/.test(digits)) return false
   let sum = 0
   for (let i = 0; i < 13; i++) sum += Number(digits[i]) * (i % 2 === 0 ? 1 : 3)
@@ -98,19 +122,40 @@ const isHostname: Format = (text) =>
 
 const COLOR_PART = '\\s*(0|[1-9]\\d?|1\\d\\d?|2[0-4]\\d|25[0-5])\\s*'
 
-const MAILBOX = '(?:[^\\s@<>:,;]+|"[^"]+")@[^\\s@<>:,;.]+(?:\\.[^\\s@<>:,;.]+)*'
+/** Of addresses of mail (RFC 5322): a word, words with dots between them, a quoted text. */
+const LETTER = String.raw`[^\x00-\x20\x7f()<>[\]:;@\\,".]`
+const DOTTED = String.raw`${LETTER}+(?:\.${LETTER}+)*`
+const QUOTED = String.raw`"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x08\x0a-\x1f\x7f])+"`
+const MAILBOX = String.raw`(?:${DOTTED}|${QUOTED})@[ \t]*(?:${DOTTED}|\[([0-9a-fA-F:.]+)\])`
+const MAIL = new RegExp(String.raw`^[ \t]*${MAILBOX}[ \t]*$`)
+const NAMED_MAIL = new RegExp(String.raw`^(?:${QUOTED}|${LETTER}|[. \t])*<[ \t]*${MAILBOX}>[ \t]*$`)
+
+const isEmail: Format = (text) => {
+  const found = MAIL.exec(text) ?? NAMED_MAIL.exec(text)
+  return found !== null && (found[1] === undefined || canonicalIP(found[1]) !== undefined)
+}
+
+/** Six, eight or twenty bytes, by colons, hyphens, dots, or nothing between them. */
+const MAC = ((): RegExp => {
+  const by = (part: string, mark: string, counts: readonly number[]): readonly string[] =>
+    counts.map((count) => `(?:${part}${mark}){${count - 1}}${part}`)
+  const byte = '[0-9a-f]{2}'
+  return new RegExp(
+    `^(?:${[...by(byte, ':', [6, 8, 20]), ...by(byte, '-', [6, 8, 20]), ...by(byte + byte, '\\.', [3, 4, 10]), ...by(byte, '', [6, 8, 20])].join('|')})$`,
+    'i',
+  )
+})()
 
 const FORMATS: Readonly<Record<string, Format>> = {
   bsonobjectid: matches(/^[0-9a-f]{24}$/i),
-  uri: isUri,
-  email: matches(new RegExp(`^(?:${MAILBOX}|[^<>@]*<${MAILBOX}>)$`)),
+  uri: isRequestUri,
+  email: isEmail,
   hostname: isHostname,
-  ipv4: isIPv4,
+  // An address that is mapped into IPv6 is one too, when it is written with dots.
+  ipv4: (text) => text.includes('.') && canonicalIP(text) !== undefined,
   ipv6: isIPv6,
   cidr: isCidr,
-  mac: matches(
-    /^(([0-9a-f]{2}:){5,7}[0-9a-f]{2}|([0-9a-f]{2}-){5,7}[0-9a-f]{2}|([0-9a-f]{4}\.){2,3}[0-9a-f]{4})$/i,
-  ),
+  mac: matches(MAC),
   uuid: uuid(HEX),
   uuid3: uuid('3'),
   uuid4: matches(/^[0-9a-f]{8}-?[0-9a-f]{4}-?4[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$/i),
