@@ -13,7 +13,7 @@ import { realEnv, virtualEnv } from '#base'
 import type { JsonObject } from '#machinery'
 import { ensurePki, type Pki } from '../certificates/index.ts'
 import { send, testServer, type TestServer } from '../server.testing.ts'
-import { unreachable, withAvailability, PASSED, failedCheck } from './availability.ts'
+import { unreachable, withAvailability, PASSED, failedCheck, shownAddress } from './availability.ts'
 import { createAggregator } from './index.ts'
 import { AUTOMANAGED, changes, localServices } from './local.ts'
 import { identityHeaders } from './proxy.ts'
@@ -65,6 +65,15 @@ test('a Service without the port, and one without endpoints, are told apart', ()
       `endpoints for ${at} have no addresses with port name "https"`,
     ])
   assert.equal(told(apiService(), service, slice(false), slice(true)), undefined)
+})
+
+test('a Service is told of by its address', () => {
+  const at = { namespace: 'shop', called: 'toys', port: 443 }
+  const shown = (spec: object): string => shownAddress({ spec } as unknown as Service, at)
+  assert.equal(shown({ clusterIP: '10.96.0.7' }), '10.96.0.7:443')
+  assert.equal(shown({ clusterIP: 'fd00::7' }), '[fd00::7]:443')
+  assert.equal(shown({ clusterIP: 'None' }), 'toys.shop.svc:443')
+  assert.equal(shown({ type: 'ExternalName', externalName: 'toys.example' }), 'toys.example:443')
 })
 
 test('the time of a condition is that of its last turn, and other conditions are kept', () => {

@@ -42,6 +42,17 @@ export function unreachable(
       )
 }
 
+/** Where a Service is asked, as people are told: `10.96.0.7:443`. */
+export function shownAddress(
+  service: Service | undefined,
+  { namespace, called, port }: Readonly<{ namespace: string; called: string; port: number }>,
+): string {
+  const { type, clusterIP = '', externalName = '' } = service?.spec ?? {}
+  if (type === 'ExternalName') return `${externalName}:${port}`
+  if (clusterIP === '' || clusterIP === 'None') return `${called}.${namespace}.svc:${port}`
+  return clusterIP.includes(':') ? `[${clusterIP}]:${port}` : `${clusterIP}:${port}`
+}
+
 export const LOCAL: Availability = {
   status: 'True',
   reason: 'Local',

@@ -11,6 +11,7 @@ import {
   LOCAL,
   PASSED,
   failedCheck,
+  shownAddress,
   unreachable,
   withAvailability,
   type Availability,
@@ -188,7 +189,8 @@ export function createAggregator(options: AggregatorOptions): Aggregator {
   const check = async (service: APIService, signal: AbortSignal): Promise<Availability> => {
     const { group = '', version: of = '', service: reference } = service.spec
     const path = `/apis/${group}/${of}`
-    const host = `${reference?.name}.${reference?.namespace}.svc:${reference?.port ?? 443}`
+    const { namespace = '', name: called = '', port = 443 } = reference ?? {}
+    const host = shownAddress(read.get(services, namespace, called), { namespace, called, port })
     const url = `https://${host}${path}`
     const late = new AbortController()
     const cancel = env.clock.schedule(CHECK_TIMEOUT_MS, () =>
@@ -212,7 +214,9 @@ export function createAggregator(options: AggregatorOptions): Aggregator {
         : error instanceof Error
           ? error.message
           : String(error)
-      return failedCheck(`${url}: Get ${JSON.stringify(url)}: ${why}`)
+      // Which of its endpoints was asked changes from time to time; the address that is told does not.
+      const told = why.replace(/^dial tcp \S+:\d+:/, `dial tcp ${host}:`)
+      return failedCheck(`${url}: Get ${JSON.stringify(url)}: ${told}`)
     } finally {
       cancel()
     }
