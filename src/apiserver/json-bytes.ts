@@ -4,6 +4,7 @@
  */
 import {
   apiVersionOf,
+  goJson,
   textOfShared,
   type JsonObject,
   type KubeObject,
@@ -58,8 +59,8 @@ export function toStored({ kind, apiVersion, metadata, ...own }: JsonObject): St
   }
   const owners = textOfOwners(managedFields)
   if (owners === undefined)
-    return { object, bytes: Buffer.from(JSON.stringify(toWireForm(object))) }
-  const start = JSON.stringify({ kind, apiVersion, metadata: kept }).slice(0, -2)
+    return { object, bytes: Buffer.from(goJson(JSON.stringify(toWireForm(object)))) }
+  const start = goJson(JSON.stringify({ kind, apiVersion, metadata: kept })).slice(0, -2)
   const end = textOfRest(object)
   const comma = start.endsWith('{') ? '' : ','
   const text = `${start}${comma}"managedFields":${owners}}${end === '}' ? '' : ','}${end}`
@@ -80,7 +81,7 @@ function textOfRest(object: JsonObject): string {
   const known = spec && restOfFrozen.get(spec)
   if (known !== undefined && hasSameParts(object, known.object)) return known.text
   const { kind: _kind, apiVersion: _version, metadata: _metadata, ...rest } = toWireForm(object)
-  const text = JSON.stringify(rest).slice(1)
+  const text = goJson(JSON.stringify(rest)).slice(1)
   if (spec !== undefined && Object.isFrozen(spec)) {
     // Those that are not frozen may be others' by the next time.
     const { metadata: _, ...parts } = object

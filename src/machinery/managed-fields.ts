@@ -17,6 +17,7 @@ import {
   type FieldSet,
 } from './field-set.ts'
 import { signatureOf } from './field-signature.ts'
+import { goJson } from './go-json.ts'
 import { fieldsOfLastApplied, withLastApplied } from './last-applied.ts'
 import type { JsonObject } from './object.ts'
 import { equal } from './patch-json.ts'
@@ -177,7 +178,7 @@ function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): 
   let fields = known.get(signature)
   if (fields === undefined) {
     if (known.size >= MOST_SIGNATURES) known.clear()
-    fields = sharedFields(JSON.stringify(newFields(before, after, context)))
+    fields = sharedFields(goJson(JSON.stringify(newFields(before, after, context))))
     known.set(signature, fields)
   }
   return fields

@@ -1,6 +1,7 @@
 /** Reads messages. */
 import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 import { formatDuration } from './go-duration.ts'
+import { exactInteger, parseJson } from './integers.ts'
 import type { JsonObject } from './object.ts'
 import {
   type MessagePlan,
@@ -105,7 +106,7 @@ function readValue(
     case 'boolean':
       return r.small() !== 0
     case 'integer':
-      return Number(BigInt.asIntN(64, r.varint()))
+      return exactInteger(BigInt.asIntN(64, r.varint()))
     case 'number':
       return r.double()
     default:
@@ -171,7 +172,7 @@ function readScalar(r: Reader, types: TypeTable, name: string): unknown {
       const raw = chunks.get(1)?.[0]
       if (raw === undefined || raw.length === 0) return null
       try {
-        return JSON.parse(decodeText.decode(raw)) as unknown
+        return parseJson(decodeText.decode(raw))
       } catch {
         throw badRequest('the protobuf body has an embedded object that is not JSON')
       }

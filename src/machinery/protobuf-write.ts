@@ -4,6 +4,7 @@
  */
 import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
 import { durationNanos } from './go-duration.ts'
+import { goJson } from './go-json.ts'
 import type { JsonObject } from './object.ts'
 import {
   type MessagePlan,
@@ -207,7 +208,8 @@ function writeValue(
       return
     case 'integer':
       w.tag(number, VARINT)
-      w.varint(typeof value === 'number' ? value : 0)
+      if (typeof value === 'bigint') w.varint64(value)
+      else w.varint(typeof value === 'number' ? value : 0)
       return
     case 'number':
       w.tag(number, FIXED64)
@@ -278,7 +280,7 @@ function writeScalar(w: Writer, types: TypeTable, name: string, value: unknown):
       if (value === undefined || value === null) return
       w.tag(1, BYTES)
       const bytes = typeof value === 'object' ? bytesOfShared(value) : undefined
-      if (bytes === undefined) return w.string(JSON.stringify(value))
+      if (bytes === undefined) return w.string(goJson(JSON.stringify(value)))
       w.varint(bytes.length)
       w.raw(bytes)
     }

@@ -26,7 +26,7 @@ export function interimEnding({ status }: Job): Ending | undefined {
 
 export function deadlineOf({ spec }: Job, startTime: string | undefined): number | undefined {
   if (spec.activeDeadlineSeconds === undefined || startTime === undefined) return undefined
-  return Date.parse(startTime) + spec.activeDeadlineSeconds * 1000
+  return Date.parse(startTime) + Number(spec.activeDeadlineSeconds) * 1000
 }
 
 export function endingOf(

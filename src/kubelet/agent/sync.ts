@@ -66,7 +66,7 @@ function isOverdue(agent: SyncedPod): boolean {
   const start = pod.status?.startTime
   if (seconds === undefined || start === undefined) return false
   const nowMs = agent.context.env.clock.now().getTime()
-  const leftMs = Date.parse(start) + seconds * 1000 - nowMs
+  const leftMs = Date.parse(start) + Number(seconds) * 1000 - nowMs
   if (leftMs > 0) {
     agent.wakeIn(leftMs)
     return false
@@ -138,7 +138,7 @@ async function killOne(agent: SyncedPod, { container, reason, message }: Kill): 
         ? spec?.startupProbe
         : undefined
   await stopOne(agent, container, {
-    graceSeconds: probe?.terminationGracePeriodSeconds ?? specGraceOf(pod),
+    graceSeconds: Number(probe?.terminationGracePeriodSeconds ?? specGraceOf(pod)),
     announce: false,
     signal: agent.kubeletSignal,
   })

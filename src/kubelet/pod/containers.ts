@@ -72,8 +72,8 @@ const DEFAULT_GRACE_SECONDS = 30
 
 /** Seconds that its containers are given to end, as the spec states them. */
 export const specGraceOf = ({ spec }: Pod): number =>
-  spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS
+  Number(spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS)
 
 /** The API states them when it is deleted; before that they are the spec's. */
 export const graceOf = (pod: Pod): number =>
-  pod.metadata.deletionGracePeriodSeconds ?? specGraceOf(pod)
+  Number(pod.metadata.deletionGracePeriodSeconds ?? specGraceOf(pod))
