@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { virtualEnv } from '#base'
+import type { CacheEntry } from './cached.ts'
 import { createMemoryStorage } from './memory.ts'
 import { CompactedError, type Storage } from './storage.ts'
-import { createWatchCache, type CacheEntry, type WatchCache } from './watch-cache.ts'
+import { createWatchCache, type WatchCache } from './watch-cache.ts'
 import { WatchOverflowError, type CacheWatch, type Delivery } from './watchers.ts'
 
 interface Pod {

@@ -1,5 +1,5 @@
 /** Who watches what, and what each of them has still to hear. */
-import type { CacheEntry, CacheEvent } from './watch-cache.ts'
+import type { CacheEntry, CacheEvent } from './cached.ts'
 import type { Revision } from './storage.ts'
 
 export interface CacheWatchOptions<T extends object> {
