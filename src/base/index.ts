@@ -20,10 +20,6 @@ export {
 export type { Span, SpanAttributes, SpanOptions, Tracing } from './tracing.ts'
 export { Turn, pause } from './turn.ts'
 export { realEnv, type RealEnvOptions } from './real-env.ts'
-export {
-  duplexPair,
-  seededRandom,
-  virtualEnv,
-  type VirtualEnv,
-  type VirtualEnvOptions,
-} from './virtual-env.ts'
+export { duplexPair } from './memory-network.ts'
+export { seededRandom } from './seeded-random.ts'
+export { virtualEnv, type VirtualEnv, type VirtualEnvOptions } from './virtual-env.ts'
