@@ -51,7 +51,10 @@ function nodeRoot(name: string): string {
   put(root, 'agnhost-2', '#!/bin/sh\nPROGRAM=/agnhost-2 exec /agnhost "$@"\n')
   // The machine's busybox may have one without UDP.
   put(root, 'usr/bin/nc', '#!/bin/sh\nexec /agnhost nc "$@"\n')
-  put(root, 'usr/bin/curl', '#!/bin/sh\nexec /agnhost curl "$@"\n')
+  for (const tool of ['curl', 'getent'])
+    put(root, `usr/bin/${tool}`, `#!/bin/sh\nexec /agnhost ${tool} "$@"\n`)
+  put(root, 'dig.mjs', { copyOf: join(here, 'dig.mjs') })
+  put(root, 'usr/bin/dig', '#!/bin/sh\nexec /node /dig.mjs "$@"\n')
   put(
     root,
     'etc/passwd',
