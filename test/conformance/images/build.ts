@@ -9,6 +9,7 @@ import {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -37,6 +38,15 @@ const librariesOf = (program: string): readonly string[] =>
     (match) => match[1] ?? '',
   )
 
+/**
+ * The machine's busybox whose shell does not know `nc`: it takes what it has itself before what is on the PATH, and its
+ * own has neither -z nor -v. The applets are looked up in their order, so the new name stays in its place.
+ */
+function busyboxWithoutNc(): Buffer {
+  const program = readFileSync('/bin/busybox', 'latin1')
+  return Buffer.from(program.replace('\0nc\0netstat\0', '\0nb\0netstat\0'), 'latin1')
+}
+
 function nodeRoot(name: string): string {
   const root = join(folder, name)
   put(root, 'node', { copyOf: process.execPath })
@@ -49,7 +59,8 @@ function nodeRoot(name: string): string {
   )
   // The official image has its program by a second name too, for tests of a pod's own command.
   put(root, 'agnhost-2', '#!/bin/sh\nPROGRAM=/agnhost-2 exec /agnhost "$@"\n')
-  // The machine's busybox may have one without UDP.
+  put(root, 'bin/busybox', '')
+  writeFileSync(join(root, 'bin/busybox'), busyboxWithoutNc())
   put(root, 'usr/bin/nc', '#!/bin/sh\nexec /agnhost nc "$@"\n')
   for (const tool of ['curl', 'getent'])
     put(root, `usr/bin/${tool}`, `#!/bin/sh\nexec /agnhost ${tool} "$@"\n`)
