@@ -665,6 +665,43 @@ test('a container runs for others only when the hook after its start has ended',
   await node.stop()
 })
 
+test('a failed hook is told in an event without what it said, and in the status with it', async () => {
+  const env = virtualEnv()
+  const runtime = simulatedRuntime(env)
+  const failing = Object.assign(runtime, {
+    execSync: () =>
+      Promise.resolve({
+        exitCode: 3,
+        stdout: Buffer.from('asked with password\n'),
+        stderr: Buffer.from('refused'),
+      }),
+  })
+  const node = await startTestNode(env, failing)
+  await env.advance(500)
+  const exec = { command: ['sh', '-c', 'curl x'] }
+  const lifecycle = { postStart: { exec } }
+  node.create(started('ends', { containers: [{ name: 'app', lifecycle: { preStop: { exec } } }] }))
+  await env.advance(500)
+  const { namespace = '' } = node.get('ends')?.metadata ?? {}
+  node.api.store.delete(pods, { namespace, name: 'ends' })
+  node.create(started('web', { containers: [{ name: 'app', lifecycle }] }))
+  const seen = new Map<string, string | undefined>()
+  for (let i = 0; i < 30; i++) {
+    await env.advance(50)
+    const waiting = first(node.get('web'))?.state?.waiting
+    if (waiting !== undefined) seen.set(waiting.reason ?? '', waiting.message)
+  }
+  const about = (name: string) => node.events(name).filter((text) => text.startsWith('Failed'))
+  assert.equal(about('web')[0], 'FailedPostStartHook: PostStartHook failed')
+  assert.deepEqual(about('ends'), ['FailedPreStopHook: PreStopHook failed'])
+  const uid = node.get('web')?.metadata.uid
+  assert.equal(
+    seen.get('PostStartHookError'),
+    `Exec lifecycle hook ([sh -c curl x]) for Container "app" in Pod "web_${namespace}(${uid})" failed - error: command 'sh -c curl x' exited with 3: refused, message: "asked with password\\nrefused"`,
+  )
+  await node.stop()
+})
+
 test('a privileged debugger is made in a sandbox that says so', async () => {
   const env = virtualEnv()
   const runtime = simulatedRuntime(env)

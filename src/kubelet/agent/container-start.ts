@@ -30,6 +30,9 @@ const KINDS = {
   ephemeral: 'ephemeral_container',
 } as const
 
+/** How long the failure of a hook can be read in the status before the container is tried again. */
+const SHOW_HOOK_ERROR_MS = 1_000
+
 /** `wait`: those after it wait too. */
 export async function startContainer(agent: StartedPod, start: Start): Promise<'next' | 'wait'> {
   const { container } = start
@@ -289,18 +292,14 @@ async function afterStart(agent: StartedPod, container: AnyContainer, id: string
   const hook = container.lifecycle?.postStart
   if (hook === undefined) return
   const { runtime, env } = agent.context
-  const target = { container, containerId: id, podIp: agent.podIps[0] ?? '' }
+  const target = { pod: agent.pod, container, containerId: id, podIp: agent.podIps[0] ?? '' }
   try {
     await runHook(hook, target, runtime, env, agent.signal)
   } catch (error) {
     if (agent.signal.aborted) return
     const message = error instanceof Error ? error.message : String(error)
-    agent.event(
-      'Warning',
-      'FailedPostStartHook',
-      `PostStartHook failed: ${message}`,
-      container.name,
-    )
+    // What the hook said stays out of the event: it may hold secrets.
+    agent.event('Warning', 'FailedPostStartHook', 'PostStartHook failed', container.name)
     const status = agent.view.runtime.containers.find((found) => found.id === id)
     if (status === undefined) return
     agent.event('Normal', 'Killing', 'FailedPostStartHook', container.name)
@@ -310,5 +309,6 @@ async function afterStart(agent: StartedPod, container: AnyContainer, id: string
       signal: agent.signal,
     })
     agent.waiting.set(container.name, { reason: 'PostStartHookError', message })
+    agent.hold(container.name, SHOW_HOOK_ERROR_MS)
   }
 }

@@ -1,12 +1,43 @@
 /** What a container's lifecycle says to do after its start and before its end. */
 import type { Env } from '#base'
-import type { LifecycleHandler } from '#api'
+import type { LifecycleHandler, Pod } from '#api'
+import { podLabel } from '../pod/containers.ts'
 import { get } from '../probes/http.ts'
 import { type ProbeTarget, httpTarget } from '../probes/run.ts'
 import type { Runtime } from '../runtime.ts'
 
-/** Throws with the reason when the hook fails. */
+/** Letters of a command's output that are shown. */
+const MAX_OUTPUT = 1024
+
+export interface HookTarget extends ProbeTarget {
+  readonly pod: Pod
+}
+
+/** Throws when the hook fails, with what the status of the container is to say (events are not to: it may hold secrets). */
 export async function runHook(
+  handler: LifecycleHandler,
+  target: HookTarget,
+  runtime: Runtime,
+  env: Pick<Env, 'net' | 'clock'>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await run(handler, target, runtime, env, signal)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    const where = `for Container ${JSON.stringify(target.container.name)} in Pod "${podLabel(target.pod)}"`
+    throw new Error(`${told(handler)} ${where} failed - error: ${reason}`, { cause: error })
+  }
+}
+
+const told = ({ exec, httpGet, sleep }: LifecycleHandler): string =>
+  exec !== undefined
+    ? `Exec lifecycle hook ([${(exec.command ?? []).join(' ')}])`
+    : httpGet !== undefined
+      ? `HTTP lifecycle hook (${httpGet.path ?? ''})`
+      : `Sleep lifecycle hook (${sleep?.seconds ?? 0})`
+
+async function run(
   handler: LifecycleHandler,
   target: ProbeTarget,
   runtime: Runtime,
@@ -22,9 +53,10 @@ export async function runHook(
       aborted(signal),
     ])
     if (exitCode === 0) return
-    const output = Buffer.concat([stdout, stderr]).toString().slice(0, 1024)
+    const output = Buffer.concat([stdout, stderr]).toString().slice(0, MAX_OUTPUT)
+    const said = Buffer.from(stderr).toString().slice(0, MAX_OUTPUT)
     throw new Error(
-      `command '${command.join(' ')}' exited with ${exitCode}: ${output}, message: ${JSON.stringify(output)}`,
+      `command '${command.join(' ')}' exited with ${exitCode}: ${said}, message: ${JSON.stringify(output)}`,
     )
   }
   if (httpGet !== undefined) {

@@ -76,15 +76,20 @@ async function preStop(
   try {
     await runHook(
       hook,
-      { container: spec, containerId: container.id, podIp: agent.podIps[0] ?? '' },
+      {
+        pod: agent.pod,
+        container: spec,
+        containerId: container.id,
+        podIp: agent.podIps[0] ?? '',
+      },
       runtime,
       env,
       AbortSignal.any([deadline.signal, signal]),
     )
-  } catch (error) {
+  } catch {
     if (deadline.signal.aborted || signal.aborted) return
-    const message = error instanceof Error ? error.message : String(error)
-    agent.event('Warning', 'FailedPreStopHook', `PreStopHook failed: ${message}`, container.name)
+    // What the hook said stays out of the event: it may hold secrets.
+    agent.event('Warning', 'FailedPreStopHook', 'PreStopHook failed', container.name)
   } finally {
     cancel()
   }
