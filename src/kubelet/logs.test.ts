@@ -75,6 +75,21 @@ async function read(
   return Buffer.concat(chunks).toString()
 }
 
+test('the last lines are so many, even when more are written while they are read', async () => {
+  const { logFiles, append } = memoryFiles()
+  append(PATH, line('one') + line('two'))
+  const growing: LogFiles = {
+    ...logFiles,
+    read: async (path, offset, length) => {
+      const bytes = await logFiles.read(path, offset, length)
+      append(PATH, line('more'))
+      return bytes
+    },
+  }
+  assert.equal(await read(growing, { tailLines: 1 }), 'two\n')
+  assert.equal(await read(growing, { tailLines: 0 }), '')
+})
+
 test('lines come without what the runtime puts before them', async () => {
   const { logFiles, append } = memoryFiles()
   append(PATH, line('one') + line('two', { stream: 'stderr' }))

@@ -35,6 +35,8 @@ class LogFormat {
   readonly #options: LogOptions
   readonly #sinceMs: number | undefined
   #left: number
+  /** Entries still to be told: what comes after the last lines, while they are read, is not among them. */
+  #entries: number
   #atLineStart = true
 
   constructor(options: LogOptions, now: Date) {
@@ -46,16 +48,19 @@ class LogFormat {
           : now.getTime() - options.sinceSeconds * 1000
         : Date.parse(options.sinceTime)
     this.#left = options.limitBytes ?? Number.POSITIVE_INFINITY
+    const lines = options.follow === true ? undefined : options.tailLines
+    this.#entries = lines ?? Number.POSITIVE_INFINITY
   }
 
   get isFull(): boolean {
-    return this.#left <= 0
+    return this.#left <= 0 || this.#entries <= 0
   }
 
   /** What the entry adds to the output; undefined for nothing. */
   add(line: Buffer): Buffer | undefined {
     const entry = parseLine(line)
     if (entry === undefined || this.isFull) return undefined
+    this.#entries--
     const { stream = 'All' } = this.#options
     if (stream !== 'All' && stream.toLowerCase() !== entry.stream) return undefined
     if (this.#sinceMs !== undefined && Date.parse(entry.time) < this.#sinceMs) return undefined
