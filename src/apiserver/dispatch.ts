@@ -480,7 +480,7 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
           result,
           problems: [],
           validation: options.fieldValidation,
-          strategicPatch: undefined,
+          strategicPatch: type === 'strategic' ? patch : undefined,
         })
         return scaled(definition, old, wanted)
       },

@@ -85,6 +85,22 @@ for (const { type, body, message } of [
     assert.match(String(json['message']), message)
   })
 
+test('a strategic patch may say another kind, as a scale by the name of what is scaled: the type stays', async () => {
+  const made = await serverWithWeb()
+  const body = { apiVersion: 'v1', kind: 'Secret', spec: { replicas: 2 } }
+  const { status, json } = await patch(made, 'strategic-merge', body)
+  assert.equal(status, 200)
+  assert.deepEqual([json['apiVersion'], json['kind']], ['apps/v1', 'Deployment'])
+  const scaled = await send(
+    made.server,
+    `PATCH ${WEB}/scale`,
+    { kind: 'Deployment', metadata: { name: 'web', namespace: 'shop' }, spec: { replicas: 3 } },
+    { 'content-type': 'application/strategic-merge-patch+json' },
+  )
+  assert.equal(scaled.status, 200)
+  assert.deepEqual([scaled.json['kind'], scaled.json['spec']], ['Scale', { replicas: 3 }])
+})
+
 test('a lenient patch is warned of what it has too much', async () => {
   const { server } = await serverWithWeb()
   const { status, headers } = await send(

@@ -2,6 +2,7 @@
 import { toWireForm } from '#api'
 import {
   StatusError,
+  apiVersionOf,
   badRequest,
   decodeJson,
   decodeYaml,
@@ -150,6 +151,9 @@ export function formed(
   if (validation === 'Warn') exchange.warnings.push(...found)
   if (validation === 'Strict' && found.length > 0)
     throw refuse(`strict decoding error: ${found.join(', ')}`)
+  // A strategic patch goes into an object that is typed already: what it says of the type changes nothing.
+  if (strategicPatch !== undefined)
+    Object.assign(object, { apiVersion: apiVersionOf(expected), kind: expected.kind })
   return checkKind(object, expected)
 }
 
