@@ -114,6 +114,8 @@ test('there is a local APIService for each group version, and none is made or re
       { group: 'apps', version: 'v1' },
       { group: 'apps', version: 'v1' },
       { group: 'apiregistration.k8s.io', version: 'v1' },
+      // Another server brings its own.
+      { group: 'metrics.k8s.io', version: 'v1beta1' },
     ],
     [custom],
   )

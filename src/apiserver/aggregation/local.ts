@@ -9,7 +9,15 @@ export interface GroupVersion {
 
 /** Between groups, highest first; and of a group's versions, when they are not 15. */
 const PRIORITIES: Readonly<
-  Record<string, { readonly group: number; readonly versions?: Readonly<Record<string, number>> }>
+  Record<
+    string,
+    {
+      readonly group: number
+      readonly versions?: Readonly<Record<string, number>>
+      /** Usually another server's, whose APIService comes with it: Helm installs none that is there already. */
+      readonly isAnothers?: true
+    }
+  >
 > = {
   '': { group: 18_000, versions: { v1: 1 } },
   apps: { group: 17_800 },
@@ -33,8 +41,7 @@ const PRIORITIES: Readonly<
   'internal.apiserver.k8s.io': { group: 16_000 },
   'resource.k8s.io': { group: 15_900 },
   'storagemigration.k8s.io': { group: 15_800 },
-  // Usually another server's, and then last of all: clients that look for that server find this.
-  'metrics.k8s.io': { group: 100, versions: { v1beta1: 100 } },
+  'metrics.k8s.io': { group: 100, versions: { v1beta1: 100 }, isAnothers: true },
 }
 const STAGES = { ga: 15, beta: 9, alpha: 1 } as const
 
@@ -67,8 +74,8 @@ export function localServices(
     if (!services.has(name)) services.set(name, service)
   }
   for (const each of builtIn) {
-    const { group, versions } = PRIORITIES[each.group] ?? {}
-    if (group === undefined || each.group === ITSELF) continue
+    const { group, versions, isAnothers } = PRIORITIES[each.group] ?? {}
+    if (group === undefined || each.group === ITSELF || isAnothers === true) continue
     const stage = each.version.includes('alpha')
       ? 'alpha'
       : each.version.includes('beta')
