@@ -76,6 +76,7 @@ export function parseListOptions(query: URLSearchParams, watching: boolean): Lis
 }
 
 const MATCH = FieldPath.of('resourceVersionMatch')
+const CONTINUED_MATCH = 'resourceVersionMatch is forbidden when continue is provided'
 
 function watchErrors(
   match: string,
@@ -99,8 +100,7 @@ function watchErrors(
         ),
       )
     if (match !== 'NotOlderThan') errors.push(notSupported(MATCH, match, ['NotOlderThan']))
-    if (continued !== '')
-      errors.push(forbiddenField(MATCH, 'resourceVersionMatch is forbidden with continue'))
+    if (continued !== '') errors.push(forbiddenField(MATCH, CONTINUED_MATCH))
   }
   return errors
 }
@@ -124,8 +124,7 @@ function listErrors(
           'resourceVersionMatch is forbidden unless resourceVersion is provided',
         ),
       )
-    if (continued !== '')
-      errors.push(forbiddenField(MATCH, 'resourceVersionMatch is forbidden with continue'))
+    if (continued !== '') errors.push(forbiddenField(MATCH, CONTINUED_MATCH))
     if (match !== 'Exact' && match !== 'NotOlderThan')
       errors.push(notSupported(MATCH, match, ['Exact', 'NotOlderThan', '']))
     if (match === 'Exact' && revision === '0')

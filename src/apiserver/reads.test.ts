@@ -159,6 +159,22 @@ test('a list at a revision, and not older than one', async () => {
   )
 })
 
+test('a list of any state has no pages, and no match goes with a page', async () => {
+  const t = await testServer()
+  for (let i = 0; i < 3; i++) await create(t.api, `m${i}`)
+  const any = await list(t, { limit: '2', resourceVersion: '0' })
+  assert.deepEqual(names(any), ['m0', 'm1', 'm2'])
+  assert.equal(any.metadata.continue, undefined)
+  const first = await list(t, { limit: '2' })
+  assert.deepEqual(names(first), ['m0', 'm1'])
+  const next = { limit: '2', resourceVersion: '0', continue: first.metadata.continue ?? '' }
+  assert.deepEqual(names(await list(t, next)), ['m2'])
+  await assert.rejects(
+    list(t, { ...next, resourceVersionMatch: 'NotOlderThan' }),
+    failsWith(422, /resourceVersionMatch is forbidden when continue is provided/),
+  )
+})
+
 test('a revision that is not there yet is waited for, and then 504', async () => {
   const t = await testServer()
   const waiting = list(t, { resourceVersion: '5', resourceVersionMatch: 'NotOlderThan' })

@@ -100,7 +100,8 @@ async function listSelected(
         began: context.clock.now().getTime(),
       })
   } else if (revision === undefined) await collection.refresh(signal)
-  return newest(context, selection, limit)
+  // Who is content with any state gets all of it, as from upstream's watch cache.
+  return newest(context, selection, revision === 0 ? 0 : limit)
 }
 
 /** The newest state, from memory. */
