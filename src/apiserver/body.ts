@@ -135,7 +135,10 @@ const OPENING_BRACE = 0x7b
 /** An absent kind is the expected one; another one is refused. */
 export function checkKind(object: JsonObject, expected: ExpectedKind): JsonObject {
   const apiVersion = apiVersionOf(expected)
-  const { kind, apiVersion: version } = object
+  const { kind } = object
+  // The core group has no name: `/v1` is its version too.
+  const given = object['apiVersion']
+  const version = typeof given === 'string' ? given.replace(/^\//, '') : given
   const isOlder =
     expected.alsoVersion !== undefined &&
     version === apiVersionOf({ group: expected.group, version: expected.alsoVersion })

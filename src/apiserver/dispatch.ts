@@ -26,6 +26,7 @@ import { keyFor } from './keys.ts'
 import { negotiate, NO_SHAPES } from './negotiate.ts'
 import {
   parseDeleteOptions,
+  type DeleteOptions,
   parseListOptions,
   parseWriteOptions,
   type WriteOptions,
@@ -206,7 +207,8 @@ async function mainResource(call: Call, collection: Collection): Promise<Reply> 
     }
     case 'delete': {
       const options = parseDeleteOptions(await readDeleteOptions(codec, exchange), exchange.query)
-      return deleteReply(call, await deleteObject(writer, writing(call, collection), name, options))
+      const deleted = await deleteObject(writer, writing(call, collection), name, options)
+      return deleteReply(call, deleted, options)
     }
     case 'deletecollection':
       return deleteCollection(call, collection)
@@ -260,8 +262,16 @@ function outcomeReply(call: Call, outcome: Outcome): Reply {
   }
 }
 
-function deleteReply(call: Call, deleted: Awaited<ReturnType<typeof deleteObject>>): Reply {
-  if (!deleted.gone) return outcomeReply(call, deleted.outcome)
+function deleteReply(
+  call: Call,
+  deleted: Awaited<ReturnType<typeof deleteObject>>,
+  { asObject }: Pick<DeleteOptions, 'asObject'>,
+): Reply {
+  if (!deleted.gone) {
+    const reply = outcomeReply(call, deleted.outcome)
+    // Only who asks in the old way for the dependents to go learns that the object has to wait.
+    return asObject['orphanDependents'] === false ? { ...reply, status: 202 } : reply
+  }
   if (returnsObject(call.definition)) return objectReply(rendering(call), 200, deleted.object)
   return plainReply(call, 200, deletedStatus(call.definition, deleted.object))
 }

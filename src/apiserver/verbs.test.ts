@@ -140,6 +140,7 @@ test('what is in no namespace forgets one that a client says', async () => {
 
 test('a body of another kind or version is refused', async () => {
   const { api } = await testServer()
+  await post(api, MAPS, { ...map('nameless'), apiVersion: '/v1' })
   await assert.rejects(post(api, MAPS, { ...map('a'), kind: 'Secret' }), refused('BadRequest'))
   await assert.rejects(
     post(api, MAPS, { ...map('a'), apiVersion: 'v2' }),
@@ -454,6 +455,46 @@ test('finalizers hold an object back until the last is taken away', async () => 
   )
   await patch(api, `${MAPS}/a`, 'merge-patch+json', { metadata: { finalizers: null } })
   await assert.rejects(get(api, `${MAPS}/a`), refused('NotFound'))
+})
+
+test('a delete that has to wait is 202 for who says orphanDependents: false', async () => {
+  const { api, server } = await testServer()
+  await post(api, MAPS, map('a', {}, { finalizers: ['example.com/wait'] }))
+  await post(api, MAPS, map('b'))
+  const statusOf = async (name: string, body?: object): Promise<number> =>
+    (await send(server, `DELETE ${MAPS}/${name}`, body)).status
+  assert.equal(await statusOf('a'), 200)
+  assert.equal(await statusOf('a', { orphanDependents: false }), 202)
+  assert.equal(await statusOf('b', { orphanDependents: false }), 200)
+})
+
+test('owners that are there twice are kept once, and their sender is told', async () => {
+  const { server } = await testServer()
+  const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'o', uid: 'u-1' }
+  const other = { ...owner, name: 'other' }
+  const owners = [owner, owner, other]
+  const headers = { 'content-type': 'application/json-patch+json' }
+  const made = await send(server, `POST ${MAPS}`, map('a', {}, { ownerReferences: owners }))
+  const put = await send(server, `PUT ${MAPS}/a`, map('a', {}, { ownerReferences: owners }))
+  const add = [{ op: 'add', path: '/metadata/ownerReferences/-', value: owner }]
+  const patched = await send(server, `PATCH ${MAPS}/a`, add, headers)
+  for (const { json, headers: said } of [made, put, patched]) {
+    const { ownerReferences } = json['metadata'] as ConfigMap['metadata']
+    assert.deepEqual(ownerReferences, [owner, other])
+    assert.match(String(said['warning']), /ownerReferences contains duplicate entries.*: u-1"$/)
+  }
+  assert.match(String(patched.headers['warning']), /entries after mutating admission happens;/)
+})
+
+test('patches at the same time all find their place', async () => {
+  const { api } = await testServer()
+  await post(api, MAPS, map('a'))
+  const names = Array.from({ length: 40 }, (_, i) => `k${i}`)
+  await Promise.all(
+    names.map((name) => patch(api, `${MAPS}/a`, 'merge-patch+json', { data: { [name]: 'x' } })),
+  )
+  const { data } = await get<ConfigMap>(api, `${MAPS}/a`)
+  assert.equal(Object.keys(data ?? {}).length, 40)
 })
 
 test('what happens to the dependents is written down as a finalizer', async () => {

@@ -32,6 +32,7 @@ import type { Exchange } from './exchange.ts'
 import { attributesOf, forbiddenFor, requireUser } from './filters.ts'
 import { isObject, sameFields, sameJson, textOf } from './json.ts'
 import { toStored, withRevision, type Stored } from './json-bytes.ts'
+import { dedupOwners } from './owner-references.ts'
 import { keyFor } from './keys.ts'
 import {
   generatedName,
@@ -85,7 +86,6 @@ export type Outcome =
   | { readonly type: 'value'; readonly created: boolean; readonly object: () => KubeObject }
 
 /** How often a write that lost a race begins again. */
-const ATTEMPTS = 5
 const NAME_ATTEMPTS = 8
 
 export const idOf = ({ facts }: ResourceDefinition): string =>
@@ -221,6 +221,7 @@ export async function createObject(
   if (template === undefined) definition.defaults(object)
   else definition.defaultsOfMetadata?.(metadata)
   const now = env.clock.now()
+  dedupOwners(metadata, 'request', exchange)
   if (!tracked) {
     const manager = managerOf(exchange, options.fieldManager)
     writer.codec.trackUpdate(definition, undefined, template?.viewWith(metadata) ?? object, {
@@ -243,6 +244,7 @@ export async function createObject(
     replaceTyped(writer, target, object),
   )
   await mutate(writer, request)
+  dedupOwners(metadata, 'admission', exchange)
   // A webhook may have meant another one.
   bindNamespace(target, object)
 
@@ -405,9 +407,14 @@ export async function updateObject(
   const { definition, collection, namespace, exchange } = target
   const { facts } = definition
   const key = keyFor(collection.prefix, facts.namespaced ? namespace : '', name)
-  await collection.refresh(exchange.signal)
-  let entry = collection.cache.get(key)
-  for (let round = 1; ; round++) {
+  const latest = async (): Promise<StoredEntry | undefined> => {
+    await collection.refresh(exchange.signal)
+    return collection.cache.get(key)
+  }
+  const round = async (
+    entry: StoredEntry | undefined,
+    attempt: number,
+  ): Promise<Outcome | undefined> => {
     if (entry === undefined) {
       if (change.absent === undefined) throw notFound(facts, name)
       await mayCreate(writer, exchange)
@@ -421,10 +428,34 @@ export async function updateObject(
         tracked: change.tracked ?? false,
       })
     }
-    const done = await updateOnce(writer, target, key, name, entry, change, options, round)
-    if ('outcome' in done) return done.outcome
-    if (round >= ATTEMPTS) throw conflict(facts, name, STALE_OBJECT)
-    entry = done.current
+    const done = await updateOnce(writer, target, key, name, entry, change, options, attempt)
+    return 'outcome' in done ? done.outcome : undefined
+  }
+  const first = await round(await latest(), 1)
+  if (first !== undefined) return first
+  // Who says no revision never loses: those who were too late go on one after another.
+  return inTurn(collection, key, async () => {
+    for (let attempt = 2; ; attempt++) {
+      exchange.signal.throwIfAborted()
+      const outcome = await round(await latest(), attempt)
+      if (outcome !== undefined) return outcome
+    }
+  })
+}
+
+const lines = new WeakMap<Collection, Map<string, Promise<unknown>>>()
+
+/** One after another for each key, in the order in which they came. */
+async function inTurn<T>(collection: Collection, key: string, work: () => Promise<T>): Promise<T> {
+  let line = lines.get(collection)
+  if (line === undefined) lines.set(collection, (line = new Map()))
+  const mine = (line.get(key) ?? Promise.resolve()).then(work)
+  const over = mine.catch(() => undefined)
+  line.set(key, over)
+  try {
+    return await mine
+  } finally {
+    if (line.get(key) === over) line.delete(key)
   }
 }
 
@@ -456,6 +487,7 @@ async function updateOnce(
   definition.defaults(object)
 
   const now = writer.env.clock.now()
+  if (change.isPut === true) dedupOwners(metadata, 'request', exchange)
   if (change.tracked !== true) {
     const manager = managerOf(exchange, options.fieldManager)
     writer.codec.trackUpdate(definition, old, object, { manager, now, subresource })
@@ -470,6 +502,7 @@ async function updateOnce(
   )
   await mutate(writer, request)
 
+  dedupOwners(metadata, 'admission', exchange)
   keepServerMetadata(metadata, old.metadata)
   const context = { user: requireUser(exchange), now, subresource }
   definition.prepareForUpdate(object, old, context)

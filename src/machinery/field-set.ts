@@ -402,7 +402,9 @@ export function removeFields(shape: Shape, value: unknown, set: FieldSet, kept: 
       if (!key.startsWith('f:')) continue
       const name = key.slice(2)
       const [gone, owned] = [set[key] as FieldSet, kept[key]]
-      if (hasSelf(gone) && owned === undefined) {
+      // A key that no schema names goes as a whole, whoever has filled it: its own owners would keep it.
+      const isNamed = shape.type === 'struct' && shape.field(name) !== undefined
+      if (hasSelf(gone) && (owned === undefined || !isNamed)) {
         delete result[name]
         continue
       }
@@ -420,11 +422,10 @@ export function removeFields(shape: Shape, value: unknown, set: FieldSet, kept: 
       const element = elementOf(shape, item)
       const gone = set[element]
       if (gone === undefined) return [item]
-      const owned = kept[element]
-      if (hasSelf(gone) && owned === undefined) return []
-      return [
-        shape.type === 'listMap' ? removeFields(shape.item, item, gone, owned ?? EMPTY) : item,
-      ]
+      // Whoever has changed a part of an item does not keep it: only owners of the item itself do.
+      if (hasSelf(gone)) return []
+      const owned = kept[element] ?? EMPTY
+      return [shape.type === 'listMap' ? removeFields(shape.item, item, gone, owned) : item]
     })
   }
   return value

@@ -133,6 +133,53 @@ test('what a manager no longer applies goes away, unless another owns it too', (
   assert.deepEqual((after['metadata'] as { labels: object }).labels, { a: 'x', b: 'x' })
 })
 
+test('an item that its applier leaves out goes, also when others have changed parts of it', () => {
+  const withSide = web()
+  const side = { name: 'side', image: 'two' }
+  const template = (containers: readonly object[]): JsonObject => ({
+    template: { metadata: { labels: { app: 'web' } }, spec: { containers } },
+  })
+  const main = { name: 'main', image: 'one' }
+  const live = accepted(typed({}), web(template([main, side])), 'a')
+  const changed = web(template([main, { ...side, workingDir: '/srv' }]))
+  changed['metadata'] = {
+    ...(withSide['metadata'] as object),
+    uid: 'u',
+    managedFields: trackUpdate(live, changed, context('controller')),
+  }
+  const after = accepted(changed, web(template([main])), 'a')
+  const { spec } = (after['spec'] as { template: { spec: JsonObject } }).template
+  assert.deepEqual(spec['containers'], [main])
+  assert.deepEqual(owners(after), ['a/Apply'])
+})
+
+test('an empty list resets the owners, and through a subresource nobody sends any', () => {
+  const live = accepted(typed({}), web(), 'a')
+  const sent = (managedFields: unknown, more: JsonObject = {}): JsonObject =>
+    typed({
+      ...live,
+      ...more,
+      metadata: { ...(live['metadata'] as object), uid: 'u', managedFields },
+    })
+  const before = sent((live['metadata'] as JsonObject)['managedFields'])
+  assert.deepEqual(trackUpdate(before, sent([]), context('b')), [])
+  assert.deepEqual(trackUpdate(before, sent([{}]), context('b')), [])
+  const foreign = {
+    manager: 'x',
+    operation: 'Update',
+    apiVersion: 'apps/v1',
+    fieldsType: 'FieldsV1',
+  }
+  const claimed = sent([{ ...foreign, fieldsV1: { 'f:spec': { 'f:paused': {} } } }], {
+    status: { replicas: 1 },
+  })
+  const tracked = trackUpdate(before, claimed, context('b', { subresource: 'status' }))
+  assert.deepEqual(
+    tracked.map(({ manager }) => manager),
+    ['a', 'b'],
+  )
+})
+
 test('items of a list map are merged by their key and removed by it', () => {
   const ports = (list: JsonObject[]): JsonObject => ({
     metadata: { name: 'web' },

@@ -111,16 +111,24 @@ function isReset({ metadata }: Holder, [first, second]: readonly ManagedFieldsEn
   return second === undefined && Object.keys(first).length === 0
 }
 
+/** Whoever sends one empty entry, or an empty list, resets the ownership; what cannot be understood leaves the live one. */
+function ownersSent(
+  after: Holder,
+  live: readonly ManagedFieldsEntry[],
+): readonly ManagedFieldsEntry[] {
+  const sent = entriesOf(after)
+  return isReset(after, sent) ? [] : (validEntries(sent) ?? live)
+}
+
 /** After a create, update or patch: `before` is the live object, or the type's zero object for a create. */
 export function trackUpdate(
   before: Holder,
   after: Holder,
   context: OwnershipContext,
 ): readonly ManagedFieldsEntry[] {
-  const sent = entriesOf(after)
-  // Whoever sends one empty entry, or an empty list, resets the ownership; otherwise the live one counts.
+  // Through a subresource nobody changes who owns the rest.
   const live = entriesOf(before)
-  const base = isReset(after, sent) ? [] : (validEntries(sent) ?? live)
+  const base = context.subresource === '' ? ownersSent(after, live) : live
   if (base.length === 0) {
     // What nobody owns yet stays so until somebody applies.
     if (before.metadata?.uid !== undefined) return base

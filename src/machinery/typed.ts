@@ -201,6 +201,8 @@ function fieldPlan(types: TypeTable, field: FieldFact): FieldPlan {
   const isList = field.type === 'array' || alias?.type === 'array'
   const isMap = field.type === 'object' || alias?.type === 'object'
   const omit = field.omitempty === true
+  // An empty list of owners says something: they are to be forgotten.
+  if (field.name === 'managedFields') return { ...plain, absent: undefined, dropEmpty: isNull }
   if (isList)
     return { ...plain, absent: omit ? undefined : () => null, dropEmpty: omit ? emptyList : never }
   if (isMap)

@@ -194,6 +194,9 @@ const claim = (spec: Part = {}, over: Part = {}): JsonObject => ({
 
 test('a claim says how much and how', () => {
   assert.deepEqual(claims.errors(claim()), [])
+  // Whoever limits a claim below what it asks for gets what there is.
+  const limited = { resources: { requests: { storage: '2M' }, limits: { storage: '1M' } } }
+  assert.deepEqual(claims.errors(claim(limited)), [])
   assert.deepEqual(claims.errors({ spec: {} }), [
     'spec.accessModes: Required value: at least 1 access mode is required',
     'spec.resources[storage]: Required value',

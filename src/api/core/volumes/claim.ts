@@ -65,16 +65,6 @@ export function validateClaimSpec(
   else if (isNegative(asked) || isZeroQuantity(asked)) {
     errors.push(invalidValue(at, asked, 'must be greater than zero'))
   }
-  const limit = resources?.limits?.['storage']
-  if (asked !== undefined && limit !== undefined && compareQuantities(asked, limit) > 0) {
-    errors.push(
-      invalidValue(
-        path.child('resources', 'requests'),
-        asked,
-        `must be less than or equal to storage limit of ${limit}`,
-      ),
-    )
-  }
   if (storageClassName !== '') {
     errors.push(...check(path.child('storageClassName'), storageClassName, dnsSubdomain))
   }
