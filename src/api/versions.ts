@@ -44,8 +44,12 @@ export function defineVersion(facts: ResourceFact, stored: ResourceDefinition): 
     const form = asStored(object)
     change(form)
     const back = convert.fromStorage(form as unknown as KubeObject)
-    for (const key of Object.keys(object)) if (!(key in back)) delete object[key]
-    Object.assign(object, back)
+    const { metadata } = object
+    replaceFields(object, back)
+    // Who writes the object holds its metadata, and goes on to write into it.
+    if (!isRecord(metadata) || !isRecord(back['metadata'])) return
+    replaceFields(metadata, back['metadata'])
+    object['metadata'] = metadata
   }
 
   return {
@@ -70,6 +74,15 @@ export function defineVersion(facts: ResourceFact, stored: ResourceDefinition): 
       value: (object: KubeObject, now: Date) => column.value(oldAsStored(object) as never, now),
     })),
   }
+}
+
+const isRecord = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null
+
+/** The object takes the fields of another, and stays the same JavaScript object. */
+function replaceFields(object: JsonObject, next: JsonObject): void {
+  for (const key of Object.keys(object)) if (!(key in next)) delete object[key]
+  Object.assign(object, next)
 }
 
 function conversion(facts: ResourceFact, stored: ResourceFact): Conversion {

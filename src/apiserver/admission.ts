@@ -13,7 +13,7 @@ export interface AdmissionRequest {
   /** The new object; a mutating plugin changes it in place. Absent on DELETE. */
   readonly object?: JsonObject
   readonly old?: KubeObject
-  /** CreateOptions, UpdateOptions, DeleteOptions or connect options. */
+  /** CreateOptions, UpdateOptions or DeleteOptions, by the operation; absent for a connect. */
   readonly options?: JsonObject
   /** Texts for the Warning header. */
   readonly warn: (text: string) => void

@@ -55,6 +55,7 @@ import {
   createObject,
   idOf,
   updateObject,
+  type AdmissionTarget,
   type Outcome,
   type WriteTarget,
   type Writer,
@@ -385,7 +386,7 @@ async function connect(
       writing(call, collection),
       'CONNECT',
       info.name,
-      { dryRun: false, asObject: {} },
+      { dryRun: false, asObject: undefined },
       {
         object: connectOptions(fact, exchange.query, info.rest),
       },
@@ -400,14 +401,19 @@ async function connect(
   })
 }
 
-async function binding(call: Call, collection: Collection, name: string): Promise<Reply> {
+async function binding(
+  call: Call,
+  collection: Collection,
+  name: string,
+  asked?: AdmissionTarget,
+): Promise<Reply> {
   const { exchange, writer, codec } = call
   const options = parseWriteOptions(exchange.query, 'CreateOptions')
   const object = await readObject(codec, exchange, BINDING, options.fieldValidation)
   const target = { ...writing(call, collection), subresource: 'binding' }
   bindNamespace(target, object)
   const podName = name === '' ? textOf((object['metadata'] as JsonObject)['name']) : name
-  await bindPod(writer, target, podName, object, options)
+  await bindPod(writer, target, podName, object, options, asked)
   return plainReply(call, 201, successStatus())
 }
 
@@ -510,7 +516,9 @@ async function virtual(call: Call): Promise<Reply> {
     const pods = registry.get('', 'v1', 'pods')
     if (pods?.collection === undefined) throw pathNotFound()
     const podCall = { ...call, definition: pods.definition }
-    return binding(podCall, pods.collection, '')
+    // Admission sees what was asked for: a binding, and nothing of a pod.
+    const asked = { exchange, definition, namespace: call.namespace, subresource: '' }
+    return binding(podCall, pods.collection, '', asked)
   }
   if (info.verb === 'get' || info.verb === 'list') return virtualRead(call, id)
   const handler = call.extensions().virtualResources?.[id]

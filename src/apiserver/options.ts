@@ -255,7 +255,8 @@ export function parseDeleteOptions(
     uid: uid === undefined ? undefined : String(uid),
     resourceVersion: resourceVersion === undefined ? undefined : String(resourceVersion),
     propagation: (propagationPolicy as DeleteOptions['propagation']) ?? legacy,
-    asObject: { kind: 'DeleteOptions', apiVersion: `${META}/v1`, ...given },
+    // A body may be written in the version of any group: those who are asked see one.
+    asObject: { ...given, kind: 'DeleteOptions', apiVersion: `${META}/v1` },
   }
 }
 

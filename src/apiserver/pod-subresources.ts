@@ -24,6 +24,7 @@ import {
   replace,
   revisionDiffers,
   uidDiffers,
+  type AdmissionTarget,
   type WriteTarget,
   type Writer,
 } from './writes.ts'
@@ -76,6 +77,8 @@ export async function bindPod(
   name: string,
   binding: JsonObject,
   options: WriteOptions,
+  /** What admission is asked about. */
+  asked: AdmissionTarget = target,
 ): Promise<void> {
   const { target: to, metadata } = binding as unknown as {
     target?: { kind?: string; name?: string }
@@ -95,7 +98,7 @@ export async function bindPod(
     throw badRequest(`a pod is bound to a Node, and target.kind is ${JSON.stringify(to.kind)}`)
   const nodeName = to?.name ?? ''
   if (nodeName === '') throw badRequest('target.name: Required value')
-  await admitOnly(writer, target, 'CREATE', name, options, { object: binding })
+  await admitOnly(writer, asked, 'CREATE', name, options, { object: binding })
   const now = timestamp(writer.env.clock.now())
   const refuse = (why: string): StatusError =>
     conflict({ group: '', resource: 'pods/binding' }, name, why)
@@ -184,9 +187,11 @@ export async function evictPod(
   if (entry === undefined) throw notFound(definition.facts, name)
   const pod = entry.object as Pod
   const plain: WriteTarget = { ...target, subresource: '' }
+  // Who admits an eviction is not asked about the delete that it is.
+  const admitted: Writer = { ...writer, admission: () => [] }
   const budgets = registry.get(PDB.group, 'v1', PDB.resource)
   if (isOutsideBudgets(pod) || budgets?.collection === undefined) {
-    await deleteObject(writer, plain, name, deletion)
+    await deleteObject(admitted, plain, name, deletion)
     return
   }
   const pdbTarget: WriteTarget = {
@@ -217,7 +222,7 @@ export async function evictPod(
   }
   if (!deletion.dryRun)
     await revise(writer, plain, name, (old) => marked(old as Pod, writer.env.clock.now()))
-  await deleteObject(writer, plain, name, deletion)
+  await deleteObject(admitted, plain, name, deletion)
 }
 
 const isOutsideBudgets = ({ metadata, status }: Pod): boolean =>

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { definitionsFor, parseRuntimeConfig } from '#api'
 import type { ConfigMap, Deployment, Namespace, Pod, Service } from '#api'
 import type { Transport } from '#client'
 import { StatusError, type JsonObject, type StatusReason } from '#machinery'
@@ -495,6 +496,20 @@ test('patches at the same time all find their place', async () => {
   )
   const { data } = await get<ConfigMap>(api, `${MAPS}/a`)
   assert.equal(Object.keys(data ?? {}).length, 40)
+})
+
+test('an object made in a version that is not stored has its identity too', async () => {
+  const { api, server } = await testServer({
+    definitions: definitionsFor(parseRuntimeConfig(['networking.k8s.io/v1beta1=true'])),
+  })
+  const path = '/apis/networking.k8s.io/v1beta1/ipaddresses'
+  const parentRef = { resource: 'services', namespace: 'shop', name: 'web' }
+  const body = { metadata: { name: '10.0.0.9' }, spec: { parentRef } }
+  const { metadata } = await post<ConfigMap>(api, path, body)
+  assert.match(metadata.uid, /^[0-9a-f-]{36}$/)
+  assert.equal(metadata.creationTimestamp, '2026-01-01T00:00:00Z')
+  const stable = await send(server, 'GET /apis/networking.k8s.io/v1/ipaddresses/10.0.0.9')
+  assert.equal((stable.json['metadata'] as ConfigMap['metadata']).uid, metadata.uid)
 })
 
 test('what happens to the dependents is written down as a finalizer', async () => {

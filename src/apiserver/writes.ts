@@ -113,14 +113,27 @@ export function managerOf({ headers, user }: Exchange, asked: string): string {
   return user?.name.split(':').at(-1)?.slice(0, 128) || 'unknown'
 }
 
+interface AdmissionOptions {
+  readonly dryRun: boolean
+  /** Who only connects has none. */
+  readonly asObject: JsonObject | undefined
+}
+
 /** What admission needs to know of where a request goes. */
 export type AdmissionTarget = Omit<WriteTarget, 'collection'>
+
+/** The options of what is done, whatever was asked: a patch updates, and an apply or a PUT may create. */
+function optionsFor(operation: AdmissionRequest['operation'], options: JsonObject): JsonObject {
+  if (operation === 'DELETE') return options
+  const { force: _, ...rest } = options
+  return { ...rest, kind: operation === 'CREATE' ? 'CreateOptions' : 'UpdateOptions' }
+}
 
 function admissionRequest(
   { exchange, definition, namespace, subresource }: AdmissionTarget,
   operation: AdmissionRequest['operation'],
   name: string,
-  options: { readonly dryRun: boolean; readonly asObject: JsonObject },
+  options: AdmissionOptions,
   objects: { readonly object?: JsonObject; readonly old?: KubeObject },
   replace: AdmissionRequest['replace'],
 ): AdmissionRequest {
@@ -133,7 +146,7 @@ function admissionRequest(
     user: requireUser(exchange),
     dryRun: options.dryRun,
     ...objects,
-    options: options.asObject,
+    ...(options.asObject === undefined ? {} : { options: optionsFor(operation, options.asObject) }),
     warn: (text) => void exchange.warnings.push(text),
     annotate: (key, value) => void ((exchange.auditAnnotations ??= {})[key] = value),
     signal: exchange.signal,
@@ -177,7 +190,7 @@ export async function admitOnly(
   target: AdmissionTarget,
   operation: AdmissionRequest['operation'],
   name: string,
-  options: { readonly dryRun: boolean; readonly asObject: JsonObject },
+  options: AdmissionOptions,
   objects: { readonly object?: JsonObject; readonly old?: KubeObject },
 ): Promise<void> {
   const { object } = objects

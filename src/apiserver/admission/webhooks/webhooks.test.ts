@@ -549,3 +549,58 @@ test('a webhook cannot make the object one of another kind', async () => {
     })
   }
 })
+
+test('the options are those of what is done, whatever was asked', async () => {
+  const bench = await withWebhooks({ check: allow })
+  const rules = [{ operations: ['*'], apiGroups: [''], apiVersions: ['v1'], resources: ['*/*'] }]
+  await configure(bench, 'Validating', 'a', { hook: 'check', rules })
+  const { api, server } = bench
+  const maps = '/api/v1/namespaces/default/configmaps'
+  const said = async (line: string, body: unknown, type = 'application/json'): Promise<unknown> => {
+    const { status, text } = await send(server, line, body, { 'content-type': type })
+    assert.ok(status < 300, text)
+    const { operation, resource, options } = asked(bench, -1) as Asked & {
+      resource: { resource: string }
+    }
+    return [operation, resource.resource, options]
+  }
+  const meta = { apiVersion: 'meta.k8s.io/v1' }
+  const configMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } }
+  const apply = 'application/apply-patch+yaml'
+  assert.deepEqual(await said(`PATCH ${maps}/a?fieldManager=me&force=true`, configMap, apply), [
+    'CREATE',
+    'configmaps',
+    { ...meta, kind: 'CreateOptions', fieldManager: 'me' },
+  ])
+  const data = { data: { a: 'b' } }
+  assert.deepEqual(await said(`PATCH ${maps}/a`, data, 'application/merge-patch+json'), [
+    'UPDATE',
+    'configmaps',
+    { ...meta, kind: 'UpdateOptions' },
+  ])
+  const deletion = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 }
+  assert.deepEqual(await said(`DELETE ${maps}/a`, deletion), [
+    'DELETE',
+    'configmaps',
+    { ...deletion, ...meta },
+  ])
+  const pods = '/api/v1/namespaces/default/pods'
+  const spec = { containers: [{ name: 'main', image: 'web:1' }] }
+  await api.request({ method: 'POST', path: pods, body: { metadata: { name: 'p' }, spec } })
+  await said(`POST ${pods}/p/attach`, undefined)
+  assert.equal(asked(bench, -1)['options'], null)
+  const binding = { metadata: { name: 'p' }, target: { kind: 'Node', name: 'n' } }
+  assert.deepEqual(await said('POST /api/v1/namespaces/default/bindings', binding), [
+    'CREATE',
+    'bindings',
+    { ...meta, kind: 'CreateOptions' },
+  ])
+  const before = bench.calls.length
+  const eviction = { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'p' } }
+  assert.deepEqual(await said(`POST ${pods}/p/eviction`, eviction), [
+    'CREATE',
+    'pods',
+    { ...meta, kind: 'CreateOptions' },
+  ])
+  assert.equal(bench.calls.length, before + 1)
+})
