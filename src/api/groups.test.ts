@@ -412,6 +412,10 @@ test('attachments and drivers are of nodes that can be', () => {
   assert.equal(attached.length, 1)
   assert.match(attached[0] ?? '', /^spec\.nodeName: Invalid value: "no name": a lowercase RFC 1123/)
   const nodeID = 'x'.repeat(257)
+  // A driver is named as a provisioner is: with a prefix, or without.
+  const attributes = trying('storage.k8s.io', 'v1', 'volumeattributesclasses')
+  const parameters = { iops: '10' }
+  assert.deepEqual(attributes.errors({ driverName: 'example.com/driver', parameters }), [])
   const drivers = trying('storage.k8s.io', 'v1', 'csinodes').errors({
     spec: { drivers: [{ name: 'a.b', nodeID }] },
   })

@@ -292,7 +292,7 @@ const volumeAttributesClasses = defineResource(volumeAttributesClassesRef, {
   validate: ({ driverName, parameters }) => [
     ...(driverName === ''
       ? [required(FieldPath.of('driverName'))]
-      : check(FieldPath.of('driverName'), driverName.toLowerCase(), dnsSubdomain)),
+      : check(FieldPath.of('driverName'), driverName.toLowerCase(), qualifiedName)),
     ...(Object.keys(parameters ?? {}).length === 0
       ? [required(FieldPath.of('parameters'), 'must contain at least one key/value pair')]
       : validateParameters(parameters, FieldPath.of('parameters'))),

@@ -20,6 +20,8 @@ export interface AdmissionRequest {
   /** A note for the audit log. */
   readonly annotate: (key: string, value: string) => void
   readonly signal: AbortSignal
+  /** When the answer must be there, in monotonic milliseconds: who is asked has no longer. */
+  readonly deadline?: number | undefined
   readonly trace?: RequestTrace | undefined
   /**
    * Takes what a webhook or a policy made of the object: what its type does not know is dropped, and defaults are filled

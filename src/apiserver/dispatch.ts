@@ -115,6 +115,9 @@ export const resourceHandler =
       definition,
       namespace: facts.namespaced ? info.namespace : '',
     }
+    // Nobody routes it but proxies, and what definitions have brought.
+    const isHead = exchange.method === 'HEAD' && info.subresource !== 'proxy'
+    if (isHead && definition.isCustom !== true) throw methodNotAllowed()
     if (info.subresource !== '') return subresource(call, served)
     if (collection === undefined) return virtual(call)
     await collection.ready
@@ -366,6 +369,8 @@ async function subresource(call: Call, served: Served): Promise<Reply> {
   }
 }
 
+const CONNECT_METHODS: Readonly<Record<string, readonly string[]>> = { log: ['GET'] }
+
 async function connect(
   call: Call,
   collection: Collection,
@@ -373,6 +378,9 @@ async function connect(
   id: string,
 ): Promise<Reply> {
   const { exchange, info, definition, namespace, writer } = call
+  // Proxies pass on whatever is asked; the others are opened, and a log is read.
+  const methods = CONNECT_METHODS[fact.name] ?? ['GET', 'POST']
+  if (fact.name !== 'proxy' && !methods.includes(exchange.method)) throw methodNotAllowed()
   const handler = call.extensions().connect?.[id]
   if (handler === undefined)
     throw new StatusError('ServiceUnavailable', `this server has no ${id}: it runs without nodes`)

@@ -27,6 +27,8 @@ export interface Exchange {
   readonly trustedUser?: RequestUser
   /** Aborts when the client goes away or the deadline passes. */
   readonly signal: AbortSignal
+  /** When the answer must be there, in monotonic milliseconds. */
+  readonly deadline?: number
   /** For an `Upgrade` request: answers 101 with these headers and hands over the raw socket. */
   readonly upgrade?: (headers: Readonly<Record<string, string>>) => Promise<Duplex>
   /** Unique; echoed as `audit-id`. */

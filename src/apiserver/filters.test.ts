@@ -131,6 +131,14 @@ test('unknown paths, resources, methods and media types are refused in the right
   assert.deepEqual(await answer(`POST ${PODS}`), [400, 'BadRequest'])
 })
 
+test('methods that nobody routes are 405, also where a conversation would begin', async () => {
+  const { server, api } = await testServer()
+  const spec = { containers: [{ name: 'main', image: 'web:1' }] }
+  await api.request({ method: 'POST', path: PODS, body: { metadata: { name: 'web' }, spec } })
+  const lines = [`HEAD ${PODS}`, `HEAD ${PODS}/web`, `PUT ${PODS}/web/exec`, `POST ${PODS}/web/log`]
+  for (const line of lines) assert.equal((await send(server, line)).status, 405, line)
+})
+
 test('what takes too long is 504', async () => {
   const never = Promise.withResolvers<never>()
   const { server, env } = await testServer({
@@ -145,6 +153,40 @@ test('what takes too long is 504', async () => {
   const { status, json } = await answer
   assert.equal(status, 504)
   assert.equal(json['reason'], 'Timeout')
+})
+
+test('who asks for less time gets it, and the work ends with it', async () => {
+  let work: { readonly signal: AbortSignal; readonly deadline?: number | undefined } | undefined
+  const { server, env } = await testServer({
+    extensions: {
+      admission: [
+        {
+          name: 'Slow',
+          handles: () => true,
+          mutate: (request) => {
+            work = request
+            return new Promise(() => undefined)
+          },
+        },
+      ],
+    },
+  })
+  const body = { metadata: { name: 'a' } }
+  const began = env.clock.monotonic()
+  const answer = send(server, 'POST /api/v1/namespaces/shop/configmaps?timeout=1.5s', body)
+  await env.advance(1499)
+  assert.equal(work?.deadline, began + 1500)
+  assert.equal(work.signal.aborted, false)
+  await env.advance(1)
+  assert.equal((await answer).status, 504)
+  assert.equal(work.signal.aborted, true)
+  const refusedFor = async (timeout: string): Promise<unknown> => {
+    const { status, json } = await send(server, `GET /api/v1/namespaces?timeout=${timeout}`)
+    return [status, json['message']]
+  }
+  const words = 'invalid timeout specified in the request URL - time:'
+  assert.deepEqual(await refusedFor('soon'), [400, `${words} invalid duration "soon"`])
+  assert.deepEqual(await refusedFor('10'), [400, `${words} missing unit in duration "10"`])
 })
 
 test('too much at once is 429, but not for administrators', async () => {

@@ -150,6 +150,7 @@ function admissionRequest(
     warn: (text) => void exchange.warnings.push(text),
     annotate: (key, value) => void ((exchange.auditAnnotations ??= {})[key] = value),
     signal: exchange.signal,
+    deadline: exchange.deadline,
     trace: exchange.trace,
     replace,
     rounds: { isSecond: false, again: false },

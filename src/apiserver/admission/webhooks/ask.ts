@@ -38,7 +38,7 @@ export async function ask(
   let review: JsonObject
   try {
     review = await call(webhook.clientConfig, reviewOf(request, view, version, uid), {
-      timeoutMs: timeoutSeconds * 1000,
+      timeoutMs: timeoutFor(timeoutSeconds * 1000, request, env),
       signal: request.signal,
       ...(traceparent === undefined ? {} : { traceparent }),
     })
@@ -53,6 +53,13 @@ export async function ask(
   if (!verdict.allowed) throw denied(name, verdict.status)
   return verdict
 }
+
+/** What the webhook may take, and no more than is left of the request's own time. */
+const timeoutFor = (
+  allowedMs: number,
+  { deadline = Infinity }: AdmissionRequest,
+  { clock }: Pick<Env, 'clock'>,
+): number => Math.max(1, Math.min(allowedMs, deadline - clock.monotonic()))
 
 function checked(name: string, review: JsonObject, version: string, uid: string): Verdict {
   try {
