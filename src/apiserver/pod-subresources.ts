@@ -21,6 +21,7 @@ import { parseDeleteOptions, type WriteOptions } from './options.ts'
 import type { Registry } from './registry.ts'
 import {
   admitOnly,
+  inTurn,
   replace,
   revisionDiffers,
   uidDiffers,
@@ -44,8 +45,6 @@ export const EVICTION: ExpectedKind = {
   type: 'io.k8s.api.policy.v1.Eviction',
 }
 
-const ATTEMPTS = 5
-
 /** Changes an object that is there, by what is known to be right: no validation, no admission. Gives its new state. */
 async function revise(
   writer: Writer,
@@ -55,19 +54,18 @@ async function revise(
 ): Promise<KubeObject> {
   const { definition, collection, namespace, exchange } = target
   const key = keyFor(collection.prefix, namespace, name)
-  await collection.refresh(exchange.signal)
-  let entry = collection.cache.get(key)
-  for (let round = 1; ; round++) {
+  const round = async (): Promise<KubeObject | undefined> => {
+    await collection.refresh(exchange.signal)
+    const entry = collection.cache.get(key)
     if (entry === undefined) throw notFound(definition.facts, name)
     const old = shownAs(definition, entry.object)
     const next = change(old) as unknown as JsonObject | undefined
     if (next === undefined) return old
     const stored = await storedForm(definition, next)
     const result = await replace(writer, target, key, entry, stored, next)
-    if ('outcome' in result) return result.outcome.object()
-    if (round >= ATTEMPTS) throw conflict(definition.facts, name, 'it changes too often')
-    entry = result.current
+    return 'outcome' in result ? result.outcome.object() : undefined
   }
+  return (await round()) ?? inTurn(collection, key, exchange.signal, round)
 }
 
 /** POST pods/NAME/binding: the scheduler's decision. */

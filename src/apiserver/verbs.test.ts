@@ -641,6 +641,25 @@ test('an eviction asks the budget, and spends it', async () => {
   })
 })
 
+test('evictions at the same time all spend from one budget', async () => {
+  const { api } = await testServer()
+  const names = Array.from({ length: 12 }, (_, i) => `p${i}`)
+  for (const name of names) {
+    await post(api, PODS, pod(name, { metadata: { labels: { app: 'web' } } }))
+    await patch(api, `${PODS}/${name}/status`, 'merge-patch+json', { status: { phase: 'Running' } })
+  }
+  const budget = '/apis/policy/v1/namespaces/shop/poddisruptionbudgets'
+  const selector = { matchLabels: { app: 'web' } }
+  await post(api, budget, { metadata: { name: 'web' }, spec: { minAvailable: 0, selector } })
+  const status = { observedGeneration: 1, disruptionsAllowed: 12, expectedPods: 12 }
+  await patch(api, `${budget}/web/status`, 'merge-patch+json', { status })
+  const evict = (name: string): Promise<unknown> =>
+    post(api, `${PODS}/${name}/eviction`, { metadata: { name } })
+  await Promise.all(names.map(evict))
+  const left = await get<{ status: JsonObject }>(api, `${budget}/web`)
+  assert.equal(left.status['disruptionsAllowed'], 0)
+})
+
 test('services get an address of their own, which comes back when they go', async () => {
   const { api } = await testServer({ serviceRange: '10.0.0.0/28' })
   const path = '/api/v1/namespaces/shop/services'

@@ -448,19 +448,26 @@ export async function updateObject(
   const first = await round(await latest(), 1)
   if (first !== undefined) return first
   // Who says no revision never loses: those who were too late go on one after another.
-  return inTurn(collection, key, async () => {
-    for (let attempt = 2; ; attempt++) {
-      exchange.signal.throwIfAborted()
-      const outcome = await round(await latest(), attempt)
-      if (outcome !== undefined) return outcome
-    }
-  })
+  let attempt = 1
+  return inTurn(collection, key, exchange.signal, async () => round(await latest(), ++attempt))
 }
 
 const lines = new WeakMap<Collection, Map<string, Promise<unknown>>>()
 
-/** One after another for each key, in the order in which they came. */
-async function inTurn<T>(collection: Collection, key: string, work: () => Promise<T>): Promise<T> {
+/** Work that was too late goes on until it gives something: one after another for each key, in the order in which they came. */
+export async function inTurn<T>(
+  collection: Collection,
+  key: string,
+  signal: AbortSignal,
+  round: () => Promise<T | undefined>,
+): Promise<T> {
+  const work = async (): Promise<T> => {
+    for (;;) {
+      signal.throwIfAborted()
+      const done = await round()
+      if (done !== undefined) return done
+    }
+  }
   let line = lines.get(collection)
   if (line === undefined) lines.set(collection, (line = new Map()))
   const mine = (line.get(key) ?? Promise.resolve()).then(work)

@@ -178,6 +178,29 @@ test('the file is one event a line, rotated, and the oldest is given up', async 
   assert.equal(await env.fs.stat('/audit.log.3'), undefined)
 })
 
+test('who has an answer finds the event in the log', async () => {
+  const env = virtualEnv()
+  await env.fs.write(
+    '/policy.yaml',
+    'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]',
+  )
+  const audit = await openAudit(env, { policyFile: '/policy.yaml', log: { path: '/audit.log' } })
+  const { server } = await testServer({ audit })
+  const stages = async (): Promise<readonly string[]> =>
+    (await env.fs.readText('/audit.log'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as AuditEvent).stage)
+  let isAnswered = false
+  const answer = send(server, 'GET /api/v1/namespaces').then(() => (isAnswered = true))
+  await env.settle()
+  assert.equal(isAnswered, false)
+  await env.advance(1)
+  await answer
+  assert.deepEqual(await stages(), ['RequestReceived', 'ResponseComplete'])
+  await audit.close()
+})
+
 test('a webhook gets batches, and one that fails is asked again', async () => {
   const env = virtualEnv()
   const batches: number[] = []

@@ -10,6 +10,8 @@ export interface Audit {
   readonly policy: AuditPolicy
   /** Keeps the event or counts it as lost; never fails the request. */
   write(event: AuditEvent): void
+  /** When what was written until now is where it stays; undefined when nobody waits for that. */
+  kept?(): Promise<void> | undefined
 }
 
 /** Reads a body as a value, whatever its media type; undefined when it cannot be read. */
@@ -77,6 +79,7 @@ export const withAudit =
             : responseStatus(status.code ?? 500, status),
         ...(withResponse && status !== undefined ? { responseObject: status } : {}),
       })
+      await audit.kept?.()
       throw error
     }
     takeOver(exchange, seen)
@@ -102,6 +105,8 @@ export const withAudit =
           withResponse,
         ),
       }
+    // Who has an answer finds the event in the log.
+    await audit.kept?.()
     return reply
   }
 

@@ -53,6 +53,10 @@ export async function openAudit(
       levels.with(event.level).add()
       for (const sink of sinks) sink.write(event)
     },
+    kept() {
+      const waits = sinks.flatMap((sink) => sink.kept() ?? [])
+      return waits.length === 0 ? undefined : Promise.all(waits).then(() => undefined)
+    },
     async close() {
       await Promise.all(sinks.map((sink) => sink.close()))
       webhooks.close()

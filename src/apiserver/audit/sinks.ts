@@ -6,6 +6,8 @@ import type { AuditEvent } from './event.ts'
 
 export interface Sink {
   write(event: AuditEvent): void
+  /** When what was written until now is where it stays; undefined when nobody waits for that. */
+  kept(): Promise<void> | undefined
   /** Writes what is left. */
   close(): Promise<void>
 }
@@ -19,12 +21,14 @@ interface BatchOptions {
   readonly metrics: Env['metrics']
   readonly send: (events: readonly AuditEvent[]) => Promise<void>
   readonly log: Env['log']
+  /** Whether requests wait until their events are sent. */
+  readonly blocking: boolean
   /** How long events are collected before they are sent. */
   readonly delay: (run: () => void) => void
 }
 
 /** One batch at a time, in order. What cannot be sent is lost and told of: requests do not wait for it. */
-function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
+function batched({ send, log, delay, plugin, metrics, blocking }: BatchOptions): Sink {
   const errors = metrics
     .counter({
       name: 'apiserver_audit_error_total',
@@ -33,6 +37,8 @@ function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
     })
     .with(plugin)
   let waiting: AuditEvent[] = []
+  /** Who waits for the events that wait. */
+  let kept: PromiseWithResolvers<void> | undefined
   let lost = 0
   let sending: Promise<void> | undefined
   let due = false
@@ -40,6 +46,8 @@ function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
     while (waiting.length > 0) {
       const batch = waiting.slice(0, MOST_IN_BATCH)
       waiting = waiting.slice(MOST_IN_BATCH)
+      const told = waiting.length === 0 ? kept : undefined
+      if (told !== undefined) kept = undefined
       try {
         await send(batch)
       } catch (error) {
@@ -47,6 +55,7 @@ function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
         errors.add(batch.length)
         log.error('audit events are lost', { events: batch.length, lost, error })
       }
+      told?.resolve()
     }
     sending = undefined
   }
@@ -66,6 +75,10 @@ function batched({ send, log, delay, plugin, metrics }: BatchOptions): Sink {
       if (due || sending !== undefined) return
       due = true
       delay(start)
+    },
+    kept() {
+      if (!blocking || waiting.length === 0) return undefined
+      return (kept ??= Promise.withResolvers()).promise
     },
     async close() {
       start()
@@ -102,6 +115,7 @@ export function auditLog(
     plugin: 'log',
     metrics,
     log,
+    blocking: true,
     delay: (run) => void clock.schedule(0, run),
     async send(events) {
       const lines = events.map((event) => `${JSON.stringify(event)}\n`).join('')
@@ -129,6 +143,7 @@ export function auditWebhook(
     plugin: 'webhook',
     metrics,
     log,
+    blocking: false,
     delay: (run) => void clock.schedule(COLLECT_MS, run),
     async send(events) {
       for (let attempt = 1; ; attempt++)
