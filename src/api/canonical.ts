@@ -27,6 +27,7 @@ const QUANTITY = 'io.k8s.apimachinery.pkg.api.resource.Quantity'
 const compiled = new Map<string, (object: JsonObject) => void>()
 
 const same: Fix = (value) => value
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -66,7 +67,12 @@ function compile(type: string): CanonicalType {
   const fillers: Filler[] = []
   for (const field of typeTable[type]?.fields ?? []) {
     if (field.via === 'TypeMeta') continue
-    rules.set(field.name, { fix: fixField(field) })
+    const fix = fixField(field)
+    // An empty list of owners says something: they are to be forgotten.
+    const keepsEmpty = field.name === 'managedFields'
+    rules.set(field.name, {
+      fix: keepsEmpty ? (value) => (isEmptyList(value) ? value : fix(value)) : fix,
+    })
     const make = filler(field)
     if (make) fillers.push({ name: field.name, make })
   }

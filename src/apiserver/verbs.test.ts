@@ -469,6 +469,24 @@ test('a delete that has to wait is 202 for who says orphanDependents: false', as
   assert.equal(await statusOf('b', { orphanDependents: false }), 200)
 })
 
+test('an empty list of managers, or an empty one, has them forgotten', async () => {
+  const { server } = await testServer()
+  const apply = { 'content-type': 'application/apply-patch+yaml' }
+  for (const managedFields of [[], [{}]]) {
+    const object = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'a' },
+      data: { a: 'b' },
+    }
+    const made = await send(server, `PATCH ${MAPS}/a?fieldManager=me&force=true`, object, apply)
+    assert.notEqual((made.json['metadata'] as JsonObject)['managedFields'], undefined)
+    const put = await send(server, `PUT ${MAPS}/a`, map('a', { a: 'b' }, { managedFields }))
+    assert.equal(put.status, 200)
+    assert.equal((put.json['metadata'] as JsonObject)['managedFields'], undefined)
+  }
+})
+
 test('owners that are there twice are kept once, and their sender is told', async () => {
   const { server } = await testServer()
   const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'o', uid: 'u-1' }
