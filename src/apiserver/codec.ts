@@ -244,9 +244,7 @@ export class Codec {
     listMetadata: ListMetadata,
     options: Parameters<typeof tableOf>[3] & { readonly version: 'v1' | 'v1beta1' },
   ): JsonObject {
-    const table = tableOf(definition.columns, objects, listMetadata, options)
-    if (options.version === 'v1beta1') table['apiVersion'] = 'meta.k8s.io/v1beta1'
-    return table
+    return tableOf(definition.columns, objects, listMetadata, options)
   }
 
   /** A JSON value in the form of its type: a structure of its own, without fields that the type does not have. */

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isStatus } from '#machinery'
-import { LIST_SHAPES, NO_SHAPES, OBJECT_SHAPES, bodyEncoding, negotiate } from './negotiate.ts'
+import {
+  LIST_SHAPES,
+  NO_SHAPES,
+  OBJECT_SHAPES,
+  bodyEncoding,
+  negotiate,
+  negotiateError,
+} from './negotiate.ts'
 
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io'
 const PARTIAL = 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io'
@@ -34,6 +41,18 @@ test('the order of the header decides between encodings of one quality, then qua
 test('metadata of an object and of a list are asked for by different names', () => {
   assert.equal(negotiate(PARTIAL, OBJECT_SHAPES).shape, 'metadata')
   assert.throws(() => negotiate(PARTIAL, LIST_SHAPES))
+})
+test('another form is named in full, or it is not acceptable', () => {
+  for (const part of ['as=Table;v=v1', 'as=Table;g=meta.k8s.io', 'g=meta.k8s.io;v=v1', 'v=v1'])
+    assert.throws(
+      () => negotiate(`application/json;${part}`, OBJECT_SHAPES),
+      (error) => isStatus(error, 'NotAcceptable'),
+    )
+})
+test('an error has no other form: it is JSON for who asks for one only', () => {
+  const table = 'application/yaml;as=Table;v=v1;g=meta.k8s.io'
+  assert.equal(negotiateError(table), 'json')
+  assert.equal(negotiateError(`${table},application/yaml`), 'yaml')
 })
 test('no wish and any wish are JSON', () => {
   assert.equal(negotiate(undefined, OBJECT_SHAPES).encoding, 'json')

@@ -82,14 +82,14 @@ function candidates(header: string, shapes: ShapeNames): readonly Accepted[] {
     const encoding = encodingOf(type)
     if (encoding === undefined || quality <= 0) continue
     const { as, g, v } = parameters
-    if (as === undefined) {
+    if (as === undefined && g === undefined && v === undefined) {
       found.push({ encoding, shape: 'object', version: 'v1' })
       continue
     }
-    const shape = shapes[as]
-    const ofMeta = g === undefined || g === 'meta.k8s.io'
-    const version = v ?? 'v1'
-    if (shape === undefined || !ofMeta || (version !== 'v1' && version !== 'v1beta1')) continue
+    // Another form is named in full, or nobody knows which is meant.
+    const shape = shapes[as ?? '']
+    const version = v === 'v1' || v === 'v1beta1' ? v : undefined
+    if (shape === undefined || g !== 'meta.k8s.io' || version === undefined) continue
     // Tables have no protobuf form.
     if (shape === 'table' && encoding === 'protobuf') continue
     found.push({ encoding, shape, version })
@@ -119,9 +119,11 @@ export function negotiate(
 /** For errors, which are always answered: JSON when nothing better is accepted. */
 export function negotiateError(accept: string | undefined): Encoding {
   if (accept === undefined || accept === '') return 'json'
-  for (const { type, quality } of parseAccept(accept)) {
+  for (const { type, quality, parameters } of parseAccept(accept)) {
     const encoding = encodingOf(type)
-    if (encoding !== undefined && quality > 0) return encoding
+    // An error has no other form: who asks for one only gets JSON.
+    const isPlain = !['as', 'g', 'v'].some((name) => name in parameters)
+    if (encoding !== undefined && quality > 0 && isPlain) return encoding
   }
   return 'json'
 }

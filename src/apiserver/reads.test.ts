@@ -398,3 +398,28 @@ test('metadata alone can be asked for, of one object and of many', async () => {
   assert.equal(many.json['kind'], 'PartialObjectMetadataList')
   assert.equal((many.json['items'] as unknown[]).length, 1)
 })
+
+test('a table of the older version has rows of that version, and says what they may carry', async () => {
+  const t = await testServer()
+  await create(t.api, 'a')
+  const accept = { accept: 'application/json;as=Table;v=v1beta1;g=meta.k8s.io' }
+  const { json } = await send(t.server, `GET ${MAPS}`, undefined, accept)
+  const [row] = json['rows'] as readonly { object: { apiVersion: string } }[]
+  assert.deepEqual(
+    [json['apiVersion'], row?.object.apiVersion],
+    Array(2).fill('meta.k8s.io/v1beta1'),
+  )
+  for (const query of ['', '&watch=1']) {
+    const refused = await send(
+      t.server,
+      `GET ${MAPS}?includeObject=much${query}`,
+      undefined,
+      accept,
+    )
+    assert.equal(refused.status, 400)
+    assert.match(
+      String(refused.json['message']),
+      /"much": must be 'Metadata', 'Object', 'None', or empty$/,
+    )
+  }
+})

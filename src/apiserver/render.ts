@@ -1,7 +1,7 @@
 /** Objects as answers: in the encoding and shape that the client asked for, with as little work as that takes. */
 import type { Clock } from '#base'
 import { toWireForm } from '#api'
-import { goJson, type KubeObject, type ResourceDefinition } from '#machinery'
+import { badRequest, goJson, type KubeObject, type ResourceDefinition } from '#machinery'
 import type { Codec } from './codec.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import type { Exchange, Reply } from './exchange.ts'
@@ -23,9 +23,15 @@ function contentTypeOf({ encoding }: Accepted): string {
 
 /** How much of the object each row of a table has. */
 export type IncludeObject = 'None' | 'Metadata' | 'Object'
+/** Throws 400 for a word that says nothing. */
 export const includeObjectOf = (query: URLSearchParams): IncludeObject => {
-  const asked = query.get('includeObject')
-  return asked === 'None' || asked === 'Object' ? asked : 'Metadata'
+  const asked = query.get('includeObject') ?? ''
+  if (asked === 'None' || asked === 'Object') return asked
+  if (asked !== '' && asked !== 'Metadata')
+    throw badRequest(
+      `Unable to convert to Table as requested: includeObject: Invalid value: ${JSON.stringify(asked)}: must be 'Metadata', 'Object', 'None', or empty`,
+    )
+  return 'Metadata'
 }
 
 /** One object that is stored. */

@@ -88,7 +88,7 @@ export async function watchReply(
   }
   if (accepted === undefined)
     return { status: 200, headers: {}, value: inProcessEvents(definition, steps()) }
-  const includeObject = includeObjectOf(exchange.query)
+  const includeObject = accepted.shape === 'table' ? includeObjectOf(exchange.query) : 'Metadata'
   const form = formFor(context.codec, definition, accepted, includeObject, clock)
   return {
     status: 200,

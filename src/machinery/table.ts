@@ -8,6 +8,8 @@ export interface TableOptions {
   readonly now: Date
   /** Only the first event of a watch carries the columns. */
   readonly columnDefinitions?: boolean
+  /** Of the group meta.k8s.io, for the table and what its rows carry. Default v1. */
+  readonly version?: 'v1' | 'v1beta1'
 }
 
 export interface ListMetadata {
@@ -24,7 +26,7 @@ export function tableOf(
 ): JsonObject {
   return {
     kind: 'Table',
-    apiVersion: 'meta.k8s.io/v1',
+    apiVersion: `meta.k8s.io/${options.version ?? 'v1'}`,
     metadata: { ...listMetadata },
     columnDefinitions:
       options.columnDefinitions === false
@@ -43,7 +45,7 @@ export function tableOf(
 function rowOf(
   columns: readonly Column[],
   object: KubeObject,
-  { includeObject = 'Metadata', now }: TableOptions,
+  { includeObject = 'Metadata', now, version = 'v1' }: TableOptions,
 ): JsonObject {
   return {
     cells: columns.map(({ value, type }) => cell(value(object as never, now), type, now)),
@@ -52,7 +54,7 @@ function rowOf(
         ? null
         : includeObject === 'Object'
           ? object
-          : partialMetadata(object),
+          : partialMetadata(object, version),
   }
 }
 
@@ -63,10 +65,10 @@ function cell(value: unknown, type: string, now: Date): unknown {
   return value ?? (type === 'integer' ? 0 : '')
 }
 
-/** The object reduced to its metadata (meta.k8s.io/v1 PartialObjectMetadata). */
-export const partialMetadata = ({ metadata }: KubeObject): JsonObject => ({
+/** The object reduced to its metadata (meta.k8s.io PartialObjectMetadata). */
+const partialMetadata = ({ metadata }: KubeObject, version: 'v1' | 'v1beta1'): JsonObject => ({
   kind: 'PartialObjectMetadata',
-  apiVersion: 'meta.k8s.io/v1',
+  apiVersion: `meta.k8s.io/${version}`,
   metadata,
 })
 
