@@ -3,6 +3,7 @@ export * from './definition.ts'
 export * from './facts.ts'
 export * from './field.ts'
 export { deepFreeze, ofFrozen } from './frozen.ts'
+export { durationNanos } from './go-duration.ts'
 export * from './json.ts'
 export { jsonSyntaxError } from './json-syntax.ts'
 export {
