@@ -75,14 +75,10 @@ export async function ensureJoining(
       ],
     }),
     bind('navarch:node-proxier', 'system:node-proxier', 'system:nodes'),
-    // Admission (NodeRestriction) sees to it that each takes away none but itself.
-    create(client, '/apis/rbac.authorization.k8s.io/v1/clusterroles', {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'ClusterRole',
-      metadata: { name: 'navarch:node-leaver' },
-      rules: [{ apiGroups: [''], resources: ['nodes'], verbs: ['delete'] }],
-    }),
-    bind('navarch:node-leaver', 'navarch:node-leaver', 'system:nodes'),
+    // The right to leave is the node authorizer's now: this one was every node's for every node.
+    ...['clusterrolebindings', 'clusterroles'].map((resource) =>
+      remove(client, `/apis/rbac.authorization.k8s.io/v1/${resource}/navarch:node-leaver`),
+    ),
     create(client, `${publicRole}/roles`, {
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'Role',
@@ -129,6 +125,14 @@ export async function ensureJoining(
   if (found === undefined) await client.create(configMaps, { metadata: CLUSTER_INFO, data })
   else if (JSON.stringify(found.data) !== JSON.stringify(data))
     await client.patch(configMaps, CLUSTER_INFO, 'merge', { data })
+}
+
+async function remove(client: Client, path: string): Promise<void> {
+  try {
+    await client.transport.request({ method: 'DELETE', path, cause: 'bootstrap' })
+  } catch (error) {
+    if (!isStatus(error, 'NotFound')) throw error
+  }
 }
 
 async function create(client: Client, path: string, body: object): Promise<void> {

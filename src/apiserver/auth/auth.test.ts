@@ -335,7 +335,7 @@ test('reviews answer about oneself, about others, and about tokens', async () =>
   inOther.info = { namespace: 'other' } as NonNullable<Exchange['info']>
   await assert.rejects(
     status(local, { user: 'jane', resourceAttributes }, inOther),
-    /spec.resourceAttributes.namespace must match namespace: other/,
+    /spec.resourceAttributes.namespace: Invalid value: "[^"]*": must match metadata.namespace/,
   )
   assert.deepEqual(await status('selfsubjectreviews.authentication.k8s.io', {}), {
     userInfo: { username: 'jane', groups: ['dev'] },
@@ -399,6 +399,8 @@ test('a node reads only what its own pods use', async () => {
     'noOpinion',
   )
   assert.equal(await verdict('update', 'nodes', 'n1', { subresource: 'status' }), 'allow')
+  assert.equal(await verdict('delete', 'nodes', 'n1'), 'allow')
+  assert.equal(await verdict('delete', 'nodes', 'n2'), 'noOpinion')
   const lease = { group: 'coordination.k8s.io', namespace: 'kube-node-lease' }
   assert.equal(await verdict('update', 'leases', 'n1', lease), 'allow')
   assert.equal(await verdict('update', 'leases', 'n2', lease), 'noOpinion')

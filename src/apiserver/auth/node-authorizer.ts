@@ -162,6 +162,8 @@ const SPECIAL: Readonly<Record<string, Check>> = {
         ? ALLOW
         : refuse(`node '${node}' cannot read '${name ?? ''}', only its own Node object`)
     }
+    // Beyond upstream: a machine that leaves takes itself away, and nobody else.
+    if (attributes.verb === 'delete' && attributes.name === node) return ALLOW
     return nodeRules.some((rule) => ruleAllows(rule, attributes)) ? ALLOW : NO_OPINION
   },
   'pods.': (attributes, node) => {

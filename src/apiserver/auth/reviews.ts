@@ -76,9 +76,16 @@ export const reviews = ({
             ),
           ]
         : []),
+      ...(spec.resourceAttributes && (spec.resourceAttributes.namespace ?? '') !== namespace
+        ? [
+            invalidValue(
+              FieldPath.of('spec', 'resourceAttributes', 'namespace'),
+              spec.resourceAttributes.namespace ?? '',
+              'must match metadata.namespace',
+            ),
+          ]
+        : []),
     ])
-    if ((spec.resourceAttributes?.namespace ?? '') !== namespace)
-      throw badRequest(`spec.resourceAttributes.namespace must match namespace: ${namespace}`)
     return { ...object, status: await access(authorizer, subjectOf(spec), spec) }
   },
   'selfsubjectrulesreviews.authorization.k8s.io': async (exchange, object) => {
