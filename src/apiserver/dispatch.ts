@@ -519,7 +519,10 @@ async function scale(call: Call, collection: Collection): Promise<Reply> {
 async function virtual(call: Call): Promise<Reply> {
   const { exchange, info, definition, registry, codec } = call
   const id = idOf(definition)
-  if (!definition.facts.verbs.includes(info.verb)) throw methodNotAllowed()
+  const { verbs } = definition.facts
+  // What is only answered has no path of its own to name.
+  if (info.name !== '' && verbs.every((verb) => verb === 'create')) throw pathNotFound()
+  if (!verbs.includes(info.verb)) throw methodNotAllowed()
   if (id === 'bindings') {
     const pods = registry.get('', 'v1', 'pods')
     if (pods?.collection === undefined) throw pathNotFound()

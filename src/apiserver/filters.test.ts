@@ -120,6 +120,8 @@ test('unknown paths, resources, methods and media types are refused in the right
   assert.deepEqual(await answer(`GET ${PODS}/web/nothing`), [404, 'NotFound'])
   assert.deepEqual(await answer('PUT /api/v1/namespaces/shop/pods'), [405, 'MethodNotAllowed'])
   assert.deepEqual(await answer('POST /version'), [405, 'MethodNotAllowed'])
+  assert.deepEqual(await answer('GET /api/v1/namespaces/shop/bindings'), [405, 'MethodNotAllowed'])
+  assert.deepEqual(await answer('GET /api/v1/namespaces/shop/bindings/a'), [404, 'NotFound'])
   assert.deepEqual(await answer(`GET ${PODS}`, { accept: 'application/cbor' }), [
     406,
     'NotAcceptable',
