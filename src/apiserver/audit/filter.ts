@@ -196,6 +196,9 @@ function followed(
   return { body: { [Symbol.asyncIterator]: () => iterator } }
 }
 
+/** What webhooks have changed says what is in the object: it is kept where the object is. */
+const OF_THE_OBJECT = 'patch.webhook.admission.k8s.io/'
+
 function eventOf(
   { exchange, info, detail, user, receivedAt, requestObject }: Recorded,
   stage: Stage,
@@ -210,6 +213,9 @@ function eventOf(
   const ref = objectRef(info, requestObject ?? { metadata: exchange.subject })
   const agent = exchange.headers['user-agent']
   const withRequest = detail.level === 'Request' || detail.level === 'RequestResponse'
+  const notes = Object.entries(exchange.auditAnnotations ?? {}).filter(
+    ([key]) => withRequest || !key.startsWith(OF_THE_OBJECT),
+  )
   return {
     kind: 'Event',
     apiVersion: 'audit.k8s.io/v1',
@@ -229,8 +235,6 @@ function eventOf(
     ...more,
     requestReceivedTimestamp: receivedAt,
     stageTimestamp,
-    ...(Object.keys(exchange.auditAnnotations ?? {}).length === 0
-      ? {}
-      : { annotations: { ...exchange.auditAnnotations } }),
+    ...(notes.length === 0 ? {} : { annotations: Object.fromEntries(notes) }),
   }
 }

@@ -154,6 +154,11 @@ async function mutateBy(
     if (patch !== undefined && !isEmpty(patch)) {
       if (view.object === undefined) throw cannotModify(webhook.name)
       mutated = await patchBy(request, definition, view.object, patch)
+      const said = { configuration, webhook: webhook.name, patch: inOrder(patch) }
+      request.annotate(
+        `patch.webhook.admission.k8s.io/${place}`,
+        JSON.stringify({ ...said, patchType: 'JSONPatch' }),
+      )
     }
   } catch (error) {
     passOver(
@@ -171,6 +176,16 @@ async function mutateBy(
   )
   return mutated
 }
+
+/** Operations with their members in the order of their names, as upstream writes them down. */
+const inOrder = (patch: unknown): unknown =>
+  Array.isArray(patch)
+    ? patch.map((operation: unknown) =>
+        isObject(operation)
+          ? Object.fromEntries(Object.entries(operation).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+          : operation,
+      )
+    : patch
 
 const isEmpty = (patch: unknown): boolean => Array.isArray(patch) && patch.length === 0
 

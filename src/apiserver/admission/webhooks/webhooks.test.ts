@@ -5,6 +5,8 @@ import type { Transport } from '#client'
 import { StatusError, type JsonObject } from '#machinery'
 import type { Authorizer } from '../../access.ts'
 import { send, testServer, type TestServer } from '../../server.testing.ts'
+import type { AuditEvent } from '../../audit/event.ts'
+import { parseAuditPolicy } from '../../audit/policy.ts'
 import { WebhookCallError, type CallWebhook, type WebhookCall } from '../../webhook-client/index.ts'
 import { mutatingWebhooks, validatingWebhooks } from './index.ts'
 
@@ -603,4 +605,47 @@ test('the options are those of what is done, whatever was asked', async () => {
     { ...meta, kind: 'CreateOptions' },
   ])
   assert.equal(bench.calls.length, before + 1)
+})
+
+test('what a webhook has changed is written down where the object is', async () => {
+  const env = virtualEnv()
+  const operation = { value: 'yes', op: 'add', path: '/data/a' }
+  const response = { ...patch(operation), uid: '' }
+  const annotationsAt = async (level: string): Promise<Readonly<Record<string, string>>> => {
+    const events: AuditEvent[] = []
+    const policy = parseAuditPolicy(
+      `{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: ${level}}]}`,
+    )
+    const bench = await testServer({
+      audit: { policy, write: (event) => void events.push(event) },
+      extensions: (inside) => ({
+        admission: [
+          mutatingWebhooks({
+            inside,
+            env,
+            authorizer: { authorize: async () => ({ verdict: 'allow', reason: '' }) },
+            call: async (_config, body) => {
+              const { uid } = body['request'] as JsonObject
+              return {
+                kind: 'AdmissionReview',
+                apiVersion: body['apiVersion'],
+                response: { ...response, uid },
+              }
+            },
+          }),
+        ],
+      }),
+    })
+    await configure({ ...bench, calls: [], counted: env.metrics }, 'Mutating', 'set', { hook: 'a' })
+    const body = { metadata: { name: 'a' }, data: { b: 'c' } }
+    const { status } = await send(bench.server, 'POST /api/v1/namespaces/x/configmaps', body)
+    assert.equal(status, 201)
+    return events.at(-1)?.annotations ?? {}
+  }
+  const key = 'patch.webhook.admission.k8s.io/round_0_index_0'
+  assert.equal(
+    (await annotationsAt('Request'))[key],
+    '{"configuration":"set","webhook":"a.example.com","patch":[{"op":"add","path":"/data/a","value":"yes"}],"patchType":"JSONPatch"}',
+  )
+  assert.equal((await annotationsAt('Metadata'))[key], undefined)
 })
