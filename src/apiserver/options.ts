@@ -1,5 +1,6 @@
 /** What the query of a request says, checked as upstream checks it. */
 import {
+  deepFreeze,
   FieldPath,
   badRequest,
   forbiddenField,
@@ -151,12 +152,25 @@ export interface WriteOptions {
 const VALIDATIONS: readonly string[] = ['Ignore', 'Strict', 'Warn']
 const LONGEST_MANAGER = 128
 
+type WriteOptionsKind = 'CreateOptions' | 'UpdateOptions' | 'PatchOptions'
+
 export function parseWriteOptions(
   query: URLSearchParams,
-  kind: 'CreateOptions' | 'UpdateOptions' | 'PatchOptions',
+  kind: WriteOptionsKind,
   isApply = false,
 ): WriteOptions {
+  if (query.size > 0 || isApply) return readWriteOptions(query, kind, isApply)
   // Most writes say nothing.
+  return (unsaid[kind] ??= deepFreeze(readWriteOptions(query, kind, false)))
+}
+
+const unsaid: Partial<Record<WriteOptionsKind, WriteOptions>> = {}
+
+function readWriteOptions(
+  query: URLSearchParams,
+  kind: WriteOptionsKind,
+  isApply: boolean,
+): WriteOptions {
   const dryRun = query.getAll('dryRun').filter((value) => value !== '')
   const fieldManager = query.get('fieldManager') ?? ''
   const fieldValidation = query.get('fieldValidation') ?? ''

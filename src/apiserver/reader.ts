@@ -19,9 +19,19 @@ interface ShortList {
 export function registryReader(registry: Registry, currentRevision: () => number): Reader {
   const isStored = (served: Served | undefined): served is Stored =>
     served?.collection !== undefined
+  let version = registry.version
+  let byRef = new WeakMap<ResourceRef, Stored>()
   const find = (ref: ResourceRef): Stored | undefined => {
+    if (version !== registry.version) {
+      version = registry.version
+      byRef = new WeakMap()
+    }
+    const known = byRef.get(ref)
+    if (known !== undefined) return known
     const served = registry.get(ref.group, ref.version, ref.resource)
-    return isStored(served) ? served : undefined
+    if (!isStored(served)) return undefined
+    byRef.set(ref, served)
+    return served
   }
   const shortLists = new WeakMap<ResourceDefinition, ShortList>()
   return {
