@@ -6,8 +6,11 @@ const MAJOR = '1'
 const MINOR = '36'
 export const GIT_VERSION = `v${MAJOR}.${MINOR}.0+navarch`
 
+/** What git calls no commit at all: from source none is known, and clients match hexadecimal digits. */
+const NO_COMMIT = '0'.repeat(40)
+
 export const versionInfo = ({
-  commit = 'unknown',
+  commit = NO_COMMIT,
   date = '1970-01-01T00:00:00Z',
 }: {
   readonly commit?: string

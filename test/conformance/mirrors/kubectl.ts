@@ -61,17 +61,14 @@ mirror(
     const { serverVersion } = JSON.parse(await kubectl(fixture, ['version', '-o', 'json'])) as {
       serverVersion: Record<string, string>
     }
-    for (const key of [
-      'major',
-      'minor',
-      'gitVersion',
-      'gitCommit',
-      'gitTreeState',
-      'buildDate',
-      'goVersion',
-      'compiler',
-      'platform',
-    ])
+    for (const [key, form] of [
+      ['major', /^\d$/],
+      ['minor', /^\d+\+?$/],
+      ['gitVersion', /^v\d\.\d+\.[\w\-.+]+$/],
+      ['gitCommit', /^[0-9a-f]+$/],
+    ] as const)
+      assert.match(serverVersion[key] ?? '', form)
+    for (const key of ['gitTreeState', 'buildDate', 'goVersion', 'compiler', 'platform'])
       assert.ok(serverVersion[key], key)
   },
 )
