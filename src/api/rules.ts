@@ -84,35 +84,35 @@ export function validateLabelSelector(
   const errors: FieldError[] = [...validateLabels(selector.matchLabels, path.child('matchLabels'))]
   for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
     const at = path.child('matchExpressions').index(i)
-    switch (operator) {
-      case 'In':
-      case 'NotIn':
-        if (values.length === 0) {
-          errors.push(
-            required(at.child('values'), "must be specified when `operator` is 'In' or 'NotIn'"),
-          )
-        }
-        break
-      case 'Exists':
-      case 'DoesNotExist':
-        if (values.length > 0) {
-          errors.push(
-            forbiddenField(
-              at.child('values'),
-              "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-            ),
-          )
-        }
-        break
-      default:
-        errors.push(invalidValue(at.child('operator'), operator, 'not a valid selector operator'))
-    }
+    errors.push(...validateOperator({ operator, values }, at))
     errors.push(...check(at.child('key'), key, qualifiedName))
     for (const [j, value] of values.entries()) {
       errors.push(...check(at.child('values').index(j), value, labelValue))
     }
   }
   return errors
+}
+
+/** How many values an operator of selectors wants. */
+export function validateOperator(
+  { operator, values }: Readonly<{ operator: string; values: readonly string[] }>,
+  path: FieldPath,
+): readonly FieldError[] {
+  const at = path.child('values')
+  switch (operator) {
+    case 'In':
+    case 'NotIn':
+      return values.length > 0
+        ? []
+        : [required(at, "must be specified when `operator` is 'In' or 'NotIn'")]
+    case 'Exists':
+    case 'DoesNotExist':
+      return values.length === 0
+        ? []
+        : [forbiddenField(at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")]
+    default:
+      return [invalidValue(path.child('operator'), operator, 'not a valid selector operator')]
+  }
 }
 
 /** Whether labels are what the selector asks for. */

@@ -22,6 +22,7 @@ import type {
 } from './env.ts'
 import { createLogger, formatText, type LogLevel, type LogRecord } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { sleepBy } from './sleep.ts'
 
 export interface RealEnvOptions {
   readonly level?: LogLevel
@@ -78,22 +79,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 const realClock: Clock = {
   now: () => new Date(),
   monotonic: () => performance.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason as Error)
-        return
-      }
-      const onAbort = (): void => {
-        cancel()
-        reject(signal?.reason as Error)
-      }
-      const cancel = realClock.schedule(ms, () => {
-        signal?.removeEventListener('abort', onAbort)
-        resolve()
-      })
-      signal?.addEventListener('abort', onAbort, { once: true })
-    }),
+  sleep: (ms, signal) => sleepReal(ms, signal),
   schedule(ms, run) {
     let timer: NodeJS.Timeout
     const arm = (left: number): void => {
@@ -105,6 +91,8 @@ const realClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+const sleepReal = sleepBy(realClock.schedule)
 
 const realRandom: Random = {
   next: () => randomInt(2 ** 47) / 2 ** 47,

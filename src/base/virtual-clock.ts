@@ -1,5 +1,6 @@
 /** Time that moves only when told. */
 import type { Clock } from './env.ts'
+import { sleepBy } from './sleep.ts'
 
 /** Rounds of the event loop that follow every timer, so that chains of promises and streams come to rest. */
 const SETTLE_ROUNDS = 4
@@ -72,22 +73,7 @@ export function virtualClock(start: Date): {
     now: () => new Date(start.getTime() + set + elapsed),
     monotonic: () => elapsed,
     schedule,
-    sleep: (ms, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal?.aborted) {
-          reject(signal.reason as Error)
-          return
-        }
-        const onAbort = (): void => {
-          cancel()
-          reject(signal?.reason as Error)
-        }
-        const cancel = schedule(ms, () => {
-          signal?.removeEventListener('abort', onAbort)
-          resolve()
-        })
-        signal?.addEventListener('abort', onAbort, { once: true })
-      }),
+    sleep: sleepBy(schedule),
   }
   return {
     clock,

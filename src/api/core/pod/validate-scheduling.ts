@@ -26,6 +26,7 @@ import {
   labelValue,
   qualifiedName,
   validateLabelSelector,
+  validateOperator,
 } from '../../rules.ts'
 
 const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
@@ -154,40 +155,15 @@ function validateRequirement(
   path: FieldPath,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  switch (operator) {
-    case 'In':
-    case 'NotIn':
-      if (values.length === 0) {
-        errors.push(
-          required(path.child('values'), "must be specified when `operator` is 'In' or 'NotIn'"),
-        )
-      }
-      break
-    case 'Exists':
-    case 'DoesNotExist':
-      if (values.length > 0) {
-        errors.push(
-          forbiddenField(
-            path.child('values'),
-            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-          ),
-        )
-      }
-      break
-    case 'Gt':
-    case 'Lt':
-      if (values.length !== 1) {
-        errors.push(
-          required(
-            path.child('values'),
-            "must be specified single value when `operator` is 'Lt' or 'Gt'",
-          ),
-        )
-      }
-      break
-    default:
-      errors.push(invalidValue(path.child('operator'), operator, 'not a valid selector operator'))
-  }
+  if (operator !== 'Gt' && operator !== 'Lt')
+    errors.push(...validateOperator({ operator, values }, path))
+  else if (values.length !== 1)
+    errors.push(
+      required(
+        path.child('values'),
+        "must be specified single value when `operator` is 'Lt' or 'Gt'",
+      ),
+    )
   errors.push(...check(path.child('key'), key, qualifiedName))
   return errors
 }
