@@ -42,7 +42,7 @@ const text = (value: unknown): string | undefined => (typeof value === 'string' 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 const limit = (value: unknown): number | undefined =>
-  typeof value === 'number' ? Math.max(0, value) : undefined
+  typeof value === 'number' || typeof value === 'bigint' ? Math.max(0, Number(value)) : undefined
 
 /** Of whole resources: what is there without being in the schema. */
 const RESOURCE_PROPERTIES: JsonObject = {

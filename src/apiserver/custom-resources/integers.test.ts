@@ -3,7 +3,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { send, testServer } from '../server.testing.ts'
 import {
+  CRDS,
   established,
+  server,
   serving,
   specSchema,
   version,
@@ -52,8 +54,8 @@ test('an integer that was sent is the integer that is read, whichever way it cam
 test('integers outlive the server that took them', async () => {
   const before = await serving(widgets([version('v1', { schema: specSchema({ free: open }) })]))
   await before.request(`POST ${WIDGETS}`, widget('w', { spec: { free: { x: BIG } } }))
-  const { server } = await testServer({ storage: before.storage })
-  const after = { ...before, request: (line: string, body?: unknown) => send(server, line, body) }
+  const { server: again } = await testServer({ storage: before.storage })
+  const after = { ...before, request: (line: string, body?: unknown) => send(again, line, body) }
   await established(after, 'widgets.example.com')
   const { text } = await after.request(`GET ${WIDGETS}/w`)
   assert.ok(text.includes(`"x":${BIG}`), text)
@@ -100,23 +102,41 @@ test('schemas judge, default and show integers as they are', async () => {
   assert.ok(applied.text.includes(`"set":[${BIG},${BIG + 1n},${BIG + 2n}]`), applied.text)
 })
 
+test('a schema whose bounds are the largest integers is served', async () => {
+  const most = 2n ** 63n - 1n
+  const rules = [{ rule: "self.all(each, each != 'x')" }]
+  const items = { type: 'string', maxLength: most }
+  const list = { type: 'array', maxItems: most, items, 'x-kubernetes-validations': rules }
+  const schema = specSchema({ list, size: { type: 'integer', minimum: -most, maximum: most } })
+  const made = await server()
+  const { status, text } = await made.request(`POST ${CRDS}`, widgets([version('v1', { schema })]))
+  // Such a list is too long for any rule, which is told and is no failure of ours.
+  assert.equal(status, 422, text)
+  assert.match(text, /estimated rule cost exceeds budget/)
+  const plain = specSchema({ list: { ...list, 'x-kubernetes-validations': [] } })
+  const served = await serving(widgets([version('v1', { schema: plain })]))
+  const answer = await served.request(`POST ${WIDGETS}`, widget('w', { spec: { list: ['a'] } }))
+  assert.equal(answer.status, 201, answer.text)
+  assert.ok((await served.request(`GET ${CRDS}/widgets.example.com`)).text.includes(String(most)))
+})
+
 test('fields of built-in types hold what an int64 holds', async () => {
-  const { server } = await testServer()
+  const { server: api } = await testServer()
   const PODS = '/api/v1/namespaces/shop/pods'
   const spec = { containers: [{ name: 'c', image: 'i' }], terminationGracePeriodSeconds: BIG }
-  const made = await send(server, `POST ${PODS}`, { metadata: { name: 'p' }, spec })
+  const made = await send(api, `POST ${PODS}`, { metadata: { name: 'p' }, spec })
   assert.ok(made.text.includes(`"terminationGracePeriodSeconds":${BIG}`), made.text)
   const protobuf = { accept: 'application/vnd.kubernetes.protobuf' }
-  const reply = await send(server, `GET ${PODS}/p`, undefined, protobuf)
+  const reply = await send(api, `GET ${PODS}/p`, undefined, protobuf)
   assert.equal(reply.status, 200)
   const merge = { 'content-type': 'application/strategic-merge-patch+json' }
   const labels = { metadata: { labels: { a: 'b' } } }
-  const { text } = await send(server, `PATCH ${PODS}/p`, labels, merge)
+  const { text } = await send(api, `PATCH ${PODS}/p`, labels, merge)
   assert.ok(text.includes(`"terminationGracePeriodSeconds":${BIG}`), text)
   const small = { ...spec, securityContext: { runAsUser: BIG } }
-  const refused = await send(server, `POST ${PODS}`, { metadata: { name: 'q' }, spec: small })
+  const refused = await send(api, `POST ${PODS}`, { metadata: { name: 'q' }, spec: small })
   assert.match(refused.text, /runAsUser: Invalid value: 9007199254740993/)
   const wide = { ...spec, terminationGracePeriodSeconds: 2n ** 63n }
-  const beyond = await send(server, `POST ${PODS}`, { metadata: { name: 'q' }, spec: wide })
+  const beyond = await send(api, `POST ${PODS}`, { metadata: { name: 'q' }, spec: wide })
   assert.match(beyond.text, /cannot unmarshal number .* of type int64/)
 })

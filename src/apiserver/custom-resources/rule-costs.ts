@@ -99,7 +99,7 @@ const times = (
   most: number | undefined,
   each: Schema,
 ): Pick<Place, 'count' | 'least'> => ({
-  count: count === undefined || most === undefined ? undefined : count * most,
+  count: count === undefined || most === undefined ? undefined : count * Number(most),
   least: Math.floor(REQUEST_BYTES / (leastBytes(each) + 1)),
 })
 

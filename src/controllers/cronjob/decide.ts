@@ -141,7 +141,7 @@ function start(cronJob: CronJob, running: readonly Job[], own: readonly Job[], n
     }
   const zone = spec.timeZone ?? 'UTC'
   const known = latest([status?.lastScheduleTime, ...own.map(startedAt)])
-  const deadlineMs = (spec.startingDeadlineSeconds ?? Infinity) * 1000
+  const deadlineMs = Number(spec.startingDeadlineSeconds ?? Infinity) * 1000
   const from = new Date(
     Math.max(
       Date.parse(known ?? metadata.creationTimestamp),

@@ -66,7 +66,10 @@ export function historyOf({
   const { uid } = owner.metadata
   const all = revisions
     .filter((each) => controllerOf(each)?.uid === uid)
-    .toSorted((a, b) => a.revision - b.revision || (a.metadata.name < b.metadata.name ? -1 : 1))
+    .toSorted(
+      (a, b) =>
+        Number(a.revision) - Number(b.revision) || (a.metadata.name < b.metadata.name ? -1 : 1),
+    )
   const adopted = revisions.filter(
     (each) =>
       controllerOf(each) === undefined &&
@@ -79,7 +82,7 @@ export function historyOf({
   const data = revisionData(template)
   const newest = all.at(-1)
   const matching = all.filter((each) => sameJson(each.data, data)).at(-1)
-  const number = (newest?.revision ?? 0) + 1
+  const number = Number(newest?.revision ?? 0) + 1
   let collides = false
   if (matching === undefined && actions.length === 0) {
     const hash = hashOf(data, collisionCount)
