@@ -574,6 +574,11 @@ test('a node changes only itself and its pods', async () => {
     admit(made, pod(), { user, operation: 'DELETE', old }),
     message(/can only delete pods with spec.nodeName set to itself/),
   )
+  const eviction = { metadata: { name: 'gone', namespace: 'shop' } }
+  await assert.rejects(
+    admit(made, eviction, { user, subresource: 'eviction' }),
+    message('pods "gone" not found'),
+  )
 })
 
 test('approving certificates needs the right for the signer', async () => {

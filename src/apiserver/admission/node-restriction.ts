@@ -1,5 +1,5 @@
 import { pods, type Node, type Pod, type ResourceSlice, type TokenRequest } from '#api'
-import type { RequestUser } from '#machinery'
+import { notFound, type RequestUser } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { nodeOf, references } from '../auth/index.ts'
 import { isMirrorPod, objectOf, qualifiedResource, refuse, type AdmissionLookups } from './words.ts'
@@ -67,7 +67,9 @@ const CHECKS: Readonly<Record<string, Check>> = {
       throw refuse(request, `node "${node}" cannot update labels through pod status`)
   },
   'pods/eviction'(request, node, read) {
-    if (read.get(pods, request.namespace, request.name)?.spec?.nodeName !== node)
+    const pod = read.get(pods, request.namespace, request.name)
+    if (pod === undefined) throw notFound({ group: '', resource: 'pods' }, request.name)
+    if (pod.spec?.nodeName !== node)
       throw refuse(request, `node ${node} can only evict pods with spec.nodeName set to itself`)
   },
   nodes: refuseOtherNode,
