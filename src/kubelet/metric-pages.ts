@@ -1,5 +1,5 @@
 /** The kubelet's pages of numbers, in Prometheus' text format. */
-import type { KubeletCore } from './kubelet.ts'
+import type { KubeletCore } from './core.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import { byPod, nodeUse, sum } from './usage.ts'
 

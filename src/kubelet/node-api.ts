@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream'
 import type { LogOptions, NodeApi, PodTarget } from '#client'
 import { StatusError, badRequest, notFound } from '#machinery'
-import type { KubeletCore } from './kubelet.ts'
+import type { KubeletCore } from './core.ts'
 import { containerLogs } from './logs.ts'
 import { page } from './pages.ts'
 import type { PodAgent } from './agent/pod-agent.ts'

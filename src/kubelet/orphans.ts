@@ -1,22 +1,36 @@
 /** What is left on the node of pods that are gone from the API. */
 import { join } from 'node:path'
+import type { Env } from '#base'
 import { removeCgroup } from './host.ts'
-import type { KubeletCore } from './kubelet.ts'
+import type { KubeletConfig, KubeletContext } from './context.ts'
+import type { Machine } from './node/machine.ts'
 import type { PodRuntime } from './pod/pod-runtime.ts'
+import type { Runtime } from './runtime.ts'
 
 /** As upstream: the API has forgotten them, so nobody waits for how they end. */
 const GRACE_SECONDS = 1
 
-export class OrphanCollector {
-  readonly #core: KubeletCore
+/** What is left is looked for on this node. */
+export interface SweptNode {
+  /** Of pods that the API has, by uid. */
+  readonly agents: { has(uid: string): boolean }
+  readonly env: Env
+  readonly runtime: Runtime
+  readonly machine: Machine
+  readonly config: KubeletConfig
+  readonly context: Pick<KubeletContext, 'volumeOptions'>
+}
 
-  constructor(core: KubeletCore) {
-    this.#core = core
+export class OrphanCollector {
+  readonly #node: SweptNode
+
+  constructor(node: SweptNode) {
+    this.#node = node
   }
 
   /** Once, at the start: later every pod has an agent that cleans up after it. */
   async collect(runtimes: ReadonlyMap<string, PodRuntime>): Promise<void> {
-    const { agents, env } = this.#core
+    const { agents, env } = this.#node
     for (const [uid, runtime] of runtimes) {
       if (agents.has(uid)) continue
       try {
@@ -32,7 +46,7 @@ export class OrphanCollector {
   }
 
   async #endPod({ containers, sandboxes }: PodRuntime): Promise<void> {
-    const { runtime, env } = this.#core
+    const { runtime, env } = this.#node
     const metadata = sandboxes[0]?.metadata
     env.log.info('Ending a pod that is gone from the API', {
       pod: metadata === undefined ? '' : `${metadata.namespace}/${metadata.name}`,
@@ -49,13 +63,13 @@ export class OrphanCollector {
     }
     if (metadata !== undefined) {
       const { namespace, name, uid } = metadata
-      await runtime.logFiles.remove(join(this.#core.config.logRoot, `${namespace}_${name}_${uid}`))
+      await runtime.logFiles.remove(join(this.#node.config.logRoot, `${namespace}_${name}_${uid}`))
     }
   }
 
   /** Volumes whose pods are gone; mounts first, so that nothing else is removed with them. */
   async #collectFolders(): Promise<void> {
-    const { agents, env, context, runtime, machine, config } = this.#core
+    const { agents, env, context, runtime, machine, config } = this.#node
     if (runtime.simulated) return
     const { podsFolder, host } = context.volumeOptions
     for (const uid of await env.fs.list(podsFolder).catch(() => [])) {

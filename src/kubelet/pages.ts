@@ -1,5 +1,5 @@
 /** The kubelet's own pages, as `nodes/NAME/proxy` reaches them. */
-import type { KubeletCore } from './kubelet.ts'
+import type { KubeletCore } from './core.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import { timestamp } from './pod/status.ts'
 import { containerMetrics, ownMetrics, probeMetrics, resourceMetrics } from './metric-pages.ts'

@@ -1,5 +1,6 @@
 /** Keeps the agents' view of the runtime true: by its events, and by a slow look at everything. */
-import type { KubeletCore } from './kubelet.ts'
+import type { Env } from '#base'
+import type { PodAgent } from './agent/pod-agent.ts'
 import { MAX_LOG_BYTES, rotateLog } from './logs.ts'
 import type { PodRuntime } from './pod/pod-runtime.ts'
 import { byAge } from './pod/pod-runtime.ts'
@@ -49,43 +50,53 @@ const RELIST_MS = 30_000
 const RELIST_WITHOUT_EVENTS_MS = 1000
 const RECONNECT_MS = 200
 
-export async function followRuntime(core: KubeletCore, signal: AbortSignal): Promise<void> {
+/** The agents of one node, and what their containers run in. */
+export interface FollowedNode {
+  /** By the uids of their pods. */
+  readonly agents: ReadonlyMap<string, PodAgent>
+  readonly runtime: Runtime
+  readonly env: Env
+  /** Which pod a container or sandbox belongs to. */
+  ownerOf(id: string): PodAgent | undefined
+}
+
+export async function followRuntime(node: FollowedNode, signal: AbortSignal): Promise<void> {
   let hasEvents = false
   const follow = async () => {
     while (!signal.aborted) {
       try {
-        const events = core.runtime.events(signal)
+        const events = node.runtime.events(signal)
         hasEvents = true
         for await (const event of events) {
-          if (event.type === 'lost') await relist(core)
+          if (event.type === 'lost') await relist(node)
           else if (event.type === 'stopped' || event.type === 'started') {
-            void core.ownerOf(event.id)?.runtimeChanged(event.id)
+            void node.ownerOf(event.id)?.runtimeChanged(event.id)
           }
         }
       } catch (error) {
         hasEvents = false
         if (error instanceof RuntimeError && error.code === 'unimplemented') return
         if (!signal.aborted) {
-          core.env.log.debug("The runtime's events are lost", { error: error as Error })
+          node.env.log.debug("The runtime's events are lost", { error: error as Error })
         }
       }
       if (signal.aborted) return
-      await core.env.clock.sleep(RECONNECT_MS, signal).catch(() => {})
+      await node.env.clock.sleep(RECONNECT_MS, signal).catch(() => {})
       // Between two connections nothing was heard.
-      await relist(core).catch(() => {})
+      await relist(node).catch(() => {})
     }
   }
   const look = async () => {
     while (!signal.aborted) {
-      await core.env.clock
+      await node.env.clock
         .sleep(hasEvents ? RELIST_MS : RELIST_WITHOUT_EVENTS_MS, signal)
         .catch(() => {})
-      if (signal.aborted || core.agents.size === 0) continue
+      if (signal.aborted || node.agents.size === 0) continue
       try {
-        await relist(core)
-        await rotateLogs(core)
+        await relist(node)
+        await rotateLogs(node)
       } catch (error) {
-        core.env.log.debug('Cannot list the containers', { error: error as Error })
+        node.env.log.debug('Cannot list the containers', { error: error as Error })
       }
     }
   }
@@ -93,7 +104,7 @@ export async function followRuntime(core: KubeletCore, signal: AbortSignal): Pro
 }
 
 /** Compares what the runtime lists with what the agents believe. */
-async function relist({ runtime, agents }: KubeletCore): Promise<void> {
+async function relist({ runtime, agents }: FollowedNode): Promise<void> {
   // What is made while the runtime lists need not be in its list.
   const known = [...agents.values()].flatMap((agent) =>
     [...agent.runtime.sandboxes, ...agent.runtime.containers].map(({ id, state }) => ({
@@ -116,7 +127,7 @@ async function relist({ runtime, agents }: KubeletCore): Promise<void> {
   }
 }
 
-async function rotateLogs({ runtime, agents, env }: KubeletCore): Promise<void> {
+async function rotateLogs({ runtime, agents, env }: FollowedNode): Promise<void> {
   for (const agent of agents.values()) {
     for (const { id, state, logPath } of agent.runtime.containers) {
       if (state !== 'running' || logPath === '') continue

@@ -1,5 +1,5 @@
 /** What the node and its containers use, for the pages that show it. */
-import type { KubeletCore } from './kubelet.ts'
+import type { KubeletCore } from './core.ts'
 import { kibibytes } from './node/machine.ts'
 import { type ContainerStats, LABEL } from './runtime.ts'
 

@@ -1,0 +1,275 @@
+/** The pods of one node, each with its agent, from when they are bound to it until nothing of them is left. */
+import type { Env } from '#base'
+import { type Pod, nodes, pods, services } from '#api'
+import {
+  type Client,
+  type Informer,
+  type Informers,
+  createEventRecorder,
+  createInformers,
+} from '#client'
+import { isStatus, keyOf } from '#machinery'
+import { PodAgent } from './agent/pod-agent.ts'
+import type { KubeletConfig, KubeletContext } from './context.ts'
+import { makeContext } from './make-context.ts'
+import { countedRuntime, kubeletMetrics } from './metrics.ts'
+import type { Machine } from './node/machine.ts'
+import { NodeAgent } from './node/node-agent.ts'
+import { allocatableOf } from './node/status.ts'
+import { OrphanCollector } from './orphans.ts'
+import { namespaceOf, uidOf } from './pod/containers.ts'
+import type { PodRuntime } from './pod/pod-runtime.ts'
+import { followRuntime, readRuntime } from './runtime-view.ts'
+import type { Runtime } from './runtime.ts'
+
+/** Simulated nodes have a disk of this size. */
+const SIMULATED_DISK_BYTES = 100 * 2 ** 30
+
+export interface CoreOptions {
+  readonly client: Client
+  readonly runtime: Runtime
+  readonly env: Env
+  readonly config: KubeletConfig
+  readonly machine: Machine
+  /** Caches that are kept anyway in this process. */
+  readonly informers: Informers | undefined
+}
+
+export class KubeletCore {
+  readonly agents = new Map<string, PodAgent>()
+  readonly env: Env
+  readonly runtime: Runtime
+  readonly metrics = kubeletMetrics()
+  readonly config: KubeletConfig
+  readonly machine: Machine
+  readonly stopped: Promise<void>
+  nodeAgent: NodeAgent | undefined
+  #context: KubeletContext | undefined
+  readonly #client: Client
+  readonly #signal: AbortSignal
+  readonly #owners = new Map<string, PodAgent>()
+  readonly #releasing = new Set<string>()
+  readonly #tasks = new Set<Promise<unknown>>()
+  #diskTotalBytes = SIMULATED_DISK_BYTES
+  #initial: ReadonlyMap<string, PodRuntime> = new Map()
+  #pods: Informer<Pod> | undefined
+  readonly #shared: Informers | undefined
+
+  constructor(
+    { client, runtime, env, config, machine, informers }: CoreOptions,
+    signal: AbortSignal,
+  ) {
+    this.#client = client
+    this.#shared = informers
+    this.runtime = countedRuntime(runtime, this.metrics, env.clock)
+    this.env = env
+    this.config = config
+    this.machine = machine
+    this.#signal = signal
+    this.stopped = new Promise((resolve) => {
+      const stop = () => void this.#stop().then(resolve)
+      if (signal.aborted) stop()
+      else signal.addEventListener('abort', stop, { once: true })
+    })
+  }
+
+  async start(): Promise<void> {
+    const { env, runtime, config, machine } = this
+    const signal = this.#signal
+    const runtimeVersion = await this.#whenRuntimeAnswers()
+    if (!runtime.simulated) {
+      this.#diskTotalBytes = (await env.fs.usage(config.rootDir)).totalBytes
+    }
+    const events = createEventRecorder(this.#client, env, {
+      component: 'kubelet',
+      host: config.nodeName,
+    })
+    const agent = new NodeAgent({
+      ...config,
+      client: this.#client,
+      runtime,
+      env,
+      events,
+      machine,
+      runtimeVersion,
+      diskTotalBytes: this.#diskTotalBytes,
+    })
+    this.nodeAgent = agent
+    const informers = createInformers(this.#client, env, signal)
+    const selection = { fieldSelector: `spec.nodeName=${config.nodeName}` }
+    const podInformer = informers.informer(pods, selection)
+    const nodeInformer = informers.informer(nodes, {
+      fieldSelector: `metadata.name=${config.nodeName}`,
+    })
+    const serviceInformer = (this.#shared ?? informers).informer(services)
+    this.#pods = podInformer
+    this.#context = makeContext({
+      client: this.#client,
+      runtime,
+      runtimeVersion,
+      env,
+      events,
+      config,
+      machine,
+      metrics: this.metrics,
+      serviceInformer,
+      agents: this.agents,
+      node: () => agent.node,
+      allocatable: () => this.#allocatable(),
+      others: (pod) => this.#others(pod),
+      onImagePulled: () => this.#track(agent.refreshImages()),
+      signal,
+    })
+    // The runtime is read while the node registers and the pods arrive.
+    const [initial] = await Promise.all([
+      readRuntime(runtime),
+      agent.register(signal),
+      podInformer.synced,
+      serviceInformer.synced,
+    ])
+    this.#initial = initial
+    podInformer.onChange((current, old) => this.#podChanged(current, old))
+    agent.follow(nodeInformer)
+    this.#track(agent.run(signal))
+    this.#track(followRuntime(this, signal))
+    const orphans = new OrphanCollector(this)
+    this.#track(orphans.collect(initial))
+    this.#initial = new Map()
+  }
+
+  get context(): KubeletContext {
+    if (this.#context === undefined) throw new Error('The kubelet has not started yet')
+    return this.#context
+  }
+
+  /** Which pod a container or sandbox belongs to. */
+  ownerOf(id: string): PodAgent | undefined {
+    return this.#owners.get(id)
+  }
+
+  /** As the API has it; undefined when the name is another pod's now. */
+  findPod(namespace: string, name: string, uid?: string): PodAgent | undefined {
+    for (const agent of this.agents.values()) {
+      const { metadata } = agent.pod
+      if (metadata.name !== name || metadata.namespace !== namespace) continue
+      if (uid === undefined || uid === agent.uid) return agent
+    }
+    return undefined
+  }
+
+  async #whenRuntimeAnswers() {
+    const { env, runtime } = this
+    for (let wait = 20; ; wait = Math.min(wait * 2, 2000)) {
+      this.#signal.throwIfAborted()
+      try {
+        return await runtime.version()
+      } catch (error) {
+        env.log.debug('The container runtime does not answer yet', { error: error as Error })
+        await env.clock.sleep(wait, this.#signal)
+      }
+    }
+  }
+
+  #podChanged(current: Pod | undefined, old: Pod | undefined): void {
+    if (old !== undefined && (current === undefined || uidOf(current) !== uidOf(old))) {
+      this.agents.get(uidOf(old))?.removed(old)
+    }
+    if (current === undefined) return
+    const uid = uidOf(current)
+    const known = this.agents.get(uid)
+    if (known !== undefined) {
+      this.context.sources.use(current)
+      known.update(current)
+      return
+    }
+    const agent = new PodAgent({
+      pod: current,
+      runtime: this.#initial.get(uid),
+      context: this.context,
+      keeper: {
+        own: (id, owner) => void this.#owners.set(id, owner),
+        disown: (id) => void this.#owners.delete(id),
+        release: (released) => this.#track(this.#release(released)),
+      },
+      kubeletSignal: this.#signal,
+    })
+    this.agents.set(uid, agent)
+    this.context.sources.use(current)
+    agent.update(current)
+  }
+
+  /** The pods whose requests count beside its own: those that were let in, and those that came before it. */
+  #others(pod: Pod): readonly Pod[] {
+    const agents = [...this.agents.values()]
+    const place = agents.findIndex(({ uid }) => uid === uidOf(pod))
+    return agents
+      .filter((agent, i) => i !== place && agent.isCounted && (agent.isAdmitted || i < place))
+      .map((agent) => agent.pod)
+  }
+
+  #allocatable(): Readonly<Record<string, string>> {
+    const { machine, config } = this
+    return (
+      this.nodeAgent?.node?.status?.allocatable ??
+      allocatableOf({ ...config, machine, diskTotalBytes: this.#diskTotalBytes })
+    )
+  }
+
+  /** Deletes the pod's object for good, then what the runtime still keeps for its logs. */
+  async #release(agent: PodAgent): Promise<void> {
+    const { uid, pod } = agent
+    if (this.#releasing.has(uid)) return
+    this.#releasing.add(uid)
+    const key = { namespace: namespaceOf(pod), name: pod.metadata.name }
+    await this.context.statuses.flushed(uid)
+    for (let wait = 100; !this.#signal.aborted; wait = Math.min(wait * 2, 10_000)) {
+      try {
+        if (this.#pods?.get(keyOf(pod))?.metadata.uid === uid) {
+          await this.#client.delete(pods, key, {
+            gracePeriodSeconds: 0,
+            preconditions: { uid },
+          })
+        }
+        break
+      } catch (error) {
+        if (isStatus(error, 'NotFound') || isStatus(error, 'Conflict')) break
+        this.env.log.warn('Cannot delete a pod that has ended; trying again', {
+          pod: keyOf(pod),
+          error: error as Error,
+        })
+        await this.env.clock.sleep(wait, this.#signal).catch(() => {})
+      }
+    }
+    if (this.#signal.aborted) return
+    this.agents.delete(uid)
+    this.context.statuses.forget(uid)
+    try {
+      await agent.purge()
+    } catch (error) {
+      this.env.log.warn('Cannot remove the containers of a pod that is gone', {
+        pod: keyOf(pod),
+        error: error as Error,
+      })
+    }
+    for (const { id } of [...agent.runtime.containers, ...agent.runtime.sandboxes]) {
+      this.#owners.delete(id)
+    }
+    this.#releasing.delete(uid)
+  }
+
+  #track(task: Promise<unknown>): void {
+    const tracked = task
+      .catch((error: unknown) => {
+        if (!this.#signal.aborted) {
+          this.env.log.error('A part of the kubelet has failed', { error: error as Error })
+        }
+      })
+      .finally(() => this.#tasks.delete(tracked))
+    this.#tasks.add(tracked)
+  }
+
+  async #stop(): Promise<void> {
+    await Promise.all([...this.agents.values()].map((agent) => agent.halt()))
+    await Promise.allSettled(this.#tasks)
+  }
+}
