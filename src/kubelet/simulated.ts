@@ -10,7 +10,6 @@ import {
   type Container,
   type ContainerConfig,
   type ContainerStatus,
-  type Image,
   LABEL,
   type LogFiles,
   type PodFilter,
@@ -20,6 +19,11 @@ import {
   RuntimeError,
   type RuntimeEvent,
 } from './runtime.ts'
+import { Addresses } from './simulated/addresses.ts'
+import { simulatedCommand } from './simulated/commands.ts'
+import { EventFeed } from './simulated/events.ts'
+import { FakeImages, type FakeImagesOptions } from './simulated/images.ts'
+import { MemoryLogs } from './simulated/logs.ts'
 
 /** Annotations of a pod that say how its containers behave; `.NAME` after one is for that container only. */
 export const SIMULATION = {
@@ -32,14 +36,10 @@ export const SIMULATION = {
   output: 'simulation.navarch.dev/output',
 } as const
 
-export interface SimulatedOptions {
+export interface SimulatedOptions extends FakeImagesOptions {
   /** The first three parts of its pods' addresses: `10.244.1`. */
   readonly network?: string
   readonly startMs?: number
-  readonly pullMs?: number
-  readonly sizeBytes?: number
-  /** Which images exist; all that do not look made up, by default. */
-  readonly imageExists?: (image: string) => boolean
 }
 
 interface FakeSandbox {
@@ -58,14 +58,6 @@ interface FakeContainer {
 const KILLED = 137
 const TERMINATED = 143
 const DEFAULT_START_MS = 5
-const DEFAULT_PULL_MS = 20
-const DEFAULT_IMAGE_BYTES = 5_000_000
-
-/** Tags and hosts that tests use for images which cannot be pulled. */
-const looksMissing = (image: string): boolean =>
-  /(^|[/:@-])(nonexistent|non-existent|does-not-exist|doesnotexist|missing|invalid|no-such|404$)/i.test(
-    image,
-  )
 
 export function simulatedRuntime(
   env: Pick<Env, 'clock' | 'random'>,
@@ -81,16 +73,17 @@ class SimulatedRuntime implements Runtime {
   readonly #options: SimulatedOptions
   readonly #sandboxes = new Map<string, FakeSandbox>()
   readonly #containers = new Map<string, FakeContainer>()
-  readonly #images = new Map<string, Image>()
-  readonly #listeners = new Set<(event: RuntimeEvent) => void>()
+  readonly #images: FakeImages
+  readonly #events = new EventFeed()
   readonly #logs = new MemoryLogs()
-  readonly #usedAddresses = new Set<string>()
-  #nextAddress = 2
+  readonly #addresses: Addresses
 
   constructor(env: Pick<Env, 'clock' | 'random'>, options: SimulatedOptions) {
     this.#env = env
     this.#options = options
     this.logFiles = this.#logs
+    this.#images = new FakeImages(env.clock, options)
+    this.#addresses = new Addresses(options.network ?? '10.244.0')
   }
 
   async version() {
@@ -120,7 +113,7 @@ class SimulatedRuntime implements Runtime {
         labels: config.labels,
         annotations: config.annotations,
         runtimeHandler,
-        ips: network === 'NODE' ? [] : [this.#address()],
+        ips: network === 'NODE' ? [] : [this.#addresses.take()],
         network,
       },
     })
@@ -133,9 +126,9 @@ class SimulatedRuntime implements Runtime {
     for (const container of this.#containers.values()) {
       if (container.sandboxId === id) this.#exit(container, KILLED)
     }
-    for (const ip of sandbox.status.ips) this.#usedAddresses.delete(ip)
+    for (const ip of sandbox.status.ips) this.#addresses.giveBack(ip)
     sandbox.status = { ...sandbox.status, state: 'notReady', ips: [] }
-    this.#emit({ type: 'stopped', id })
+    this.#events.tell({ type: 'stopped', id })
   }
 
   async removePodSandbox(id: string): Promise<void> {
@@ -162,7 +155,7 @@ class SimulatedRuntime implements Runtime {
   async createContainer(sandboxId: string, config: ContainerConfig): Promise<string> {
     const sandbox = this.#sandboxes.get(sandboxId)
     if (sandbox === undefined) throw new RuntimeError('notFound', `sandbox ${sandboxId} not found`)
-    const image = [...this.#images.values()].find(({ id }) => id === config.image)
+    const image = this.#images.list().find(({ id }) => id === config.image)
     const id = this.#newId()
     this.#containers.set(id, {
       config,
@@ -209,7 +202,7 @@ class SimulatedRuntime implements Runtime {
         this.#exit(container, code),
       )
     }
-    this.#emit({ type: 'started', id })
+    this.#events.tell({ type: 'started', id })
   }
 
   async stopContainer(id: string, timeoutSeconds: number): Promise<void> {
@@ -272,7 +265,6 @@ class SimulatedRuntime implements Runtime {
       }))
   }
 
-  /** `true` succeeds, `false` fails, `exit N` does that, `echo` echoes; anything else succeeds silently. */
   async execSync(id: string, command: readonly string[]) {
     this.#running(id)
     const { exitCode, stdout } = simulatedCommand(command)
@@ -307,70 +299,29 @@ class SimulatedRuntime implements Runtime {
     )
   }
 
-  async *events(signal: AbortSignal): AsyncGenerator<RuntimeEvent> {
-    const pending: RuntimeEvent[] = []
-    let wake = () => {}
-    const listener = (event: RuntimeEvent) => {
-      pending.push(event)
-      wake()
-    }
-    this.#listeners.add(listener)
-    signal.addEventListener('abort', () => wake(), { once: true })
-    try {
-      while (!signal.aborted) {
-        const event = pending.shift()
-        if (event !== undefined) yield event
-        else {
-          await new Promise<void>((resolve) => {
-            wake = resolve
-          })
-        }
-      }
-    } finally {
-      this.#listeners.delete(listener)
-    }
+  events(signal: AbortSignal): AsyncGenerator<RuntimeEvent> {
+    return this.#events.follow(signal)
   }
 
   async listImages() {
-    return [...this.#images.values()]
+    return this.#images.list()
   }
 
   async imageStatus(image: string) {
-    return (
-      this.#images.get(image) ??
-      [...this.#images.values()].find(({ id, digests }) => id === image || digests.includes(image))
-    )
+    return this.#images.find(image)
   }
 
-  async pullImage(
+  pullImage(
     image: string,
     _auth: unknown,
     _sandbox: unknown,
     signal: AbortSignal,
   ): Promise<string> {
-    await this.#env.clock.sleep(this.#options.pullMs ?? DEFAULT_PULL_MS, signal)
-    const exists = this.#options.imageExists ?? ((name: string) => !looksMissing(name))
-    if (!exists(image)) {
-      throw new RuntimeError(
-        'notFound',
-        `rpc error: code = NotFound desc = failed to pull and unpack image "${image}": failed to resolve reference "${image}": ${image}: not found`,
-      )
-    }
-    const digest = `sha256:${digestOf(image)}`
-    const repository = image.replace(/[:@][^/]*$/, '')
-    this.#images.set(image, {
-      id: digest,
-      tags: [image],
-      digests: [`${repository}@${digest}`],
-      sizeBytes: this.#options.sizeBytes ?? DEFAULT_IMAGE_BYTES,
-      username: '',
-      pinned: false,
-    })
-    return digest
+    return this.#images.pull(image, signal)
   }
 
   async removeImage(image: string): Promise<void> {
-    this.#images.delete(image)
+    this.#images.remove(image)
   }
 
   async imageFileSystem() {
@@ -404,7 +355,7 @@ class SimulatedRuntime implements Runtime {
       reason: exitCode === 0 ? 'Completed' : 'Error',
     }
     container.exited.resolve()
-    this.#emit({ type: 'stopped', id: status.id })
+    this.#events.tell({ type: 'stopped', id: status.id })
   }
 
   #setting({ config, sandboxId }: FakeContainer, name: string): string | undefined {
@@ -417,103 +368,7 @@ class SimulatedRuntime implements Runtime {
     this.#logs.append(status.logPath, `${time} stdout F ${text}\n`)
   }
 
-  #emit(event: RuntimeEvent): void {
-    for (const listener of this.#listeners) listener(event)
-  }
-
-  #address(): string {
-    const network = this.#options.network ?? '10.244.0'
-    for (let tries = 0; tries < 65_536; tries++) {
-      const number = this.#nextAddress++ % 65_536
-      if (number % 256 < 2 || number % 256 === 255) continue
-      // A node that is crowded beyond 253 pods goes on in the next networks.
-      const parts = network.split('.').map(Number)
-      const third = (parts[2] ?? 0) + Math.floor(number / 256)
-      const second = (parts[1] ?? 0) + Math.floor(third / 256)
-      const address = `${parts[0]}.${second}.${third % 256}.${number % 256}`
-      if (this.#usedAddresses.has(address)) continue
-      this.#usedAddresses.add(address)
-      return address
-    }
-    throw new RuntimeError('failed', 'no addresses left for pods')
-  }
-
   #newId(): string {
     return Buffer.from(this.#env.random.bytes(32)).toString('hex')
-  }
-}
-
-function digestOf(image: string): string {
-  // FNV-1a, stretched: the same image has the same digest in every run.
-  let hash = 2_166_136_261
-  let text = ''
-  for (let round = 0; round < 8; round++) {
-    for (const letter of image) {
-      hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 16_777_619) >>> 0
-    }
-    text += hash.toString(16).padStart(8, '0')
-  }
-  return text
-}
-
-function simulatedCommand(command: readonly string[]): { exitCode: number; stdout: string } {
-  const shell = /^(.*\/)?(ba|da|)sh$/.test(command[0] ?? '') && command[1] === '-c'
-  const words = shell ? (command[2] ?? '').trim().split(/\s+/) : command
-  const [program = '', ...rest] = words
-  if (program === 'false') return { exitCode: 1, stdout: '' }
-  if (program === 'exit') return { exitCode: Number(rest[0] ?? 0), stdout: '' }
-  if (program === 'echo') return { exitCode: 0, stdout: `${rest.join(' ')}\n` }
-  return { exitCode: 0, stdout: '' }
-}
-
-/** Log files that nobody wrote to a disk. */
-class MemoryLogs implements LogFiles {
-  readonly #files = new Map<string, Buffer>()
-  readonly #watchers = new Map<string, Set<() => void>>()
-
-  append(path: string, text: string): void {
-    this.#files.set(
-      path,
-      Buffer.concat([this.#files.get(path) ?? Buffer.alloc(0), Buffer.from(text)]),
-    )
-    for (const notify of this.#watchers.get(path) ?? []) notify()
-  }
-
-  async stat(path: string) {
-    const file = this.#files.get(path)
-    return file === undefined ? undefined : { size: file.length, inode: 1 }
-  }
-  async read(path: string, offset: number, length: number) {
-    return (this.#files.get(path) ?? Buffer.alloc(0)).subarray(offset, offset + length)
-  }
-  async list(folder: string) {
-    return [...this.#files.keys()]
-      .filter((path) => path.startsWith(`${folder}/`))
-      .map((path) => path.slice(folder.length + 1).split('/')[0] ?? '')
-  }
-  async rename(from: string, to: string) {
-    const file = this.#files.get(from)
-    if (file === undefined) return
-    this.#files.delete(from)
-    this.#files.set(to, file)
-  }
-  async remove(path: string) {
-    for (const key of this.#files.keys()) {
-      if (key === path || key.startsWith(`${path}/`)) this.#files.delete(key)
-    }
-  }
-  async makeFolder() {}
-  watch(path: string, onChange: () => void, signal: AbortSignal) {
-    const watchers = this.#watchers.get(path) ?? new Set()
-    this.#watchers.set(path, watchers)
-    watchers.add(onChange)
-    signal.addEventListener(
-      'abort',
-      () => {
-        watchers.delete(onChange)
-        if (watchers.size === 0) this.#watchers.delete(path)
-      },
-      { once: true },
-    )
   }
 }
