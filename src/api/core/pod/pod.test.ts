@@ -154,9 +154,70 @@ test('mounts name a volume of the pod, each place once', () => {
     { name: 'data', mountPath: '/d', subPath: '../x' },
   ]
   assert.deepEqual(wrong({ volumes, containers: [container({ volumeMounts: mounts })] }), [
-    'spec.containers[0].volumeMounts[1].subPath: Invalid value: "../x": must not contain \'..\'',
     'spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/d": must be unique',
+    // Upstream does not say which of the mounts it is.
+    'spec.containers[0].volumeMounts.subPath: Invalid value: "../x": must not contain \'..\'',
   ])
+})
+
+test('a mount needs a path, whatever is in it, and none that a device has', () => {
+  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }]
+  const judged = (parts: Part) => wrong({ volumes, containers: [container(parts)] })
+  assert.deepEqual(judged({ volumeMounts: [{ name: 'data', mountPath: 'c:\\data' }] }), [])
+  for (const mount of [{ name: 'data' }, { name: 'data', mountPath: '' }]) {
+    assert.deepEqual(judged({ volumeMounts: [mount] }), [
+      'spec.containers[0].volumeMounts[0].mountPath: Required value',
+    ])
+  }
+  const both = {
+    volumeMounts: [{ name: 'data', mountPath: '/d' }],
+    volumeDevices: [{ name: 'data', devicePath: '/d' }],
+  }
+  assert.deepEqual(judged(both), [
+    'spec.containers[0].volumeMounts[0].name: Invalid value: "data": must not already exist in volumeDevices',
+    'spec.containers[0].volumeMounts[0].mountPath: Invalid value: "/d": must not already exist as a path in volumeDevices',
+    'spec.containers[0].volumeDevices[0].name: Invalid value: "data": must not already exist in volumeMounts',
+    'spec.containers[0].volumeDevices[0].devicePath: Invalid value: "/d": must not already exist as a path in volumeMounts',
+  ])
+  assert.deepEqual(
+    judged({ volumeDevices: [{ name: 'data', devicePath: '/dev/../x' }, { name: '' }] }),
+    [
+      'spec.containers[0].volumeDevices[0].devicePath: Invalid value: "/dev/../x": can not contain backsteps (\'..\')',
+      'spec.containers[0].volumeDevices[1].name: Required value',
+      'spec.containers[0].volumeDevices[1].name: Not found: ""',
+      'spec.containers[0].volumeDevices[1].devicePath: Required value',
+    ],
+  )
+})
+
+test('a mount that is read-only all the way down is not propagated', () => {
+  const volumes = [{ name: 'data', emptyDir: {} }]
+  const mount = {
+    name: 'data',
+    mountPath: '/d',
+    readOnly: true,
+    recursiveReadOnly: 'Enabled',
+    mountPropagation: 'HostToContainer',
+  }
+  assert.deepEqual(wrong({ volumes, containers: [container({ volumeMounts: [mount] })] }), [
+    'spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified',
+  ])
+})
+
+test('a port of the host is taken once among the containers, and once within each init container', () => {
+  const ports = [{ containerPort: 80, hostPort: 8080 }]
+  const sidecar = container({ name: 'side', restartPolicy: 'Always', ports })
+  assert.deepEqual(wrong({ initContainers: [sidecar], containers: [container({ ports })] }), [])
+  assert.deepEqual(
+    wrong({
+      initContainers: [container({ name: 'first' }), { ...sidecar, ports: [...ports, ...ports] }],
+      containers: [container({ ports }), container({ name: 'b', ports })],
+    }),
+    [
+      'spec.initContainers[1].ports[1].hostPort: Duplicate value: "TCP//8080"',
+      'spec.containers[1].ports[0].hostPort: Duplicate value: "TCP//8080"',
+    ],
+  )
 })
 
 test('a volume has one source', () => {

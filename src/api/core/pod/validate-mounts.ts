@@ -13,6 +13,7 @@ import type { Container, EphemeralContainer, VolumeDevice, VolumeMount } from '.
 /** The pod's volumes by name; only claims may be block devices. */
 export type NamedVolumes = ReadonlyMap<string, { readonly isClaim: boolean }>
 
+/** Upstream tells some of these of the list, and not of the entry: clients find its words there. */
 export function validateMounts(
   container: Container | EphemeralContainer,
   volumes: NamedVolumes,
@@ -20,62 +21,99 @@ export function validateMounts(
 ): readonly FieldError[] {
   const { volumeMounts = [], volumeDevices = [] } = container
   if (volumeMounts.length === 0 && volumeDevices.length === 0) return []
+  const list = path.child('volumeMounts')
   const errors: FieldError[] = []
   const paths = new Set<string>()
+  const devices = placesOf(volumeDevices.map(({ name, devicePath }) => [name, devicePath]))
   for (const [i, mount] of volumeMounts.entries()) {
-    const at = path.child('volumeMounts').index(i)
-    errors.push(...validateMount(mount, volumes, at))
-    if (paths.has(mount.mountPath)) {
-      errors.push(invalidValue(at.child('mountPath'), mount.mountPath, 'must be unique'))
+    // Required of clients, and not of those that send nothing.
+    const name = mount.name ?? ''
+    const mountPath = mount.mountPath ?? ''
+    const at = list.index(i)
+    if (name === '') errors.push(required(at.child('name')))
+    if (!volumes.has(name)) errors.push(fieldNotFound(at.child('name'), name))
+    if (mountPath === '') errors.push(required(at.child('mountPath')))
+    if (paths.has(mountPath)) {
+      errors.push(invalidValue(at.child('mountPath'), mountPath, 'must be unique'))
     }
-    paths.add(mount.mountPath)
+    paths.add(mountPath)
+    errors.push(...notTaken(at, { name, mountPath }, devices, 'volumeDevices'))
+    errors.push(...validateSubPath(mount, list))
     const privileged = container.securityContext?.privileged === true
     if (mount.mountPropagation === 'Bidirectional' && !privileged) {
       errors.push(
         forbiddenField(
-          at.child('mountPropagation'),
+          list.child('mountPropagation'),
           'Bidirectional mount propagation is available only to privileged containers',
         ),
       )
     }
+    errors.push(...validateRecursiveReadOnly(mount, list.child('recursiveReadOnly')))
   }
-  errors.push(...validateDevices(volumeDevices, volumes, paths, path.child('volumeDevices')))
+  const mounts = placesOf(volumeMounts.map(({ name, mountPath }) => [name, mountPath]))
+  errors.push(...validateDevices(volumeDevices, volumes, mounts, path.child('volumeDevices')))
   return errors
 }
 
-function validateMount(
-  mount: VolumeMount,
-  volumes: NamedVolumes,
+interface Places {
+  readonly names: ReadonlySet<string>
+  readonly paths: ReadonlySet<string>
+}
+
+const placesOf = (
+  entries: readonly (readonly [name: string | undefined, path: string | undefined])[],
+): Places => ({
+  names: new Set(entries.map(([name = '']) => name)),
+  paths: new Set(entries.map(([, path = '']) => path)),
+})
+
+/** A volume is a folder or a device of a container, and a path leads to one of them. */
+function notTaken(
+  at: FieldPath,
+  place: Readonly<Record<string, string>>,
+  { names, paths }: Places,
+  by: 'volumeDevices' | 'volumeMounts',
+): readonly FieldError[] {
+  return Object.entries(place).flatMap(([field, value]) => {
+    const isName = field === 'name'
+    if (!(isName ? names : paths).has(value)) return []
+    const what = isName ? '' : 'as a path '
+    return [invalidValue(at.child(field), value, `must not already exist ${what}in ${by}`)]
+  })
+}
+
+function validateSubPath(
+  { subPath = '', subPathExpr = '' }: VolumeMount,
   path: FieldPath,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  const { name, mountPath, subPath = '', subPathExpr = '', recursiveReadOnly } = mount
-  if (name === '') errors.push(required(path.child('name')))
-  if (name !== '' && !volumes.has(name)) errors.push(fieldNotFound(path.child('name'), name))
-  if (mountPath.includes(':')) {
-    errors.push(invalidValue(path.child('mountPath'), mountPath, "must not contain ':'"))
-  }
   if (subPath !== '') errors.push(...relativePath(subPath, path.child('subPath')))
-  if (subPathExpr !== '') {
-    if (subPath !== '') {
-      errors.push(
-        invalidValue(
-          path.child('subPathExpr'),
-          subPathExpr,
-          'subPathExpr and subPath are mutually exclusive',
-        ),
-      )
-    }
-    errors.push(...relativePath(subPathExpr, path.child('subPathExpr')))
+  if (subPathExpr === '') return errors
+  const at = path.child('subPathExpr')
+  if (subPath !== '') {
+    const why = 'subPathExpr and subPath are mutually exclusive'
+    errors.push(invalidValue(at, subPathExpr, why))
   }
-  if (recursiveReadOnly !== undefined) {
-    const at = path.child('recursiveReadOnly')
-    const values = ['Disabled', 'Enabled', 'IfPossible']
-    if (!values.includes(recursiveReadOnly)) {
-      errors.push(notSupported(at, recursiveReadOnly, values))
-    } else if (recursiveReadOnly !== 'Disabled' && mount.readOnly !== true) {
-      errors.push(forbiddenField(at, 'may only be specified when readOnly is true'))
-    }
+  return [...errors, ...relativePath(subPathExpr, at)]
+}
+
+const RECURSIVE = ['Disabled', 'Enabled', 'IfPossible']
+
+function validateRecursiveReadOnly(
+  { recursiveReadOnly, readOnly, mountPropagation = 'None' }: VolumeMount,
+  at: FieldPath,
+): readonly FieldError[] {
+  if (recursiveReadOnly === undefined || recursiveReadOnly === 'Disabled') return []
+  if (!RECURSIVE.includes(recursiveReadOnly)) {
+    return [notSupported(at, recursiveReadOnly, RECURSIVE)]
+  }
+  const errors: FieldError[] = []
+  if (readOnly !== true) {
+    errors.push(forbiddenField(at, 'may only be specified when readOnly is true'))
+  }
+  if (mountPropagation !== 'None') {
+    const why = 'may only be specified when mountPropagation is None or not specified'
+    errors.push(forbiddenField(at, why))
   }
   return errors
 }
@@ -93,17 +131,17 @@ export function relativePath(value: string, path: FieldPath): readonly FieldErro
 function validateDevices(
   devices: readonly VolumeDevice[],
   volumes: NamedVolumes,
-  mountPaths: ReadonlySet<string>,
+  mounts: Places,
   path: FieldPath,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
   const paths = new Set<string>()
   const names = new Set<string>()
-  for (const [i, { name, devicePath }] of devices.entries()) {
+  for (const [i, { name = '', devicePath = '' }] of devices.entries()) {
     const at = path.index(i)
     const volume = volumes.get(name)
+    if (name === '') errors.push(required(at.child('name')))
     if (names.has(name)) errors.push(invalidValue(at.child('name'), name, 'must be unique'))
-    if (name !== '' && volume === undefined) errors.push(fieldNotFound(at.child('name'), name))
     if (volume?.isClaim === false) {
       errors.push(
         invalidValue(
@@ -113,21 +151,17 @@ function validateDevices(
         ),
       )
     }
+    if (volume === undefined) errors.push(fieldNotFound(at.child('name'), name))
+    if (devicePath === '') errors.push(required(at.child('devicePath')))
     if (paths.has(devicePath)) {
       errors.push(invalidValue(at.child('devicePath'), devicePath, 'must be unique'))
     }
     if (devicePath.split('/').includes('..')) {
-      errors.push(
-        invalidValue(at.child('devicePath'), devicePath, 'can not contain backsteps (..)'),
-      )
-    }
-    if (mountPaths.has(devicePath)) {
-      errors.push(
-        invalidValue(at.child('devicePath'), devicePath, 'must not already exist in volumeMounts'),
-      )
-    }
+      const why = "can not contain backsteps ('..')"
+      errors.push(invalidValue(at.child('devicePath'), devicePath, why))
+    } else paths.add(devicePath)
+    errors.push(...notTaken(at, { name, devicePath }, mounts, 'volumeMounts'))
     names.add(name)
-    paths.add(devicePath)
   }
   return errors
 }

@@ -24,37 +24,47 @@ export function validatePorts(
   return errors
 }
 
-/** One port of the host serves one container of the pod. */
+/** One port of the host serves one container of the pod; init containers run one after the other. */
 export function hostPortConflicts(spec: PodSpec, path: FieldPath): readonly FieldError[] {
-  const errors: FieldError[] = []
-  const sidecars = (spec.initContainers ?? []).filter((c) => c.restartPolicy === 'Always')
+  const { initContainers = [], hostNetwork = false } = spec
   const taken = new Set<string>()
-  const lists = [
-    { containers: sidecars, path: path.child('initContainers') },
-    { containers: spec.containers ?? [], path: path.child('containers') },
+  const init = path.child('initContainers')
+  return [
+    ...initContainers.flatMap(({ ports = [] }, i) =>
+      portsTaken(ports, init.index(i).child('ports'), new Set()),
+    ),
+    ...(spec.containers ?? []).flatMap(({ ports = [] }, i) => {
+      const at = path.child('containers').index(i).child('ports')
+      return [...portsTaken(ports, at, taken), ...(hostNetwork ? sameAsHost(ports, at) : [])]
+    }),
   ]
-  for (const list of lists) {
-    for (const [i, { ports = [] }] of list.containers.entries()) {
-      for (const [
-        j,
-        { hostPort = 0, protocol = 'TCP', hostIP = '', containerPort },
-      ] of ports.entries()) {
-        if (hostPort === 0) continue
-        const at = list.path.index(i).child('ports').index(j)
-        if (spec.hostNetwork === true && hostPort !== containerPort) {
-          errors.push(
-            invalidValue(
-              at.child('containerPort'),
-              containerPort,
-              'must match `hostPort` when `hostNetwork` is true',
-            ),
-          )
-        }
-        const key = `${protocol}/${hostIP}/${hostPort}`
-        if (taken.has(key)) errors.push(duplicate(at.child('hostPort'), key))
-        taken.add(key)
-      }
-    }
+}
+
+function portsTaken(
+  ports: readonly ContainerPort[],
+  path: FieldPath,
+  taken: Set<string>,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  for (const [i, { hostPort = 0, protocol = 'TCP', hostIP = '' }] of ports.entries()) {
+    if (hostPort === 0) continue
+    const key = `${protocol}/${hostIP}/${hostPort}`
+    if (taken.has(key)) errors.push(duplicate(path.index(i).child('hostPort'), key))
+    taken.add(key)
   }
   return errors
 }
+
+/** In the network of the host its ports are the container's. */
+const sameAsHost = (ports: readonly ContainerPort[], path: FieldPath): readonly FieldError[] =>
+  ports.flatMap(({ hostPort = 0, containerPort }, i) =>
+    hostPort === 0 || hostPort === containerPort
+      ? []
+      : [
+          invalidValue(
+            path.index(i).child('containerPort'),
+            containerPort,
+            'must match `hostPort` when `hostNetwork` is true',
+          ),
+        ],
+  )
