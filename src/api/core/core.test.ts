@@ -37,6 +37,18 @@ test('ports of a service have numbers, and names when there are several', () => 
   ])
 })
 
+test('a service that is a name elsewhere has no addresses, nor families of them', () => {
+  const spec = { type: 'ExternalName', externalName: 'example.com' }
+  assert.deepEqual(services.errors({ spec }), [])
+  assert.deepEqual(
+    services.errors({ spec: { ...spec, ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' } }),
+    [
+      'spec.ipFamilies: Forbidden: may not be set for ExternalName services',
+      'spec.ipFamilyPolicy: Forbidden: may not be set for ExternalName services',
+    ],
+  )
+})
+
 test('each type of service has fields of its own', () => {
   assert.deepEqual(services.errors({ spec: { type: 'ExternalName' } }), [
     'spec.externalName: Required value',

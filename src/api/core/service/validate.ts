@@ -47,10 +47,9 @@ export function validateService({ spec }: Service): readonly FieldError[] {
     }
   }
   if (type === 'ExternalName') {
-    if ((spec.clusterIPs ?? []).length > 0) {
-      errors.push(
-        forbiddenField(path.child('clusterIPs'), 'may not be set for ExternalName services'),
-      )
+    for (const field of ['clusterIPs', 'ipFamilies', 'ipFamilyPolicy'] as const) {
+      if ((spec[field] ?? '').length === 0) continue
+      errors.push(forbiddenField(path.child(field), 'may not be set for ExternalName services'))
     }
     const at = path.child('externalName')
     if (externalName === '') errors.push(required(at))
