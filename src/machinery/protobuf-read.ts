@@ -144,7 +144,7 @@ function readScalar(r: Reader, types: TypeTable, name: string): unknown {
     case 'Time':
     case 'MicroTime': {
       if (numbers.size === 0) return null
-      const seconds = new Date(Number(numbers.get(1) ?? 0n) * 1000).toISOString().slice(0, 19)
+      const seconds = timeOf(Number(numbers.get(1) ?? 0n))
       if (name === 'Time') return `${seconds}Z`
       return `${seconds}.${String(Math.trunc(Number(numbers.get(2) ?? 0n) / 1000)).padStart(6, '0')}Z`
     }
@@ -179,3 +179,13 @@ function readScalar(r: Reader, types: TypeTable, name: string): unknown {
     }
   }
 }
+
+/** Years of four digits, as JSON has them: `2026-01-01T00:00:00`. */
+function timeOf(seconds: number): string {
+  if (seconds < FIRST_SECOND || seconds > LAST_SECOND)
+    throw badRequest('the protobuf body has a time whose year is outside of range [0,9999]')
+  return new Date(seconds * 1000).toISOString().slice(0, 19)
+}
+
+const FIRST_SECOND = -62_167_219_200
+const LAST_SECOND = 253_402_300_799

@@ -67,3 +67,22 @@ test('messages nested too deep are refused', () => {
   assert.ok(decodeProtobuf(types, name, nested(150)))
   assert.throws(() => decodeProtobuf(types, name, nested(450)), /nested deeper/)
 })
+
+test('a time of no year that JSON can tell is refused', () => {
+  const name = 'io.k8s.api.core.v1.Pod'
+  const read = (seconds: number) => {
+    // metadata, creationTimestamp, seconds
+    const time = varint(seconds)
+    const meta = [0x42, time.length + 1, 0x08, ...time]
+    const raw = Uint8Array.from([0x0a, meta.length, ...meta])
+    return decodeProtobuf(types, name, { apiVersion: 'v1', kind: 'Pod', raw }) as {
+      metadata: { creationTimestamp: string }
+    }
+  }
+  const varint = (value: number): readonly number[] =>
+    value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))]
+  assert.equal(read(253_402_300_799).metadata.creationTimestamp, '9999-12-31T23:59:59Z')
+  for (const seconds of [253_402_300_800, 2 ** 50]) {
+    assert.throws(() => read(seconds), { name: 'StatusError', message: /year is outside of range/ })
+  }
+})
