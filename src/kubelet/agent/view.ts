@@ -64,6 +64,7 @@ export class PodView {
     const containers = this.#runtime.containers.filter((container) => container.id !== id)
     this.#agent.disown(id)
     this.#again.delete(id)
+    this.#messages.delete(id)
     this.#runtime = { ...this.#runtime, containers }
   }
 
