@@ -210,7 +210,7 @@ const runtimeClasses = defineResource(runtimeClassesRef, {
   validate: ({ handler, overhead, scheduling }) => [
     ...check(FieldPath.of('handler'), handler, dnsLabel),
     ...Object.entries(overhead?.podFixed ?? {}).flatMap(([name, quantity]) => {
-      const at = FieldPath.of('overhead', 'podFixed').key(name)
+      const at = FieldPath.of('overhead', 'limits').key(name)
       return [...checkResourceName(name, at), ...checkQuantity(name, quantity, at)]
     }),
     ...validateLabels(scheduling?.nodeSelector, FieldPath.of('scheduling', 'nodeSelector')),

@@ -179,6 +179,17 @@ test('an endpoint slice holds addresses of one kind', () => {
   ])
 })
 
+test('what a runtime class costs is refused as limits are', () => {
+  const classes = trying('node.k8s.io', 'v1', 'runtimeclasses')
+  assert.deepEqual(
+    classes.errors({ handler: 'a', overhead: { podFixed: { frobs: '1', memory: '-1' } } }),
+    [
+      'overhead.limits[frobs]: Invalid value: "frobs": must be a standard resource for containers',
+      'overhead.limits[memory]: Invalid value: "-1": must be greater than or equal to 0',
+    ],
+  )
+})
+
 test('a storage class is made once', () => {
   const classes = trying('storage.k8s.io', 'v1', 'storageclasses')
   const made = { provisioner: 'a.b/c' }

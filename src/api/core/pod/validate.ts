@@ -95,7 +95,7 @@ function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] 
     )
   }
   for (const [name, quantity] of Object.entries(spec.overhead ?? {})) {
-    const at = path.child('overhead').key(name)
+    const at = path.child('overhead', 'limits').key(name)
     errors.push(...checkResourceName(name, at), ...checkQuantity(name, quantity, at))
   }
   errors.push(...validateOs(spec, path))
