@@ -123,8 +123,8 @@ describe(
       machines.push(machine)
       return machine
     }
-    const childOf = (parent: ChildProcess | undefined): number =>
-      Number(run('pgrep', ['-P', String(parent?.pid)], { mayFail: true }).stdout.trim())
+    const childOf = (parent: ChildProcess | undefined): number | undefined =>
+      Number(run('pgrep', ['-P', String(parent?.pid)], { mayFail: true }).stdout) || undefined
     const agents = new Map<string, ChildProcess>()
     const agent = (machine: Machine, ...flags: readonly string[]): ChildProcess => {
       const child = start(
@@ -278,7 +278,9 @@ describe(
       assert.ok(first)
       const old = pods()
       // nsenter waits outside; the agent is its child.
-      end(childOf(agents.get(first.name)))
+      const killed = childOf(agents.get(first.name))
+      assert.ok(killed)
+      end(killed)
       agent(first)
       const pod = onMachine(first.name)
       await eventually(

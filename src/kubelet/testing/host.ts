@@ -70,15 +70,28 @@ export async function startTestHost(env: Env, number: number): Promise<TestHost>
     containerd,
     runtime,
     async close() {
-      for (const { id } of await runtime.listPodSandboxes()) {
-        await runtime.stopPodSandbox(id)
-        await runtime.removePodSandbox(id)
+      try {
+        for (const { id } of await runtime.listPodSandboxes()) await removeSandbox(runtime, id)
+      } finally {
+        runtime.close()
+        await containerd.stop()
+        await destroyContainerd(options)
       }
-      runtime.close()
-      await containerd.stop()
-      await destroyContainerd(options)
       await env.process.run(['ip', 'link', 'delete', bridge])
       await env.fs.remove(folder)
     },
+  }
+}
+
+/** What a kubelet was stopping when it was stopped itself may still be on its way: then it is tried again. */
+async function removeSandbox(runtime: CriRuntime, id: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await runtime.stopPodSandbox(id)
+      await runtime.removePodSandbox(id)
+      return
+    } catch (error) {
+      if (attempt === 5) throw error
+    }
   }
 }
