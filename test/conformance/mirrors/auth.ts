@@ -133,7 +133,7 @@ mirror(
         spec: { resourceAttributes: { ...resourceAttributes, namespace: 'default' }, user },
       },
     })
-    assert.equal(other.status, 400)
+    assert.equal(other.status, 422)
   },
 )
 
