@@ -2,7 +2,7 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from 'node:crypto'
 import * as grpc from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
-import type { Random } from '#base'
+import { grpcDeadline, type Random } from '#base'
 import type { Cipher } from './ciphers.ts'
 
 const bytesField = (id: number) => ({ type: 'bytes', id })
@@ -108,7 +108,7 @@ export async function kmsCipher(options: KmsOptions): Promise<KmsCipher> {
         responseDeserialize,
         request,
         new grpc.Metadata(),
-        { deadline: performance.timeOrigin + performance.now() + timeoutMs },
+        { deadline: grpcDeadline(timeoutMs) },
         (error, value) =>
           error === null
             ? resolve(value as T)

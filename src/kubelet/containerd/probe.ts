@@ -1,5 +1,6 @@
 /** The few calls that tell whether containerd is alive, and which images its CRI side sees. */
 import { Client, credentials, type ClientReadableStream } from '@grpc/grpc-js'
+import { grpcDeadline } from '#base'
 
 export interface ContainerdProbe {
   /** The runtime's version, once CRI answers; rejects until then. */
@@ -22,7 +23,7 @@ export function probeContainerd(socket: string): ContainerdProbe {
   const call = (method: string, request: Buffer, timeoutMs: number): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       // The deadline is gRPC's own timer: it is what limits a call inside the library.
-      const deadline = performance.timeOrigin + performance.now() + timeoutMs
+      const deadline = grpcDeadline(timeoutMs)
       client.makeUnaryRequest(method, raw, raw, request, { deadline }, (error, response) =>
         error === null ? resolve(response ?? Buffer.alloc(0)) : reject(error),
       )

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as grpc from '@grpc/grpc-js'
 import * as protoLoader from '@grpc/proto-loader'
+import { grpcDeadline } from '#base'
 import { RuntimeError } from '../runtime.ts'
 
 export type Message = Readonly<Record<string, unknown>>
@@ -72,7 +73,7 @@ export function connect(socketPath: string): Connection {
           responseDeserialize,
           request,
           new grpc.Metadata(),
-          deadlineMs === undefined ? {} : { deadline: deadlineAfter(deadlineMs) },
+          deadlineMs === undefined ? {} : { deadline: grpcDeadline(deadlineMs) },
           (error, value) => {
             signal?.removeEventListener('abort', cancel)
             open.delete(call)
@@ -111,9 +112,6 @@ export function connect(socketPath: string): Connection {
     },
   }
 }
-
-/** gRPC counts deadlines on the wall clock of the process. */
-const deadlineAfter = (ms: number): number => performance.timeOrigin + performance.now() + ms
 
 const asError = (reason: unknown): Error =>
   reason instanceof Error ? reason : new Error(String(reason))
