@@ -43,7 +43,7 @@ import { registryReader } from './reader.ts'
 import { Registry } from './registry.ts'
 import type { ApiServer, ApiServerOptions, Extensions, Listening, ServerInside } from './server.ts'
 import { serviceAllocator } from './service-allocator.ts'
-import { idOf, type Allocator, type Writer } from './writes.ts'
+import { idOf, type Allocator, type Writer } from './writes/index.ts'
 
 const REQUEST_TIMEOUT_MS = 60_000
 const IN_FLIGHT = { reading: 400, writing: 200 }

@@ -5,7 +5,7 @@ import { groupPriority, type RemoteApi } from './aggregation/index.ts'
 import type { Registry } from './registry.ts'
 import { hasHandler, type Extensions } from './server.ts'
 import { compareVersions } from './versions.ts'
-import { idOf } from './writes.ts'
+import { idOf } from './writes/index.ts'
 
 export interface GroupOrder {
   readonly group: string

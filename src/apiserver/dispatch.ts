@@ -19,7 +19,6 @@ import { kindOf, readDeleteOptions, readNewObject, readObject, type ExpectedKind
 import type { Codec } from './codec.ts'
 import { readyEntries, readyEntry, shownAs, type Collection } from './collection.ts'
 import { connectOptions } from './connect-options.ts'
-import { deleteObject, deletedStatus, returnsObject } from './deletes.ts'
 import type { Exchange, Handler, Reply, RequestInfo } from './exchange.ts'
 import { textOf } from './json.ts'
 import { keyFor } from './keys.ts'
@@ -32,7 +31,6 @@ import {
   type WriteOptions,
 } from './options.ts'
 import type { RequestMetrics } from './metrics.ts'
-import { applyScale, formed, patchObject, patchType, patched, readPatch } from './patches.ts'
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { getEntry, listEntries, type ReadContext } from './reads.ts'
 import type { Registry, Served } from './registry.ts'
@@ -51,15 +49,24 @@ import type { Extensions } from './server.ts'
 import { watchReply } from './watch.ts'
 import {
   admitOnly,
+  applyScale,
   bindNamespace,
   createObject,
+  deleteObject,
+  deletedStatus,
+  formed,
   idOf,
+  patchObject,
+  patchType,
+  patched,
+  readPatch,
+  returnsObject,
   updateObject,
   type AdmissionTarget,
   type Outcome,
   type WriteTarget,
   type Writer,
-} from './writes.ts'
+} from './writes/index.ts'
 
 export interface Dispatcher {
   readonly env: Pick<Env, 'clock' | 'random' | 'log' | 'metrics'>

@@ -10,7 +10,7 @@ import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './rep
 import { hasHandler, type ApiServerOptions } from './server.ts'
 import { zPages } from './z-pages.ts'
 import { GIT_VERSION, versionInfo } from './version.ts'
-import { idOf } from './writes.ts'
+import { idOf } from './writes/index.ts'
 
 export interface PageOptions {
   readonly dispatcher: Dispatcher

@@ -9,7 +9,7 @@ import {
   type AddressRange,
 } from './addresses.ts'
 import { sameJson } from './json.ts'
-import type { Allocator } from './writes.ts'
+import type { Allocator } from './writes/index.ts'
 
 export interface ServiceAllocatorOptions {
   readonly range: AddressRange

@@ -1,10 +1,9 @@
 /** The objects of a definition that is being removed: all are deleted, and nobody is asked whether they may be. */
 import { StatusError, type RequestUser, type ResourceDefinition } from '#machinery'
-import { deleteObject } from '../deletes.ts'
 import type { Exchange } from '../exchange.ts'
 import { parseDeleteOptions } from '../options.ts'
 import type { Registry } from '../registry.ts'
-import type { Writer } from '../writes.ts'
+import { deleteObject, type Writer } from '../writes/index.ts'
 
 /** Deletes that are under way at once. */
 const WORKERS = 16

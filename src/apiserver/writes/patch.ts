@@ -11,17 +11,18 @@ import {
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import { checkKind, kindOf, type ExpectedKind } from './body.ts'
-import { fieldProblems, type Codec } from './codec.ts'
-import type { Exchange } from './exchange.ts'
-import { copyJson, isObject, textOf } from './json.ts'
-import { mediaTypeOf, unsupportedMediaType } from './negotiate.ts'
-import type { WriteOptions } from './options.ts'
+import { checkKind, kindOf, type ExpectedKind } from '../body.ts'
+import { fieldProblems, type Codec } from '../codec.ts'
+import type { Exchange } from '../exchange.ts'
+import { copyJson, isObject, textOf } from '../json.ts'
+import { mediaTypeOf, unsupportedMediaType } from '../negotiate.ts'
+import type { WriteOptions } from '../options.ts'
 import { jsonPatchRefused, patchRefused, unknownInJsonPatch } from './patch-errors.ts'
-import { expectation, typedPath, untypable, valueAtPath } from './typed-errors.ts'
-import { isBuiltIn } from './render.ts'
-import { SCALE, appliedToScaled } from './scale.ts'
-import { managerOf, updateObject, type Outcome, type WriteTarget, type Writer } from './writes.ts'
+import { expectation, typedPath, untypable, valueAtPath } from '../typed-errors.ts'
+import { isBuiltIn } from '../render.ts'
+import { SCALE, appliedToScaled } from '../scale.ts'
+import { managerOf, type Outcome, type WriteTarget, type Writer } from './target.ts'
+import { updateObject } from './update.ts'
 
 type PatchType = 'json' | 'merge' | 'strategic' | 'apply'
 

@@ -8,34 +8,27 @@ import {
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import { readyEntry, shownAs, storedForm, type StoredEntry } from './collection.ts'
-import { copyJson, sameJson } from './json.ts'
-import { withRevision } from './json-bytes.ts'
-import { keyFor } from './keys.ts'
-import type { DeleteOptions } from './options.ts'
-import { successStatus } from './replies.ts'
-import {
-  admitOnly,
-  commit,
-  currentOf,
-  idOf,
-  originOf,
-  pendingFinalizers,
-  replace,
-  type Outcome,
-  type WriteTarget,
-  type Writer,
-} from './writes.ts'
+import { readyEntry, shownAs, storedForm, type StoredEntry } from '../collection.ts'
+import { copyJson, sameJson } from '../json.ts'
+import { withRevision } from '../json-bytes.ts'
+import { keyFor } from '../keys.ts'
+import type { DeleteOptions } from '../options.ts'
+import { successStatus } from '../replies.ts'
+import { admitOnly } from './admission.ts'
+import { commit, currentOf, pendingFinalizers, replace } from './store.ts'
+import { idOf, originOf, type Outcome, type WriteTarget, type Writer } from './target.ts'
 
 const ORPHAN = 'orphan'
 const FOREGROUND = 'foregroundDeletion'
 const ATTEMPTS = 10
 
+/** What became of a delete: objects with a grace or finalizers stay for a while. */
 export type Deleted =
   /** The object is there still, and says that it is going. */
   | { readonly gone: false; readonly outcome: Outcome }
   | { readonly gone: true; readonly object: KubeObject }
 
+/** Ends the object or marks it as going. Throws 404 and 409 when it is not there, or not the one that was meant. */
 export async function deleteObject(
   writer: Writer,
   target: WriteTarget,
@@ -199,5 +192,6 @@ export const deletedStatus = (
     uid: metadata.uid,
   })
 
+/** Whether a delete answers with the object as it was rather than with a Status. */
 export const returnsObject = ({ facts }: ResourceDefinition): boolean =>
   facts.deleteReturns !== undefined && facts.deleteReturns !== 'Status'

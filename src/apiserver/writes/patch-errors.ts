@@ -1,6 +1,6 @@
 /** Patches whose result is no object of the type: 422, about the patch as a whole. */
 import { FieldPath, StatusError, invalid, invalidValue } from '#machinery'
-import { isObject } from './json.ts'
+import { isObject } from '../json.ts'
 
 /** ` "" is invalid: patch: Invalid value: "…": strict decoding error: unknown field "spec.foo"` */
 export function patchRefused(shown: string, why: string): StatusError {

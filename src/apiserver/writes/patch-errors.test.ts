@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { send, testServer, type Answer, type TestServer } from './server.testing.ts'
+import { send, testServer, type Answer, type TestServer } from '../server.testing.ts'
 
 const DEPLOYMENTS = '/apis/apps/v1/namespaces/shop/deployments'
 const WEB = `${DEPLOYMENTS}/web`

@@ -1,6 +1,6 @@
 /** Owners that are there twice are kept once, and who sent them is told (since Kubernetes 1.20). */
 import type { JsonObject } from '#machinery'
-import { isObject, sameJson, textOf } from './json.ts'
+import { isObject, sameJson, textOf } from '../json.ts'
 
 /** `request` is what the client sent; `admission` what admission, or a patch, has made of it. */
 type Stage = 'request' | 'admission'
