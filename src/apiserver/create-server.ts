@@ -16,7 +16,7 @@ import {
   objectRemover,
   webhookConversion,
 } from './custom-resources/index.ts'
-import { resourceHandler, type Dispatcher } from './dispatch.ts'
+import { resourceHandler, type Dispatcher } from './endpoints/index.ts'
 import { EventSweeper } from './event-sweeper.ts'
 import { chain, type Handler, type RequestInfo } from './exchange.ts'
 import {

@@ -1,7 +1,7 @@
 /** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
 import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
-import { methodNotAllowed, pathNotFound, type Dispatcher } from './dispatch.ts'
+import { methodNotAllowed, pathNotFound, type Dispatcher } from './endpoints/index.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
 import { healthMetrics, healthReply, type Check } from './health.ts'
 import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'

@@ -1,6 +1,6 @@
 /** What a client says in the query of exec, attach, port-forward and proxy, as the object that admission is shown. */
 import { apiVersionOf, type JsonObject, type SubresourceFact } from '#machinery'
-import { isTrue } from './requests.ts'
+import { isTrue } from '../requests.ts'
 
 const BOOLEANS: ReadonlySet<string> = new Set(['stdin', 'stdout', 'stderr', 'tty'])
 

@@ -12,12 +12,12 @@ import {
   type LabelSelector,
 } from '#machinery'
 import type { Pod, PodDisruptionBudget } from '#api'
-import type { ExpectedKind } from './body.ts'
-import { shownAs, storedForm } from './collection.ts'
-import { copyJson, isObject } from './json.ts'
-import { keyFor } from './keys.ts'
-import { parseDeleteOptions, type WriteOptions } from './options.ts'
-import type { Registry } from './registry.ts'
+import type { ExpectedKind } from '../body.ts'
+import { shownAs, storedForm } from '../collection.ts'
+import { copyJson, isObject } from '../json.ts'
+import { keyFor } from '../keys.ts'
+import { parseDeleteOptions, type WriteOptions } from '../options.ts'
+import type { Registry } from '../registry.ts'
 import {
   admitOnly,
   deleteObject,
@@ -28,7 +28,7 @@ import {
   type AdmissionTarget,
   type WriteTarget,
   type Writer,
-} from './writes/index.ts'
+} from '../writes/index.ts'
 
 export const BINDING: ExpectedKind = {
   group: '',

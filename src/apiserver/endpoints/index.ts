@@ -1,0 +1,2 @@
+export { methodNotAllowed, pathNotFound, type Dispatcher } from './call.ts'
+export { resourceHandler } from './dispatch.ts'
