@@ -56,10 +56,13 @@ export interface NodeApi {
   /** A byte stream to the port inside the pod's network. Rejects when nothing listens. */
   portForward(target: PodTarget, port: number, signal: AbortSignal): Promise<Duplex>
   /** The kubelet's own HTTP pages for `nodes/NAME/proxy`: /healthz, /pods, /metrics, /stats/summary, /configz. */
-  page(
-    path: string,
-    query: string,
-  ): Promise<
-    { readonly status: number; readonly contentType: string; readonly body: Uint8Array } | undefined
-  >
+  page(path: string, query: string): Promise<NodePage | undefined>
+}
+
+export interface NodePage {
+  readonly status: number
+  readonly contentType: string
+  readonly body: Uint8Array
+  /** Beside the content type: where a page is instead. */
+  readonly headers?: Readonly<Record<string, string>>
 }

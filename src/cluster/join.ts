@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { nodes as nodeResource, pods as podResource, type ConfigMap } from '#api'
 import { kubeconfigText, type Credential } from '#apiserver'
 import type { Env } from '#base'
-import { createInformers, httpTransport, readUnverified, type NodeApi } from '#client'
-import { serveNode } from '#kubelet'
+import { createInformers, httpTransport, readUnverified, type Client } from '#client'
 import { StatusError } from '#machinery'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
+import { listenForKubelet, type KubeletListener } from './kubelet-listener.ts'
 import { writeMembership } from './leave.ts'
 import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
@@ -105,24 +105,7 @@ export async function joinNode(
       if (isRunning || containerd?.adopted === true) containerd?.release()
       else await containerd?.stop()
     })
-    let held: NodeApi | undefined
-    const api = (): NodeApi => {
-      if (held === undefined)
-        throw new StatusError('ServiceUnavailable', `the kubelet of node "${nodeName}" is starting`)
-      return held
-    }
-    const listening = await listen(
-      options,
-      env,
-      { ...serving, authority },
-      {
-        logs: async (...words) => api().logs(...words),
-        exec: async (...words) => api().exec(...words),
-        attach: async (...words) => api().attach(...words),
-        portForward: async (...words) => api().portForward(...words),
-        page: async (...words) => api().page(...words),
-      },
-    )
+    const listening = await listen(options, env, client, { ...serving, authority })
     undo.push(() => listening.close())
 
     progress({ phase: 'node', state: 'begun', detail: nodeName })
@@ -134,7 +117,7 @@ export async function joinNode(
       machine,
       { kubelet: client, informers },
     )
-    held = node.kubelet.nodeApi
+    listening.answerWith(node.kubelet.nodeApi)
     undo.push(() => node.stop())
     isRunning = true
     const ready = node.ready.then(() =>
@@ -280,13 +263,13 @@ async function clusterInfo(
 }
 
 async function listen(
-  { kubeletPort: port }: JoinOptions,
+  { kubeletPort: port, nodeName }: JoinOptions,
   env: Env,
+  client: Client,
   tls: Credential & { readonly authority: string },
-  nodeApi: NodeApi,
-) {
+): Promise<KubeletListener> {
   try {
-    return await serveNode({ host: '0.0.0.0', port, nodeApi, env, tls })
+    return await listenForKubelet({ host: '0.0.0.0', port, nodeName, client, env, tls })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'EADDRINUSE')

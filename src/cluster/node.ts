@@ -147,7 +147,7 @@ export interface NodeOptions extends Pick<
 > {
   readonly nodeIp: string
   readonly nodePodCidr?: string
-  /** Where its kubelet listens; absent when the API server is in the same process. */
+  /** Where its kubelet listens; absent when it answers only in its own process. */
   readonly kubeletPort?: number
 }
 

@@ -12,6 +12,7 @@ import { makeServer, startControlPlane, type ControlPlaneOptions } from './contr
 import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
+import { listenBesideServer } from './kubelet-listener.ts'
 import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
 import { NODE_MASK, startMachinery, startNode, type Machinery } from './node.ts'
 import { register } from './register.ts'
@@ -237,15 +238,34 @@ export async function serve(
             env,
           }))
     if (others !== undefined) undo.push(() => others.close(containersToo))
+    const kubeletListener =
+      machine &&
+      (await listenBesideServer({
+        pki: certificates.current,
+        nodeIp,
+        nodeName,
+        client: kubeletClient(nodeName),
+        env,
+      }))
+    if (kubeletListener !== undefined) {
+      undo.push(() => kubeletListener.close())
+      certificates.onChange(() => {
+        kubeletListener
+          .renewFrom()
+          .catch((error: unknown) => env.log.error('cannot renew a certificate', { error }))
+      })
+    }
+    const kubeletPort = kubeletListener === undefined ? {} : { kubeletPort: kubeletListener.port }
     const node =
       machine &&
-      (await startNode({ ...options, nodeIp }, env, machine, {
+      (await startNode({ ...options, nodeIp, ...kubeletPort }, env, machine, {
         kubelet: kubeletClient(nodeName),
         admin: control.client,
         informers: control.informers,
       }))
     if (node !== undefined) {
       nodes.set(nodeName, node.kubelet.nodeApi)
+      kubeletListener?.answerWith(node.kubelet.nodeApi)
       undo.push(() => node.stop())
     }
     const ready = Promise.all([node?.ready, others?.ready]).then(

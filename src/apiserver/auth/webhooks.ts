@@ -1,6 +1,6 @@
 /** Authentication and authorization by others: webhooks that answer TokenReviews and SubjectAccessReviews. */
 import { createHash } from 'node:crypto'
-import type { Env } from '#base'
+import { BoundedMap, type Env } from '#base'
 import {
   parseFieldSelector,
   parseLabelSelector,
@@ -11,7 +11,6 @@ import type { Attributes, Authorizer, Decision } from '../access.ts'
 import { isObject } from '../json.ts'
 import type { CallWebhook } from '../webhook-client/index.ts'
 import type { ConfiguredWebhook } from '../webhook-client/kubeconfig.ts'
-import { BoundedMap } from './bounded-map.ts'
 import type { TokenAnswer, TokenAuthenticator } from './tokens.ts'
 import { unauthorized } from './users.ts'
 

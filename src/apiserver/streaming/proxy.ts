@@ -56,7 +56,7 @@ export const nodeProxy =
         throw new StatusError('NotFound', 'the server could not find the requested resource')
       return {
         status: page.status,
-        headers: { 'content-type': page.contentType },
+        headers: { ...page.headers, 'content-type': page.contentType },
         body: page.body,
       }
     })

@@ -199,7 +199,11 @@ export function remoteNodeApi(options: RemoteNodeOptions): NodeApi {
             const failure = response.headers['x-navarch-status'] === 'true'
             if (failure) reject(StatusError.from(JSON.parse(body.toString('utf8')) as Status))
             else if (status === 404) resolve(undefined)
-            else resolve({ status, contentType: response.headers['content-type'] ?? '', body })
+            else {
+              const { 'content-type': contentType = '', location } = response.headers
+              const headers = location === undefined ? {} : { headers: { location } }
+              resolve({ status, contentType, body, ...headers })
+            }
           })
         })
         outgoing.end()

@@ -1,25 +1,17 @@
-/** The kubelet's HTTPS server: what the API server asks of a node that is not in its own process. */
+/** The kubelet's HTTPS server: its pages for whoever may see them, and what the API server asks of the node. */
+import type { IncomingMessage } from 'node:http'
 import * as https from 'node:https'
-import { PassThrough, Writable, type Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Env } from '#base'
-import {
-  CHANNEL,
-  frameWriter,
-  INPUT_WINDOW_BYTES,
-  NODE_PATH,
-  NODE_PROTOCOL,
-  readControl,
-  readFrames,
-  type FrameWriter,
-  type NodeApi,
-  type NodeCall,
-} from '#client'
-import { internalError, StatusError } from '#machinery'
+import { NODE_PATH, NODE_PROTOCOL, type NodeApi } from '#client'
+import { AuthorizationError, type NodeAccess, type NodeUser } from './access.ts'
+import { nodeAttributes } from './attributes.ts'
+import { converse, statusOf } from './conversation.ts'
 
 export const KUBELET_PORT = 10_250
 
-/** Whom the kubelet answers: the common name in the API server's client certificate. */
+/** The common name in the API server's client certificate: it has judged already who may ask what. */
 export const API_SERVER_CLIENT = 'kube-apiserver-kubelet-client'
 
 export interface NodeServerOptions {
@@ -27,11 +19,12 @@ export interface NodeServerOptions {
   /** 0 takes a free one. */
   readonly port: number
   readonly nodeApi: NodeApi
+  readonly access: NodeAccess
   readonly env: Pick<Env, 'clock' | 'log'>
   readonly tls: {
     readonly certificate: string
     readonly key: string
-    /** PEM of the authority that signed the API server's certificate. */
+    /** PEM of the authority that signed the certificates of clients. */
     readonly authority: string
   }
 }
@@ -43,11 +36,14 @@ export interface NodeServer {
   close(): Promise<void>
 }
 
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array | string
+}
+
 const MAX_CONNECTIONS = 1000
-const CALL_TIMEOUT_MS = 10_000
-/** Writing shows that the other side is gone, also while nothing is read from it. */
-const PING_MS = 20_000
-const STDIN_BUFFER_BYTES = 64 * 1024
+const AUTHENTICATED = 'system:authenticated'
 
 /** Resolves when it listens. */
 export async function serveNode(options: NodeServerOptions): Promise<NodeServer> {
@@ -61,33 +57,12 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
     minVersion: 'TLSv1.2' as const,
   })
   const server = https.createServer(
-    { ...secure(tls), requestCert: true, rejectUnauthorized: true, ALPNProtocols: ['http/1.1'] },
+    // Who shows no certificate may have a token.
+    { ...secure(tls), requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] },
     (request, response) => {
-      const reply = (status: number, contentType: string, body: Uint8Array | string, own = false) =>
-        response
-          .writeHead(status, {
-            'content-type': contentType,
-            ...(own ? { 'x-navarch-status': 'true' } : {}),
-          })
-          .end(body)
-      if (!isApiServer(request.socket as TLSSocket)) {
-        reply(403, 'text/plain', 'Forbidden: only the API server is answered\n')
-        return
-      }
-      if (request.method !== 'GET' && request.method !== 'HEAD') {
-        reply(405, 'text/plain', 'Method not allowed\n')
-        return
-      }
-      const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
-      nodeApi.page(path, query).then(
-        (page) =>
-          page === undefined
-            ? reply(404, 'text/plain', '404 page not found\n')
-            : reply(page.status, page.contentType, page.body),
-        (error: unknown) => {
-          const { status } = statusOf(error)
-          reply(status.code ?? 500, 'application/json', JSON.stringify(status), true)
-        },
+      request.resume()
+      void answer(options, request).then(({ status, headers, body }) =>
+        response.writeHead(status, headers).end(body),
       )
     },
   )
@@ -97,7 +72,7 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
     socket.on('error', () => undefined)
     const refuse = (status: string): void =>
       void socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
-    if (!isApiServer(request.socket as TLSSocket)) return refuse('403 Forbidden')
+    if (certified(request)?.name !== API_SERVER_CLIENT) return refuse('403 Forbidden')
     if (request.url !== NODE_PATH || request.headers.upgrade !== NODE_PROTOCOL)
       return refuse('400 Bad Request')
     socket.write(
@@ -126,196 +101,88 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
   }
 }
 
-const isApiServer = (socket: TLSSocket): boolean =>
-  socket.authorized && socket.getPeerCertificate().subject?.CN === API_SERVER_CLIENT
-
-const statusOf = (error: unknown): StatusError =>
-  error instanceof StatusError
-    ? error
-    : internalError(error instanceof Error ? error.message : String(error))
-
-async function converse(
-  nodeApi: NodeApi,
-  socket: Duplex,
-  head: Uint8Array,
-  { clock }: Pick<Env, 'clock'>,
-): Promise<void> {
-  const out = frameWriter(socket)
-  const gone = new AbortController()
-  const input = new PassThrough({ highWaterMark: STDIN_BUFFER_BYTES })
-  const sizes = sizeQueue()
-  let cancelPing = (): void => undefined
-  const ping = (): void => {
-    cancelPing = clock.schedule(PING_MS, () => {
-      out.control({ type: 'ping' })
-      ping()
-    })
-  }
-  const left = (): void => {
-    gone.abort(new Error('the API server hung up'))
-    input.end()
-    sizes.end()
-  }
-  socket.once('close', left)
-  const cancelWait = clock.schedule(CALL_TIMEOUT_MS, () => socket.destroy())
-  let answered: Promise<void> | undefined
+/** Never rejects. */
+async function answer(
+  { nodeApi, access, env }: NodeServerOptions,
+  request: IncomingMessage,
+): Promise<Answer> {
+  const { method = 'GET' } = request
+  const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
   try {
-    for await (const { channel, data } of readFrames(socket, head)) {
-      if (channel === CHANNEL.control) {
-        const message = readControl(data)
-        if (message.type === 'call' && answered === undefined) {
-          cancelWait()
-          ping()
-          answered = answer(nodeApi, message.call, {
-            out,
-            input,
-            sizes: sizes.values,
-            signal: gone.signal,
-          }).then(() => void socket.end())
-        } else if (message.type === 'resize') {
-          sizes.push({ width: message.width, height: message.height })
-        }
-      } else if (channel === CHANNEL.input && answered !== undefined) {
-        if (data.length === 0) input.end()
-        else if (input.writableLength > INPUT_WINDOW_BYTES) break
-        else if (!input.writableEnded)
-          input.write(data, () => out.control({ type: 'credit', bytes: data.length }))
-      }
-    }
-  } catch {
-    socket.destroy()
-  }
-  left()
-  await answered
-  cancelWait()
-  cancelPing()
-  socket.destroy()
-}
-
-interface Caller {
-  readonly out: FrameWriter
-  readonly input: PassThrough
-  readonly sizes: AsyncIterable<TerminalSize>
-  readonly signal: AbortSignal
-}
-interface TerminalSize {
-  readonly width: number
-  readonly height: number
-}
-
-/** Never rejects: how it ended is the last frame. */
-async function answer(nodeApi: NodeApi, call: NodeCall, caller: Caller): Promise<void> {
-  const { out, input, signal } = caller
-  try {
-    switch (call.method) {
-      case 'logs': {
-        const chunks = await nodeApi.logs(call.target, call.options, signal)
-        out.control({ type: 'accepted' })
-        for await (const chunk of chunks) {
-          if (signal.aborted) return
-          await out.data(CHANNEL.output, chunk)
-        }
-        out.control({ type: 'ended' })
-        return
-      }
-      case 'exec':
-      case 'attach': {
-        // Taken at once: what fails after this is told at the end, as it is in one process.
-        out.control({ type: 'accepted' })
-        const { stdin, stdout, stderr, resize } = call.streams
-        const streams = {
-          ...(stdin ? { stdin: input } : {}),
-          ...(stdout ? { stdout: channelOf(out, CHANNEL.output) } : {}),
-          ...(stderr ? { stderr: channelOf(out, CHANNEL.errors) } : {}),
-          ...(resize ? { resize: caller.sizes } : {}),
-        }
-        if (!stdin) input.resume()
-        const ended =
-          call.method === 'exec'
-            ? await nodeApi.exec(call.target, call.options, streams, signal)
-            : await nodeApi.attach(call.target, call.options, streams, signal)
-        await Promise.all([settled(streams.stdout), settled(streams.stderr)])
-        out.control({ type: 'ended', ...(ended === undefined ? {} : ended) })
-        return
-      }
-      case 'portForward': {
-        const stream = await nodeApi.portForward(call.target, call.port, signal)
-        stream.on('error', () => stream.destroy())
-        signal.addEventListener('abort', () => stream.destroy(), { once: true })
-        if (signal.aborted) stream.destroy()
-        out.control({ type: 'accepted' })
-        input.pipe(stream)
-        for await (const chunk of stream.iterator({
-          destroyOnReturn: false,
-        }) as AsyncIterable<Buffer>)
-          await out.data(CHANNEL.output, chunk)
-        out.end(CHANNEL.output)
-        // The other half may go on after the pod has said all it had to say.
-        if (!stream.destroyed && !stream.writableFinished)
-          await new Promise<void>((resolve) => {
-            stream.once('finish', resolve)
-            stream.once('close', resolve)
-          })
-        out.control({ type: 'ended' })
-        stream.destroy()
-      }
-    }
+    const user = certified(request) ?? (await bearer(access, request, env))
+    if (user === undefined) return text(401, 'Unauthorized')
+    const refusal = await refusalOf(access, user, { method, path: decoded(path) })
+    if (refusal !== undefined) return refusal
+    if (method !== 'GET' && method !== 'HEAD') return text(405, '405: Method Not Allowed')
+    const page = await nodeApi.page(path, query)
+    if (page === undefined) return text(404, '404 page not found\n')
+    const { status, contentType, body, headers } = page
+    return { status, headers: { ...headers, 'content-type': contentType }, body }
   } catch (error) {
-    if (!signal.aborted) out.control({ type: 'failed', status: statusOf(error).status })
-  } finally {
-    input.resume()
+    const { status } = statusOf(error)
+    return {
+      status: status.code ?? 500,
+      headers: { 'content-type': 'application/json', 'x-navarch-status': 'true' },
+      body: JSON.stringify(status),
+    }
   }
 }
 
-const channelOf = (out: FrameWriter, channel: number): Writable =>
-  new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      void out.data(channel, chunk).finally(() => done())
-    },
-  })
+const text = (status: number, body: string): Answer => ({
+  status,
+  headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' },
+  body,
+})
 
-/** Until all that was written is on its way. */
-const settled = (stream: Writable | undefined): Promise<void> =>
-  new Promise((resolve) => {
-    if (stream === undefined || stream.destroyed) resolve()
-    else if (stream.writableFinished) resolve()
-    else {
-      stream.once('finish', resolve)
-      stream.end()
-    }
-  })
+/** Judged by what the path says in plain characters: `/%70ods` are the pods too. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
 
-/** Only the newest size matters. */
-function sizeQueue(): {
-  push(size: TerminalSize): void
-  end(): void
-  readonly values: AsyncIterable<TerminalSize>
-} {
-  let latest: TerminalSize | undefined
-  let ended = false
-  let wake = (): void => undefined
-  async function* values(): AsyncGenerator<TerminalSize, void> {
-    for (;;) {
-      if (latest !== undefined) {
-        const size = latest
-        latest = undefined
-        yield size
-      } else if (ended) return
-      else
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
-    }
+/** Whom the client's certificate names, when the cluster's authority has signed it. */
+function certified({ socket }: IncomingMessage): NodeUser | undefined {
+  const { authorized, getPeerCertificate } = socket as TLSSocket
+  if (!authorized) return undefined
+  const subject: Readonly<Record<string, string | string[] | undefined>> =
+    getPeerCertificate.call(socket)?.subject ?? {}
+  const [name = ''] = [subject['CN'] ?? []].flat()
+  if (name === '') return undefined
+  return { name, groups: [...[subject['O'] ?? []].flat(), AUTHENTICATED] }
+}
+
+async function bearer(
+  access: NodeAccess,
+  { headers }: IncomingMessage,
+  { log }: Pick<Env, 'log'>,
+): Promise<NodeUser | undefined> {
+  const token = /^bearer +(\S+)$/i.exec((headers.authorization ?? '').trim())?.[1]
+  if (token === undefined) return undefined
+  return access.authenticate(token).catch((error: unknown) => {
+    log.for('kubelet').warn('Cannot find out whose token it is', { error })
+    return undefined
+  })
+}
+
+async function refusalOf(
+  access: NodeAccess,
+  user: NodeUser,
+  { method, path }: { readonly method: string; readonly path: string },
+): Promise<Answer | undefined> {
+  if (user.name === API_SERVER_CLIENT) return undefined
+  const attributes = nodeAttributes(method, path)
+  const { verb, subresources } = attributes
+  try {
+    if (await access.authorize(user, attributes)) return undefined
+  } catch (error) {
+    if (error instanceof AuthorizationError) return text(500, error.message)
+    throw error
   }
-  return {
-    push(size) {
-      latest = size
-      wake()
-    },
-    end() {
-      ended = true
-      wake()
-    },
-    values: values(),
-  }
+  return text(
+    403,
+    `Forbidden (user=${user.name}, verb=${verb}, resource=nodes, subresource(s)=[${subresources.join(' ')}])\n`,
+  )
 }

@@ -7,11 +7,26 @@ import { ensurePki } from '../../apiserver/certificates/index.ts'
 import { realEnv, silentLogger, virtualEnv } from '#base'
 import { remoteNodeApi, type NodeApi, type PodTarget } from '#client'
 import { badRequest, StatusError } from '#machinery'
+import { get, type RequestOptions } from 'node:https'
+import { AuthorizationError, type NodeAccess } from './access.ts'
 import { serveNode } from './index.ts'
 
 const TARGET: PodTarget = { namespace: 'shop', pod: 'web-0', uid: 'u1' }
 const unused = (): never => assert.fail('not asked for')
 const env = { ...realEnv(), log: silentLogger }
+
+/** Everybody has a token of their own name; Prometheus may read numbers, and nobody else anything. */
+const access: NodeAccess = {
+  authenticate: async (token) => {
+    if (token === 'unreachable') throw new Error('the API does not answer')
+    return token === 'forged' ? undefined : { name: token, groups: [] }
+  },
+  authorize: async ({ name }, { verb, subresources }) => {
+    if (name === 'unlucky')
+      throw new AuthorizationError({ name, groups: [] }, verb, subresources[0] ?? '')
+    return name === 'prometheus' && verb === 'get' && subresources.includes('metrics')
+  },
+}
 
 async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
   const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
@@ -32,6 +47,7 @@ async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
     host: '127.0.0.1',
     port: 0,
     nodeApi,
+    access,
     env,
     tls: { ...serving, authority: pki.authority.certificate },
   })
@@ -46,7 +62,16 @@ async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
         ...(client === 'admin' ? pki.admin : pki.kubeletClient),
       },
     })
-  return { api: remote('n1'), remote }
+  const ask = (path: string, options: RequestOptions) =>
+    new Promise<{ readonly status: number | undefined; readonly body: string }>(
+      (resolve, reject) => {
+        const to = { host: '127.0.0.1', port: server.port, path, servername: 'n1', agent: false }
+        get({ ...to, ca: pki.authority.certificate, ...options }, (response) => {
+          collect(response).then((body) => resolve({ status: response.statusCode, body }), reject)
+        }).on('error', reject)
+      },
+    )
+  return { api: remote('n1'), remote, ask, pki }
 }
 
 const never = new AbortController().signal
@@ -221,11 +246,57 @@ test('pages are there, and those that are not are undefined', async (t) => {
   assert.equal(await api.page('/nope', ''), undefined)
 })
 
-test('whoever is not the API server is refused, though the cluster signed its certificate', async (t) => {
+test('only the API server converses with pods, and whoever else is known is judged', async (t) => {
   const { api } = await world(t, {}, 'admin')
   await assert.rejects(api.logs(TARGET, { container: 'web' }, never), /answered 403/)
   const page = await api.page('/pods', '')
   assert.equal(page?.status, 403)
+  assert.equal(
+    Buffer.from(page?.body ?? '').toString(),
+    'Forbidden (user=kubernetes-admin, verb=get, resource=nodes, subresource(s)=[pods proxy])\n',
+  )
+})
+
+const metrics: Partial<NodeApi> = {
+  page: async (path) => ({ status: 200, contentType: 'text/plain', body: Buffer.from(path) }),
+}
+const token = (name: string) => ({ headers: { authorization: `Bearer ${name}` } })
+
+test('nobody is asked for a page without saying who asks', async (t) => {
+  const { ask, pki } = await world(t, metrics)
+  const refused = { status: 401, body: 'Unauthorized' }
+  assert.deepEqual(await ask('/healthz', {}), refused)
+  assert.deepEqual(await ask('/healthz', token('forged')), refused)
+  assert.deepEqual(await ask('/healthz', token('unreachable')), refused)
+  // Another authority's certificate says nothing.
+  const { admin } = await ensurePki({ ...env, fs: virtualEnv().fs }, '/other')
+  assert.notEqual(admin.certificate, pki.admin.certificate)
+  const stranger = { cert: admin.certificate, key: admin.key }
+  assert.deepEqual(await ask('/healthz', stranger), refused)
+})
+
+test('a token may read what its user may, and hears what it may not', async (t) => {
+  const { ask } = await world(t, metrics)
+  assert.deepEqual(await ask('/metrics/cadvisor', token('prometheus')), {
+    status: 200,
+    body: '/metrics/cadvisor',
+  })
+  assert.deepEqual(await ask('/logs/', token('prometheus')), {
+    status: 403,
+    body: 'Forbidden (user=prometheus, verb=get, resource=nodes, subresource(s)=[log])\n',
+  })
+  const post = await ask('/metrics', { ...token('prometheus'), method: 'POST' })
+  assert.match(post.body, /^Forbidden \(user=prometheus, verb=create, /)
+  assert.deepEqual(await ask('/configz', token('unlucky')), {
+    status: 500,
+    body: 'Authorization error (user=unlucky, verb=get, resource=nodes, subresource=configz)',
+  })
+})
+
+test('a path written in other characters is judged as what it is', async (t) => {
+  const { ask } = await world(t, metrics)
+  const { status } = await ask('/%6cogs/', token('prometheus'))
+  assert.equal(status, 403)
 })
 
 test('a kubelet that shows the certificate of another node is not talked to', async (t) => {

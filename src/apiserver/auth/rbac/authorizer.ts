@@ -2,7 +2,7 @@
 import type { PolicyRule } from '#api'
 import type { RequestUser } from '#machinery'
 import type { Attributes, Authorizer, Decision } from '../../access.ts'
-import { BoundedMap } from '../bounded-map.ts'
+import { BoundedMap } from '#base'
 import { compact, ruleAllows } from './rules.ts'
 import { showSubject, type BoundSubject, type RbacSource } from './source.ts'
 
