@@ -34,7 +34,7 @@ import {
   followFlowControl,
   withPriorityAndFairness,
 } from './flowcontrol/index.ts'
-import { listen } from './http.ts'
+import { listen } from './http/index.ts'
 import { inProcessTransport } from './in-process.ts'
 import { RequestMetrics } from './metrics.ts'
 import { pagesHandler } from './pages.ts'

@@ -9,11 +9,12 @@ import { connect as connectTls } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
 import { realEnv, virtualEnv } from '#base'
 import type { JsonObject } from '#machinery'
-import { ensurePki, type Pki } from './certificates/index.ts'
-import type { Exchange, Handler } from './exchange.ts'
-import { MAX_BODY_BYTES, listen } from './http.ts'
-import { ADMIN, testServer, type TestServer } from './server.testing.ts'
-import type { Listening } from './server.ts'
+import { ensurePki, type Pki } from '../certificates/index.ts'
+import type { Exchange, Handler } from '../exchange.ts'
+import { listen } from './listen.ts'
+import { MAX_BODY_BYTES } from './request.ts'
+import { ADMIN, testServer, type TestServer } from '../server.testing.ts'
+import type { Listening } from '../server.ts'
 
 const env = realEnv()
 let pki: Pki
