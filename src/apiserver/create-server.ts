@@ -27,7 +27,7 @@ import {
   withImpersonation,
   withRequestInfo,
   withTracing,
-} from './filters.ts'
+} from './filters/index.ts'
 import {
   createFlowControl,
   flowControlPages,

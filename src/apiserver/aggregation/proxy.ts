@@ -5,7 +5,7 @@ import type { APIService } from '#api'
 import type { Env } from '#base'
 import { StatusError, parseJson, type RequestUser, type WatchEvent } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
-import { requireUser } from '../filters.ts'
+import { requireUser } from '../filters/index.ts'
 import { isInProcess, textReply } from '../replies.ts'
 import type { Reader } from '../server.ts'
 import {

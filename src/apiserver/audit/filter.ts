@@ -2,7 +2,7 @@
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
-import { isLongRunning } from '../filters.ts'
+import { isLongRunning } from '../filters/index.ts'
 import { auditUser, microTime, objectRef, responseStatus, shown, type AuditEvent } from './event.ts'
 import { detailFor, type AuditPolicy, type Detail, type Stage } from './policy.ts'
 

@@ -1,6 +1,6 @@
 /** Every request from outside takes its turn here, between who it is from and what it may do. */
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
-import { isLongRunning, requireUser } from '../filters.ts'
+import { isLongRunning, requireUser } from '../filters/index.ts'
 import type { RequestMetrics } from '../metrics.ts'
 import type { FlowControl } from './flow-control.ts'
 

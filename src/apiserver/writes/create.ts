@@ -10,7 +10,7 @@ import {
 } from '#machinery'
 import { admit, mutate } from '../admission-run.ts'
 import { storedForm } from '../collection.ts'
-import { requireUser } from '../filters.ts'
+import { requireUser } from '../filters/index.ts'
 import { toStored } from '../json-bytes.ts'
 import { textOf } from '../json.ts'
 import { keyFor } from '../keys.ts'

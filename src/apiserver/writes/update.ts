@@ -10,7 +10,7 @@ import {
 import { admit, mutate } from '../admission-run.ts'
 import { readyEntry, shownAs, storedForm, type StoredEntry } from '../collection.ts'
 import type { Exchange } from '../exchange.ts'
-import { attributesOf, forbiddenFor, requireUser } from '../filters.ts'
+import { attributesOf, forbiddenFor, requireUser } from '../filters/index.ts'
 import { textOf } from '../json.ts'
 import { keyFor } from '../keys.ts'
 import { keepServerMetadata, validateMetadataUpdate } from '../metadata.ts'

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLogger, virtualEnv, type LogRecord } from '#base'
 import { StatusError } from '#machinery'
-import type { Attributes } from './access.ts'
-import { ADMIN, exchangeFor, send, testServer } from './server.testing.ts'
+import type { Attributes } from '../access.ts'
+import { ADMIN, exchangeFor, send, testServer } from '../server.testing.ts'
 
 const jane = { name: 'jane', groups: ['system:authenticated'] }
 const PODS = '/api/v1/namespaces/shop/pods'

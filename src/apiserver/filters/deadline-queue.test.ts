@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualEnv } from '#base'
-import { Deadlines } from './deadlines.ts'
+import { Deadlines } from './deadline-queue.ts'
 
 const late = (): Error => new Error('late')
 

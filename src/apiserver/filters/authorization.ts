@@ -1,0 +1,75 @@
+/** Whether who asks may do it, and the words of a refusal. */
+import type { Env } from '#base'
+import { StatusError, forbidden, type RequestUser } from '#machinery'
+import type { AccessMetrics } from '../access-metrics.ts'
+import type { Attributes, Authorizer, Decision } from '../access.ts'
+import type { Filter, RequestInfo } from '../exchange.ts'
+import { infoOf } from './request-info.ts'
+import { timed } from './tracing.ts'
+import { requireUser } from './user.ts'
+
+/** 403 for those who may not; the audit log learns why. */
+export const withAuthorization =
+  (
+    authorizer: Authorizer,
+    { clock }: Pick<Env, 'clock'>,
+    metrics: Pick<AccessMetrics, 'authorized'>,
+  ): Filter =>
+  (next) =>
+  async (exchange) => {
+    const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
+    const started = clock.monotonic()
+    let result: Decision['verdict'] | 'error' = 'error'
+    let decision: Decision
+    try {
+      decision = await timed(exchange, 'authorization', () => authorizer.authorize(attributes))
+      result = decision.verdict
+    } finally {
+      metrics.authorized(result, (clock.monotonic() - started) / 1000)
+    }
+    const { verdict, reason } = decision
+    const { auditAnnotations: notes } = exchange
+    if (notes !== undefined) {
+      notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'
+      if (reason !== '') notes['authorization.k8s.io/reason'] = reason
+    }
+    if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
+    return next(exchange)
+  }
+
+/** A request as authorizers see it. */
+export const attributesOf = (user: RequestUser, info: RequestInfo): Attributes => ({
+  user,
+  verb: info.verb,
+  isResource: info.isResource,
+  namespace: info.namespace,
+  group: info.group,
+  version: info.version,
+  resource: info.resource,
+  subresource: info.subresource,
+  name: info.name,
+  path: info.path,
+  ...(info.fieldSelector === undefined ? {} : { fieldSelector: info.fieldSelector }),
+  ...(info.labelSelector === undefined ? {} : { labelSelector: info.labelSelector }),
+})
+
+/** 403 in the words that clients and people know: who, what, where. */
+export function forbiddenFor(attributes: Attributes, reason: string): StatusError {
+  const { user, verb, isResource, resource, subresource, group, namespace, name, path } = attributes
+  const who = `User ${JSON.stringify(user.name)} cannot ${verb}`
+  const because = reason === '' ? '' : `: ${reason}`
+  if (!isResource)
+    return new StatusError(
+      'Forbidden',
+      `forbidden: ${who} path ${JSON.stringify(path)}${because}`,
+      { details: {} },
+    )
+  const what = JSON.stringify(subresource === '' ? resource : `${resource}/${subresource}`)
+  const where =
+    namespace === '' ? 'at the cluster scope' : `in the namespace ${JSON.stringify(namespace)}`
+  return forbidden(
+    { group, resource },
+    name,
+    `${who} resource ${what} in API group ${JSON.stringify(group)} ${where}${because}`,
+  )
+}

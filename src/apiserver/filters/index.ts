@@ -1,0 +1,8 @@
+export { withAuthentication } from './authentication.ts'
+export { attributesOf, forbiddenFor, withAuthorization } from './authorization.ts'
+export { withDeadline } from './deadline.ts'
+export { withErrorResponses } from './errors.ts'
+export { withImpersonation } from './impersonation.ts'
+export { isLongRunning, withRequestInfo } from './request-info.ts'
+export { withTracing } from './tracing.ts'
+export { requireUser } from './user.ts'
