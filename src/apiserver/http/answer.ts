@@ -1,5 +1,5 @@
 /** Replies back into streams of bytes: compressed for those who ask, and never faster than they read. */
-import { ServerResponse, type IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { constants as zlibConstants, createGzip, gzip } from 'node:zlib'
