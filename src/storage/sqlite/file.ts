@@ -3,8 +3,9 @@ import { closeSync, fdatasync, fdatasyncSync, openSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { StorageFullError, StorageOpenError, type OpenFailure } from '../errors.ts'
 
-/** Written into each file; another one is refused. */
-const LAYOUT = 1
+/** Written into each file; a newer one is refused. Since 2 the values of a row may be compressed. */
+const LAYOUT = 2
+const READABLE: ReadonlySet<unknown> = new Set(['1', '2'])
 
 const PAGE_BYTES = 4096
 /** Folding the write-ahead log into the file stalls for as long as it takes to write it: 256 pages are a few milliseconds. */
@@ -89,7 +90,10 @@ function checkLayout(db: DatabaseSync, path: string): void {
   const layout = tables.includes('meta')
     ? db.prepare(`SELECT value FROM meta WHERE key = 'layout'`).get()?.['value']
     : undefined
-  if (layout === String(LAYOUT)) return
+  if (READABLE.has(layout)) {
+    db.prepare(`UPDATE meta SET value = ? WHERE key = 'layout'`).run(String(LAYOUT))
+    return
+  }
   throw new StorageOpenError(
     'version',
     layout === undefined
