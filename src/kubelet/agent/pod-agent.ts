@@ -17,18 +17,12 @@ import {
 } from '../pod/containers.ts'
 import { type CrashState, afterRestart, crashKey } from '../pod/crash.ts'
 import { type PodContainer, type PodRuntime, readySandbox } from '../pod/pod-runtime.ts'
-import {
-  type PodEffect,
-  type PodEvent,
-  type PodWorker,
-  type StopReason,
-  newWorker,
-  step,
-} from '../pod/pod-worker.ts'
+import type { PodWorker } from '../pod/pod-worker.ts'
 import { type Waiting, statusOf } from '../pod/status.ts'
 import type { Prober } from '../probes/prober.ts'
 import { Ending, type EndingPod } from './ending.ts'
 import { PodFiles } from './files.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { podProber } from './probing.ts'
 import { Resizer } from './resize.ts'
 import { Rounds } from './rounds.ts'
@@ -72,16 +66,12 @@ export class PodAgent implements SyncedPod, EndingPod {
   readonly crashes = new Map<string, CrashState>()
   readonly #keeper: AgentKeeper
   readonly #ending: Ending
-  /** Ends what the syncing phase does, when the pod is to stop. */
-  readonly #syncing = new AbortController()
+  readonly #lifecycle: Lifecycle
   readonly #listeners = new Set<() => void>()
   /** Until when containers are not started again, on the monotonic clock. */
   readonly #heldUntilMs = new Map<string, number>()
-  #worker: PodWorker
   #admitted: boolean
   #failed: { readonly reason: string; readonly message: string } | undefined
-  /** Nothing of it runs any more. */
-  #finished = false
   /** The API does not know it any more. */
   #removed = false
   /** When it was first seen here, until it runs. */
@@ -92,7 +82,13 @@ export class PodAgent implements SyncedPod, EndingPod {
     this.uid = uidOf(pod)
     this.kubeletSignal = kubeletSignal
     this.#keeper = keeper
-    this.#worker = newWorker(pod)
+    this.#lifecycle = new Lifecycle(pod, context.env.clock, {
+      sync: () => this.rounds.ask(),
+      stop: (graceSeconds) => this.#ending.stop(graceSeconds),
+      finished: () => this.publish(),
+      cleanUp: () => this.#ending.cleanUp(),
+      release: () => keeper.release(this),
+    })
     this.view = new PodView(this, runtime)
     // What runs already was admitted by an earlier kubelet.
     this.#admitted = this.runtime.sandboxes.length > 0
@@ -115,7 +111,7 @@ export class PodAgent implements SyncedPod, EndingPod {
 
   /** As the API has it. */
   get spec(): Pod {
-    return this.#worker.pod
+    return this.worker.pod
   }
 
   /** With its status as far as this node knows it, and with what it has been given of what it asks for. */
@@ -124,11 +120,11 @@ export class PodAgent implements SyncedPod, EndingPod {
   }
 
   get worker(): PodWorker {
-    return this.#worker
+    return this.#lifecycle.worker
   }
 
   get phase(): PodWorker['phase'] {
-    return this.#worker.phase
+    return this.worker.phase
   }
 
   get runtime(): PodRuntime {
@@ -136,7 +132,7 @@ export class PodAgent implements SyncedPod, EndingPod {
   }
 
   get signal(): AbortSignal {
-    return this.#syncing.signal
+    return this.#lifecycle.signal
   }
 
   get podIps(): readonly string[] {
@@ -167,10 +163,10 @@ export class PodAgent implements SyncedPod, EndingPod {
   update(pod: Pod): void {
     const before = this.spec
     this.context.statuses.seen(pod)
-    if (isDeleted(pod)) this.#requestStop(pod, graceOf(pod), { type: 'deleted' })
+    if (isDeleted(pod)) this.#lifecycle.requestStop(pod, graceOf(pod), { type: 'deleted' })
     else if (isTerminal(pod) && this.phase === 'syncing' && !isTerminal(before)) {
-      this.#requestStop(pod, graceOf(pod), { type: 'completed' })
-    } else this.#dispatch({ type: 'updated', pod })
+      this.#lifecycle.requestStop(pod, graceOf(pod), { type: 'completed' })
+    } else this.#lifecycle.updated(pod)
     // One that was added may mount what no other does, and be privileged.
     const added = (pod.spec.ephemeralContainers ?? []).length
     if (added > (before.spec.ephemeralContainers ?? []).length) {
@@ -194,16 +190,16 @@ export class PodAgent implements SyncedPod, EndingPod {
     const deletionTimestamp =
       pod.metadata.deletionTimestamp ?? this.context.env.clock.now().toISOString()
     const deleted = { ...pod, metadata: { ...pod.metadata, deletionTimestamp } }
-    this.#requestStop(deleted, graceOf(pod), { type: 'deleted' })
+    this.#lifecycle.requestStop(deleted, graceOf(pod), { type: 'deleted' })
   }
 
   fail(reason: string, message: string, graceSeconds = graceOf(this.spec)): void {
     this.#failed = { reason, message }
-    this.#requestStop(this.spec, graceSeconds, { type: 'failed', reason, message })
+    this.#lifecycle.requestStop(this.spec, graceSeconds, { type: 'failed', reason, message })
   }
 
   complete(): void {
-    this.#requestStop(this.spec, graceOf(this.pod), { type: 'completed' })
+    this.#lifecycle.requestStop(this.spec, graceOf(this.pod), { type: 'completed' })
   }
 
   /** Something that the pod's volumes or environments come from has changed. */
@@ -233,7 +229,7 @@ export class PodAgent implements SyncedPod, EndingPod {
 
   /** The kubelet stops; the pod goes on. */
   async halt(): Promise<void> {
-    this.#syncing.abort(new Error('the kubelet stops'))
+    this.#lifecycle.halt()
     this.rounds.stopTimer()
     this.prober.stop()
     await this.rounds.settled()
@@ -251,12 +247,13 @@ export class PodAgent implements SyncedPod, EndingPod {
   publish(): void {
     const { config, env, statuses, runtimeVersion, metrics } = this.context
     const { pod, view } = this
+    const { isFinished } = this.#lifecycle
     const terminating = this.phase !== 'syncing'
     const shown = view.shown()
     this.prober.update(pod, shown, { terminating })
     const told = terminating ? shown : view.told(shown)
     for (const listener of this.#listeners) listener()
-    if (this.#worker.phase === 'terminated' && this.#worker.cleaned) return
+    if (this.worker.phase === 'terminated' && this.worker.cleaned) return
     const status = statusOf({
       pod,
       runtime: told,
@@ -264,8 +261,8 @@ export class PodAgent implements SyncedPod, EndingPod {
       readiness: (id) => this.prober.readiness(id),
       startup: (id) => this.prober.startup(id),
       messages: view.messages,
-      finished: this.#finished,
-      failed: this.#finished || !this.#admitted ? this.#failed : undefined,
+      finished: isFinished,
+      failed: isFinished || !this.#admitted ? this.#failed : undefined,
       rejected: !this.#admitted && this.#failed !== undefined,
       actual: (id) => this.resizer.actual(id),
       resize: this.resizer.conditions(),
@@ -361,47 +358,6 @@ export class PodAgent implements SyncedPod, EndingPod {
 
   isHeld(name: string): boolean {
     return (this.#heldUntilMs.get(name) ?? 0) > this.context.env.clock.monotonic()
-  }
-
-  // --- the worker ---
-
-  #requestStop(pod: Pod, graceSeconds: number, why: StopReason): void {
-    const nowMs = this.context.env.clock.monotonic()
-    this.#dispatch({ type: 'stopRequested', pod, graceSeconds, nowMs, why })
-  }
-
-  #dispatch(event: PodEvent): void {
-    const [worker, ...effects] = step(this.#worker, event)
-    this.#worker = worker
-    for (const effect of effects) this.#perform(effect)
-  }
-
-  #perform(effect: PodEffect): void {
-    switch (effect.type) {
-      case 'sync':
-        this.rounds.ask()
-        return
-      case 'kill':
-        this.#syncing.abort(new Error('the pod stops'))
-        void this.#stop(effect.graceSeconds)
-        return
-      case 'cleanUp':
-        void this.#cleanUp()
-        return
-      case 'release':
-        this.#keeper.release(this)
-    }
-  }
-
-  async #stop(graceSeconds: number): Promise<void> {
-    if (!(await this.#ending.stop(graceSeconds))) return
-    this.#finished = true
-    this.publish()
-    this.#dispatch({ type: 'containersStopped' })
-  }
-
-  async #cleanUp(): Promise<void> {
-    if (await this.#ending.cleanUp()) this.#dispatch({ type: 'cleanedUp' })
   }
 
   /** Takes containers, sandboxes and logs out of the runtime: nobody can ask for them any more. */
