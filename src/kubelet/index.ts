@@ -1,7 +1,7 @@
 export * from './runtime.ts'
 export * from './cri/index.ts'
 export * from './containerd/index.ts'
-export { SIMULATION, simulatedRuntime, type SimulatedOptions } from './simulated.ts'
+export { SIMULATION, simulatedRuntime, type SimulatedOptions } from './simulated/index.ts'
 export { startKubelet, type Kubelet, type KubeletOptions, type KubeletSettings } from './kubelet.ts'
 export type { KubeletConfig } from './context.ts'
 export { readMachine, simulatedMachine, type Machine } from './node/machine.ts'

@@ -1,7 +1,7 @@
 /**
  * What the kubelet asks of a container runtime: the Container Runtime Interface v1, in the terms of
  * this language. Dates instead of nanoseconds, streams instead of streaming URLs, absent instead of
- * zero. Implementations: `cri/` (containerd, CRI-O) and `simulated.ts`.
+ * zero. Implementations: `cri/` (containerd, CRI-O) and `simulated/`.
  */
 import type { Duplex } from 'node:stream'
 import type { SessionStreams } from '#client'

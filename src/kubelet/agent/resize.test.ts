@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualEnv } from '#base'
 import { type Pod, type ResourceRequirements, pods } from '#api'
-import { simulatedRuntime } from '../simulated.ts'
+import { simulatedRuntime } from '../simulated/index.ts'
 import { type TestNode, startTestNode } from '../testing/node.ts'
 import { type PodOptions, pod } from '../testing/pods.ts'
 

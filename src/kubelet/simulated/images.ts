@@ -2,7 +2,7 @@
 import type { Env } from '#base'
 import { type Image, RuntimeError } from '../runtime.ts'
 
-export interface FakeImagesOptions {
+export interface SimulatedImagesOptions {
   readonly pullMs?: number
   readonly sizeBytes?: number
   /** Which images exist; all that do not look made up, by default. */
@@ -18,13 +18,13 @@ const looksMissing = (image: string): boolean =>
     image,
   )
 
-export class FakeImages {
+export class SimulatedImages {
   readonly #clock: Env['clock']
-  readonly #options: FakeImagesOptions
+  readonly #options: SimulatedImagesOptions
   /** By the names that they were pulled by. */
   readonly #images = new Map<string, Image>()
 
-  constructor(clock: Env['clock'], options: FakeImagesOptions) {
+  constructor(clock: Env['clock'], options: SimulatedImagesOptions) {
     this.#clock = clock
     this.#options = options
   }

@@ -1,0 +1,2 @@
+export { SIMULATION } from './containers.ts'
+export { simulatedRuntime, type SimulatedOptions } from './runtime.ts'
