@@ -63,3 +63,16 @@ test('a real command gives its output and its exit code', async () => {
   assert.deepEqual([result.code, result.stdout, result.stderr], [3, 'hello', 'oops\n'])
   await assert.rejects(process.run(['/no/such/program']), { code: 'ENOENT' })
 })
+
+test('a program tells of itself what dashboards of processes ask for', async () => {
+  const text = await realEnv({ sink: () => undefined }).metrics.text()
+  for (const name of [
+    'process_cpu_seconds_total',
+    'process_resident_memory_bytes',
+    'process_start_time_seconds',
+    ...(process.platform === 'linux'
+      ? ['process_open_fds', 'process_max_fds', 'process_virtual_memory_bytes']
+      : []),
+  ])
+    assert.match(text, new RegExp(`^${name} [1-9\\d.e+]+$`, 'm'))
+})

@@ -52,7 +52,7 @@ export function realEnv(options: RealEnvOptions = {}): Env {
 /** Of this process, under the names that Prometheus' own client libraries use. */
 function processMetrics(metrics: Metrics): Metrics {
   const startedAt = Date.now() / 1000 - process.uptime()
-  const all: readonly (readonly [name: string, help: string, read: () => number])[] = [
+  const all: readonly (readonly [name: string, help: string, read: () => number | undefined])[] = [
     [
       'process_cpu_seconds_total',
       'User and system time, in seconds.',
@@ -62,6 +62,9 @@ function processMetrics(metrics: Metrics): Metrics {
       },
     ],
     ['process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss()],
+    ['process_virtual_memory_bytes', 'Virtual memory.', virtualBytes],
+    ['process_open_fds', 'Open file descriptors.', openFiles],
+    ['process_max_fds', 'The most file descriptors that may be open.', maxOpenFiles],
     ['process_start_time_seconds', 'When it began, in seconds since 1970.', () => startedAt],
     [
       'nodejs_heap_size_used_bytes',
@@ -69,8 +72,32 @@ function processMetrics(metrics: Metrics): Metrics {
       () => process.memoryUsage().heapUsed,
     ],
   ]
-  for (const [name, help, read] of all) metrics.gauge({ name, help }, () => [[[], read()]])
+  for (const [name, help, read] of all)
+    metrics.gauge({ name, help }, () => {
+      const value = read()
+      return value === undefined ? [] : [[[], value]]
+    })
   return metrics
+}
+
+/** From /proc, as Prometheus' libraries do; absent where there is none. */
+const ofProcess = <T>(read: () => T): T | undefined => {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}
+const openFiles = () => ofProcess(() => fs.readdirSync('/proc/self/fd').length)
+const numberIn = (file: string, pattern: RegExp) =>
+  ofProcess(() => pattern.exec(fs.readFileSync(file, 'utf8'))?.[1])
+function maxOpenFiles(): number | undefined {
+  const limit = numberIn('/proc/self/limits', /^Max open files\s+(\d+)/m)
+  return limit === undefined ? undefined : Number(limit)
+}
+function virtualBytes(): number | undefined {
+  const kib = numberIn('/proc/self/status', /^VmSize:\s+(\d+) kB/m)
+  return kib === undefined ? undefined : Number(kib) * 1024
 }
 
 /** The longest delay a timer takes; longer waits are made of several. */
