@@ -38,6 +38,7 @@ import { listen } from './http/index.ts'
 import { inProcessTransport } from './in-process.ts'
 import { RequestMetrics } from './metrics.ts'
 import { pagesHandler } from './pages.ts'
+import { startChecks } from './start-checks.ts'
 import { describeBuild } from './version.ts'
 import { registryReader } from './reader.ts'
 import { Registry } from './registry.ts'
@@ -113,6 +114,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     log: () => undefined,
     etcd: async () => void (await storage.get('/registry/health')),
   }
+  let started = false
+  const starts = startChecks(() => started, options.startChecks)
   const components = { ...options.components, 'etcd-0': checks.etcd }
   const allReady = (): Promise<unknown> =>
     Promise.all([...registry.collections()].map((collection) => collection.ready))
@@ -120,10 +123,12 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     dispatcher,
     order: groupFacts,
     build: options.build ?? {},
-    alive: checks,
+    alive: { ...checks, ...starts },
     ready: {
       ...checks,
+      'etcd-readiness': checks.etcd,
       'informer-sync': async () => void (await allReady()),
+      ...starts,
       ...options.readyChecks,
       shutdown() {
         if (closing.signal.aborted) throw new Error('process is shutting down')
@@ -195,9 +200,10 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   }
 
   let stopFollowing = (): void => undefined
-  const ready = allReady().then(() => {
+  const ready = allReady().then(async () => {
     stopFollowing = followFlowControl(flowControl, inside.read)
-    return custom()
+    await custom()
+    started = true
   })
   const listening = new Set<Listening>()
   return {

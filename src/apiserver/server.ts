@@ -114,6 +114,11 @@ export interface ApiServerOptions {
   readonly requestTimeoutMs?: number
   /** How many requests may be in the works at once. Default 400 reading and 200 writing. */
   readonly maxInFlight?: { readonly reading: number; readonly writing: number }
+  /**
+   * What is done once after the start, by the names of kube-apiserver's hooks; false: not yet. Parts of /healthz,
+   * /livez and /readyz.
+   */
+  readonly startChecks?: Readonly<Record<string, () => boolean>>
   /** More parts of /readyz, by name: a check that throws is failed. */
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
   /** Other parts of the control plane that componentstatuses shows besides the store. */

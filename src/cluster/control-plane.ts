@@ -1,14 +1,6 @@
 /** The control plane: API server, controllers and scheduler over a store. */
 import { X509Certificate } from 'node:crypto'
-import {
-  clusterRoleBindings,
-  clusterRoles,
-  definitions as stableDefinitions,
-  flowSchemas,
-  namespaces,
-  priorityClasses,
-  typeTable,
-} from '#api'
+import { definitions as stableDefinitions, namespaces, typeTable } from '#api'
 import {
   accessControl,
   builtInAdmission,
@@ -36,7 +28,6 @@ import {
   type OpenedAccess,
   type Authorities,
   type Pki,
-  type Reader,
 } from '#apiserver'
 import type { Env } from '#base'
 import {
@@ -48,11 +39,12 @@ import {
   type NodeApi,
 } from '#client'
 import { startControllers } from '#controllers'
-import type { RequestUser, ResourceDefinition, ResourceRef } from '#machinery'
+import type { RequestUser, ResourceDefinition } from '#machinery'
 import { startScheduler } from '#scheduler'
 import type { Storage } from '#storage'
 import { nthAddress } from './addresses.ts'
 import { alone, elected, keepIdentity } from './leadership.ts'
+import { clusterStartChecks } from './start-checks.ts'
 import { BUILD } from './version.ts'
 
 export interface ControlPlaneOptions {
@@ -115,7 +107,8 @@ export function makeServer(
     serviceRange: serviceCidr,
     descriptions: createDescriptions({ types: typeTable, readText: env.fs.readText }),
     ...(freeze === undefined ? {} : { freeze }),
-    readyChecks: { ...readyChecks, ...bootstrapChecks(() => server.inside.read) },
+    startChecks: clusterStartChecks(() => server.inside.read),
+    ...(readyChecks === undefined ? {} : { readyChecks }),
     components: COMPONENTS,
     ...(audit === undefined ? {} : { audit }),
     build: BUILD,
@@ -156,30 +149,6 @@ export function makeServer(
 
 /** They run in this process: who gets an answer knows that they are there. */
 const COMPONENTS = { 'controller-manager': () => undefined, scheduler: () => undefined }
-
-/** Ready is what every client may rely on: the roles, the priorities and the flows that a cluster begins with. */
-function bootstrapChecks(read: () => Reader): Readonly<Record<string, () => void>> {
-  const there =
-    (...wanted: readonly (readonly [ref: ResourceRef, name: string])[]) =>
-    (): void => {
-      for (const [ref, name] of wanted)
-        if (read().get(ref, '', name) === undefined) throw new Error('not finished')
-    }
-  return {
-    'poststarthook/rbac/bootstrap-roles': there(
-      [clusterRoles, 'cluster-admin'],
-      [clusterRoleBindings, 'cluster-admin'],
-    ),
-    'poststarthook/scheduling/bootstrap-system-priority-classes': there(
-      [priorityClasses, 'system-cluster-critical'],
-      [priorityClasses, 'system-node-critical'],
-    ),
-    'poststarthook/priority-and-fairness-config-producer': there(
-      [flowSchemas, 'exempt'],
-      [flowSchemas, 'catch-all'],
-    ),
-  }
-}
 
 /** The common name under which the server shows itself to kubelets. */
 const KUBELET_CLIENT = 'kube-apiserver-kubelet-client'
