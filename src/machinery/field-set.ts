@@ -3,7 +3,7 @@
  * item with these keys, `v:…` the item of this value, `.` the thing itself. A leaf is an empty object.
  */
 import { parseJson } from './integers.ts'
-import { equal } from './patch-json.ts'
+import { equal } from './patch/json.ts'
 import { LEAF, type Shape } from './shape.ts'
 
 export interface FieldSet {

@@ -3,7 +3,7 @@
  * fields nearly always: the same signature means the same set, without making it again.
  */
 import { divides, keyValues } from './field-set.ts'
-import { equal } from './patch-json.ts'
+import { equal } from './patch/json.ts'
 import type { Shape } from './shape.ts'
 
 type Item = Readonly<Record<string, unknown>>

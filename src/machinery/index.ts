@@ -28,22 +28,22 @@ export {
   openApiV3Discovery,
   openApiV3Index,
   type OpenApiOptions,
-} from './openapi.ts'
-export { openApiV2ToV3 } from './openapi-convert.ts'
-export { customDefinitionName, customSchemas, type CustomVersion } from './openapi-custom.ts'
-export type { QueryParameters } from './openapi-paths.ts'
+} from './openapi/openapi.ts'
+export { openApiV2ToV3 } from './openapi/convert.ts'
+export { customDefinitionName, customSchemas, type CustomVersion } from './openapi/custom.ts'
+export type { QueryParameters } from './openapi/path.ts'
 export {
   encodeOpenApiDefinition,
   encodeOpenApiHead,
   encodeOpenApiPath,
   openApiMemberStart,
-} from './openapi-protobuf.ts'
-export { encodeOpenApiV3 } from './openapi-v3-protobuf.ts'
-export type { Describe, ExtraSchemas } from './openapi-schema.ts'
-export { applyJsonPatch, equal } from './patch-json.ts'
-export { applyMergePatch } from './patch-merge.ts'
-export { applyStrategicPatch } from './patch-strategic.ts'
-export * from './protobuf.ts'
+} from './openapi/protobuf.ts'
+export { encodeOpenApiV3 } from './openapi/v3-protobuf.ts'
+export type { Describe, ExtraSchemas } from './openapi/schema.ts'
+export { applyJsonPatch, equal } from './patch/json.ts'
+export { applyMergePatch } from './patch/merge.ts'
+export { applyStrategicPatch } from './patch/strategic.ts'
+export * from './protobuf/protobuf.ts'
 export * from './quantity.ts'
 export * from './selectors.ts'
 export { LEAF, shapeOf, UNDECLARED, UNTYPED, type Shape } from './shape.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseJson } from './integers.ts'
-import { applyJsonPatch } from './patch-json.ts'
+import { applyJsonPatch } from './patch/json.ts'
 import { decodeJson, decodeYaml } from './json.ts'
 
 const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { TypeTable } from './facts.ts'
 import type { JsonObject } from './object.ts'
-import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf.ts'
+import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf/protobuf.ts'
 import { decodeTyped } from './typed.ts'
 import { TypeMismatchError } from './typed-mismatch.ts'
 

@@ -2,12 +2,12 @@
  * Strategic merge patch: a merge patch that knows which lists are maps by a key, from the facts. What a patch adds goes
  * in as it is; the form of the type drops what is null in it, and tells of what nobody knows.
  */
-import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
-import { goText } from './go-text.ts'
-import { ownValue, setOwn } from './own-key.ts'
-import { equal } from './patch-json.ts'
-import { inElementOrder, keyProblem, kindInGo, isSameItem } from './patch-order.ts'
-import { badRequest, StatusError } from './status.ts'
+import type { FieldFact, SchemaFact, TypeTable } from '../facts.ts'
+import { goText } from '../go-text.ts'
+import { ownValue, setOwn } from '../own-key.ts'
+import { equal } from './json.ts'
+import { inElementOrder, keyProblem, kindInGo, isSameItem } from './order.ts'
+import { badRequest, StatusError } from '../status.ts'
 
 type Item = Record<string, unknown>
 type List = readonly unknown[]

@@ -1,6 +1,6 @@
 /** JSON Patch, RFC 6902. */
-import { ownValue, setOwn } from './own-key.ts'
-import { StatusError } from './status.ts'
+import { ownValue, setOwn } from '../own-key.ts'
+import { StatusError } from '../status.ts'
 
 /** More operations than this are refused, as upstream does. */
 const MAX_OPERATIONS = 10_000

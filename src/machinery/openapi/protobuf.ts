@@ -1,5 +1,5 @@
 /** Swagger 2.0 documents in protobuf: the messages of `openapi.v2`, which older clients ask for, in parts. */
-import type { JsonObject } from './object.ts'
+import type { JsonObject } from '../object.ts'
 import {
   any,
   anys,
@@ -20,7 +20,7 @@ import {
   whole,
   type Bytes,
   type Writer,
-} from './openapi-writers.ts'
+} from './writers.ts'
 
 const schema: Writer = object(
   () => ({

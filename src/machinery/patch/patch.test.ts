@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { TypeTable } from './facts.ts'
-import { applyJsonPatch, equal } from './patch-json.ts'
-import { applyMergePatch } from './patch-merge.ts'
-import { applyStrategicPatch } from './patch-strategic.ts'
-import { StatusError } from './status.ts'
+import type { TypeTable } from '../facts.ts'
+import { applyJsonPatch, equal } from './json.ts'
+import { applyMergePatch } from './merge.ts'
+import { applyStrategicPatch } from './strategic.ts'
+import { StatusError } from '../status.ts'
 
 const { types } = JSON.parse(
-  readFileSync(new URL('../../facts/types.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../facts/types.json', import.meta.url), 'utf8'),
 ) as { types: TypeTable }
 const strategic = (target: unknown, patch: unknown, kind = 'core.v1.Pod'): unknown =>
   applyStrategicPatch(types, `io.k8s.api.${kind}`, target, patch)

@@ -1,5 +1,5 @@
 /** OpenAPI v2 as v3: for APIs whose servers describe themselves in the old form only. */
-import type { JsonObject } from './object.ts'
+import type { JsonObject } from '../object.ts'
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,5 +1,5 @@
 /** The wire format of protobuf: numbers, texts, and messages with their length before them. */
-import { badRequest } from './status.ts'
+import { badRequest } from '../status.ts'
 
 export const VARINT = 0
 export const FIXED64 = 1

@@ -1,17 +1,11 @@
 /** Reads messages. */
-import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
-import { formatDuration } from './go-duration.ts'
-import { exactInteger, parseJson } from './integers.ts'
-import type { JsonObject } from './object.ts'
-import {
-  type MessagePlan,
-  SCHEMA_PROPS,
-  planOf,
-  scalarName,
-  valueProtoOf,
-} from './protobuf-plan.ts'
-import { BYTES, type Reader, VARINT, decodeText } from './protobuf-wire.ts'
-import { badRequest } from './status.ts'
+import type { FieldFact, SchemaFact, TypeFact, TypeTable } from '../facts.ts'
+import { formatDuration } from '../go-duration.ts'
+import { exactInteger, parseJson } from '../integers.ts'
+import type { JsonObject } from '../object.ts'
+import { type MessagePlan, SCHEMA_PROPS, planOf, scalarName, valueProtoOf } from './plan.ts'
+import { BYTES, type Reader, VARINT, decodeText } from './wire.ts'
+import { badRequest } from '../status.ts'
 
 /** Fields that the facts do not know are left out. */
 export function readMessage(

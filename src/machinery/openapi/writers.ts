@@ -1,6 +1,6 @@
 /** Pieces of API descriptions in protobuf: fields, texts, maps, and values of any kind as YAML. */
 import { stringify } from 'yaml'
-import type { JsonObject } from './object.ts'
+import type { JsonObject } from '../object.ts'
 
 export type Bytes = readonly Uint8Array[]
 export type Writer = (value: unknown) => Bytes

@@ -1,5 +1,5 @@
 /** OpenAPI 3.0 documents in protobuf: the messages of `openapi.v3`. */
-import type { JsonObject } from './object.ts'
+import type { JsonObject } from '../object.ts'
 import {
   EMPTY,
   any,
@@ -21,7 +21,7 @@ import {
   whole,
   type Bytes,
   type Writer,
-} from './openapi-writers.ts'
+} from './writers.ts'
 
 /** Many things may be a reference to one instead: a message says which. */
 const orReference =

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { TypeTable } from './facts.ts'
-import { durationNanos, formatDuration } from './go-duration.ts'
+import type { TypeTable } from '../facts.ts'
+import { durationNanos, formatDuration } from '../go-duration.ts'
 import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf.ts'
-import { decodeTyped } from './typed.ts'
+import { decodeTyped } from '../typed.ts'
 
 const read = (file: string): unknown =>
   JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8'))
-const { types } = read('../../facts/types.json') as { types: TypeTable }
-const { objects } = read('./testdata/golden.json') as {
+const { types } = read('../../../facts/types.json') as { types: TypeTable }
+const { objects } = read('../testdata/golden.json') as {
   objects: Record<string, { json: { apiVersion: string; kind: string }; pb: string }>
 }
 

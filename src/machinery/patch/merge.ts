@@ -1,5 +1,5 @@
 /** JSON Merge Patch, RFC 7386. */
-import { ownValue, setOwn } from './own-key.ts'
+import { ownValue, setOwn } from '../own-key.ts'
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,6 +1,6 @@
 /** How the messages of a type are written and read, from the field numbers of the facts. */
-import type { FieldFact, TypeTable } from './facts.ts'
-import type { Writer } from './protobuf-wire.ts'
+import type { FieldFact, TypeTable } from '../facts.ts'
+import type { Writer } from './wire.ts'
 
 export interface MessagePlan {
   readonly slots: readonly Slot[]

@@ -1,17 +1,9 @@
 /** API descriptions made from the facts: OpenAPI 3.0 by group version, and Swagger 2.0 as a whole. */
-import type { ResourceFact, TypeTable } from './facts.ts'
-import type { JsonObject } from './object.ts'
-import {
-  groupPath,
-  META,
-  readPath,
-  resourceListPath,
-  resourcePaths,
-  type ApiOperation,
-  type ApiPath,
-  type QueryParameters,
-} from './openapi-paths.ts'
-import { meaningOf } from './openapi-queries.ts'
+import type { ResourceFact, TypeTable } from '../facts.ts'
+import type { JsonObject } from '../object.ts'
+import { META, readPath, type ApiOperation, type ApiPath, type QueryParameters } from './path.ts'
+import { groupPath, resourceListPath, resourcePaths } from './paths.ts'
+import { meaningOf } from './queries.ts'
 import {
   definitionSchema,
   reachableDefinitions,
@@ -19,7 +11,7 @@ import {
   type Describe,
   type ExtraSchemas,
   type OpenApiDialect,
-} from './openapi-schema.ts'
+} from './schema.ts'
 
 export interface OpenApiOptions {
   /** By verb, from `facts/resources.json`. */

@@ -1,8 +1,8 @@
 /** The order of lists that strategic merge patches change. */
-import { goText } from './go-text.ts'
-import { ownValue } from './own-key.ts'
-import { equal } from './patch-json.ts'
-import { StatusError } from './status.ts'
+import { goText } from '../go-text.ts'
+import { ownValue } from '../own-key.ts'
+import { equal } from './json.ts'
+import { StatusError } from '../status.ts'
 
 type List = readonly unknown[]
 

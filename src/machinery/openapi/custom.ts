@@ -1,7 +1,7 @@
 /** Schemas of custom resources, in the form in which they are published. */
-import { META } from './openapi-paths.ts'
-import { schemaRef, type ExtraSchemas, type OpenApiDialect } from './openapi-schema.ts'
-import type { JsonObject, JsonValue } from './object.ts'
+import { META } from './path.ts'
+import { schemaRef, type ExtraSchemas, type OpenApiDialect } from './schema.ts'
+import type { JsonObject, JsonValue } from '../object.ts'
 
 /** What a CustomResourceDefinition says of one of its versions. */
 export interface CustomVersion {

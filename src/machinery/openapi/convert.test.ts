@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openApiV2ToV3 } from './openapi-convert.ts'
+import { openApiV2ToV3 } from './convert.ts'
 
 test('bodies, answers and parameters of v2 are where v3 has them', () => {
   const toy = { $ref: '#/definitions/Toy' }

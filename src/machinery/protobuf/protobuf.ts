@@ -2,13 +2,13 @@
  * The protobuf form of objects, driven by the field numbers of the facts
  * (`application/vnd.kubernetes.protobuf`): four bytes, an envelope that names the type, and the message.
  */
-import type { TypeTable } from './facts.ts'
-import type { JsonObject } from './object.ts'
-import { planOf } from './protobuf-plan.ts'
-import { readMessage } from './protobuf-read.ts'
-import { BYTES, Reader, Writer } from './protobuf-wire.ts'
-import { writeMessage } from './protobuf-write.ts'
-import { badRequest } from './status.ts'
+import type { TypeTable } from '../facts.ts'
+import type { JsonObject } from '../object.ts'
+import { planOf } from './plan.ts'
+import { readMessage } from './read.ts'
+import { BYTES, Reader, Writer } from './wire.ts'
+import { writeMessage } from './write.ts'
+import { badRequest } from '../status.ts'
 
 const MAGIC = Uint8Array.of(0x6b, 0x38, 0x73, 0x00)
 

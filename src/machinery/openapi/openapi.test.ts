@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { ResourceFact, TypeTable } from './facts.ts'
-import { customDefinitionName, customSchemas } from './openapi-custom.ts'
-import { meaningOf } from './openapi-queries.ts'
-import type { QueryParameters } from './openapi-paths.ts'
+import type { ResourceFact, TypeTable } from '../facts.ts'
+import { customDefinitionName, customSchemas } from './custom.ts'
+import { meaningOf } from './queries.ts'
+import type { QueryParameters } from './path.ts'
 import {
   definitionsOf,
   openApiName,
@@ -14,12 +14,12 @@ import {
   openApiV3Index,
   type OpenApiOptions,
 } from './openapi.ts'
-import type { JsonObject } from './object.ts'
+import type { JsonObject } from '../object.ts'
 
 const read = (file: string): unknown =>
   JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8'))
-const { types } = read('../../facts/types.json') as { types: TypeTable }
-const { resources, queryParameters } = read('../../facts/resources.json') as {
+const { types } = read('../../../facts/types.json') as { types: TypeTable }
+const { resources, queryParameters } = read('../../../facts/resources.json') as {
   resources: readonly ResourceFact[]
   queryParameters: QueryParameters
 }

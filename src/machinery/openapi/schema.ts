@@ -1,6 +1,6 @@
 /** Types of the fact table as schemas, in the two dialects of OpenAPI that Kubernetes publishes. */
-import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
-import type { JsonObject } from './object.ts'
+import type { FieldFact, SchemaFact, TypeFact, TypeTable } from '../facts.ts'
+import type { JsonObject } from '../object.ts'
 
 export type OpenApiDialect = 'v2' | 'v3'
 

@@ -2,19 +2,13 @@
  * Writes messages. Fields go in the order of their numbers; scalars and structs that are not pointers always, even when
  * they are zero; lists of numbers are not packed; the entries of a map are sorted.
  */
-import type { FieldFact, SchemaFact, TypeTable } from './facts.ts'
-import { durationNanos } from './go-duration.ts'
-import { goJson } from './go-json.ts'
-import type { JsonObject } from './object.ts'
-import {
-  type MessagePlan,
-  SCHEMA_PROPS,
-  planOf,
-  scalarName,
-  valueProtoOf,
-} from './protobuf-plan.ts'
-import { BYTES, FIXED64, VARINT, Writer } from './protobuf-wire.ts'
-import { bytesOfShared } from './shared-fields.ts'
+import type { FieldFact, SchemaFact, TypeTable } from '../facts.ts'
+import { durationNanos } from '../go-duration.ts'
+import { goJson } from '../go-json.ts'
+import type { JsonObject } from '../object.ts'
+import { type MessagePlan, SCHEMA_PROPS, planOf, scalarName, valueProtoOf } from './plan.ts'
+import { BYTES, FIXED64, VARINT, Writer } from './wire.ts'
+import { bytesOfShared } from '../shared-fields.ts'
 
 export function writeMessage(
   w: Writer,
