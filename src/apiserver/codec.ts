@@ -23,6 +23,7 @@ import {
   shapeOf,
   tableOf,
   trackUpdate,
+  writtenForm,
   type JsonObject,
   type KubeObject,
   type ListMetadata,
@@ -339,10 +340,12 @@ export class Codec {
     definition: ResourceDefinition,
     { manager, subresource, now }: Author,
   ): OwnershipContext {
+    const { type } = definition.facts
     return {
-      shape:
-        this.#own.get(definition)?.shape ??
-        shapeOf(this.typesOf(definition), definition.facts.type),
+      shape: this.#own.get(definition)?.shape ?? shapeOf(this.typesOf(definition), type),
+      ...(definition.isCustom === true
+        ? {}
+        : { written: (object) => writtenForm(this.#types, type, object as JsonObject) }),
       apiVersion: apiVersionOf(definition.facts),
       manager,
       subresource,

@@ -57,6 +57,8 @@ function inNameOrder(shape: ListMap): ListMap['keys'] {
 const isEmptyValue = (value: unknown): boolean =>
   Array.isArray(value) ? value.length === 0 : isRecord(value) && Object.keys(value).length === 0
 
+const isNothing = (value: unknown): boolean => value === null || isEmptyValue(value)
+
 /** Whether the value is taken apart; an empty one is not. */
 export function divides(shape: Shape, value: unknown): boolean {
   if (shape.type === 'leaf' || absent(value)) return false
@@ -228,10 +230,11 @@ function visit(
   found: Found,
 ): void {
   if (before === after) return
-  const [was, is] = [!absent(before), !absent(after)]
-  if (!was && !is) return
+  // Null is a value: it says that a field is there, and that it is empty.
+  const [was, is] = [before !== undefined, after !== undefined]
   const [wasDivided, isDivided] = [divides(shape, before), divides(shape, after)]
-  if (wasDivided || isDivided) {
+  const tellsNullFromEmpty = was && is && isNothing(before) && isNothing(after)
+  if ((wasDivided || isDivided) && !tellsNullFromEmpty) {
     const below: Found = { added: undefined, modified: undefined, removed: undefined }
     walk(shape, wasDivided ? before : undefined, isDivided ? after : undefined, below)
     // A field that is always written was there, if empty: only what was not at all is new itself.
@@ -350,6 +353,8 @@ function shownElement(element: string): string {
 /** The applied configuration laid over the live object. */
 export function mergeApplied(shape: Shape, live: unknown, applied: unknown): unknown {
   if (applied === undefined) return live
+  // Who applies null to what has parts applies none of them.
+  if (applied === null && divides(shape, live) && !isEmptyValue(live)) return live
   if (absent(live) || !divides(shape, applied)) return applied
   if ((shape.type === 'struct' || shape.type === 'map') && isRecord(live)) {
     const merged: Item = { ...live }

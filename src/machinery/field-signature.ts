@@ -72,7 +72,7 @@ function writePart(
   before: unknown,
   after: unknown,
 ): boolean {
-  if (before === after || after === undefined || after === null) return true
+  if (before === after || after === undefined) return true
   if (name.includes(MARK)) return false
   if (shape !== undefined && divides(shape, after)) {
     parts.push(name, before === undefined ? OPENS_NEW : OPENS_OLD)
@@ -80,7 +80,7 @@ function writePart(
     parts.push(CLOSES)
     return true
   }
-  if (before === undefined || before === null) parts.push(name, IS_NEW)
+  if (before === undefined) parts.push(name, IS_NEW)
   else if (!equal(before, after)) parts.push(name, IS_CHANGED)
   return true
 }

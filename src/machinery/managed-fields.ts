@@ -14,6 +14,7 @@ import {
   setOf,
   union,
   withoutPath,
+  type Comparison,
   type FieldSet,
 } from './field-set.ts'
 import { signatureOf } from './field-signature.ts'
@@ -36,6 +37,8 @@ export interface OwnershipContext {
   readonly now: Date
   /** The type's zero object: nobody owns what every object has. */
   readonly zero?: Holder
+  /** With the nulls that Go writes: to it they are values, which somebody can have set. */
+  readonly written?: (object: Holder) => Holder
   /** Fields that this endpoint does not change, by path elements: `['f:status']`. */
   readonly resetFields?: readonly (readonly string[])[]
 }
@@ -96,14 +99,18 @@ const entryOf = (
   ...(subresource === '' ? {} : { subresource }),
 })
 
-/** Apply entries first, by manager; Update entries by time. */
+/** Apply entries first; those of one operation by time, then by who they are of. */
 const ordered = (entries: readonly ManagedFieldsEntry[]): readonly ManagedFieldsEntry[] =>
-  entries.toSorted((a, b) => {
-    if (a.operation !== b.operation) return a.operation === 'Apply' ? -1 : 1
-    const [left, right] =
-      a.operation === 'Apply' ? [a.manager ?? '', b.manager ?? ''] : [a.time ?? '', b.time ?? '']
-    return left < right ? -1 : left > right ? 1 : (a.manager ?? '') < (b.manager ?? '') ? -1 : 1
-  })
+  entries.toSorted(
+    (a, b) =>
+      inOrderOf(a.operation, b.operation) ||
+      inOrderOf(a.time, b.time) ||
+      inOrderOf(a.manager, b.manager) ||
+      inOrderOf(a.apiVersion, b.apiVersion) ||
+      inOrderOf(a.subresource, b.subresource),
+  )
+
+const inOrderOf = (a = '', b = ''): number => (a < b ? -1 : a > b ? 1 : 0)
 
 function isReset({ metadata }: Holder, [first, second]: readonly ManagedFieldsEntry[]): boolean {
   if (metadata === undefined || !('managedFields' in metadata)) return false
@@ -135,7 +142,7 @@ export function trackUpdate(
     const fields = fieldsOfNew(before, after, context)
     return isEmptySet(fields) ? base : [entryOf(context, 'Update', fields)]
   }
-  const { added, modified, removed } = compare(context.shape, before, after)
+  const { added, modified, removed } = compareWritten(before, after, context)
   const changed = strip(union(added, modified), context.resetFields)
   const gone = strip(removed, context.resetFields)
   if (isEmptySet(changed) && isEmptySet(gone)) return base
@@ -167,6 +174,18 @@ export function trackUpdate(
   return capped(ordered(entries))
 }
 
+/** What is gone may be null now, which is a change, and what is new may have parts that are null. */
+function compareWritten(
+  before: Holder,
+  after: Holder,
+  { shape, written }: OwnershipContext,
+): Comparison {
+  const found = compare(shape, before, after)
+  return written === undefined || (isEmptySet(found.added) && isEmptySet(found.removed))
+    ? found
+    : compare(shape, written(before), written(after))
+}
+
 /** Longer signatures are of objects that are like no other. */
 const LONGEST_SIGNATURE = 8192
 const MOST_SIGNATURES = 512
@@ -192,22 +211,20 @@ function fieldsOfNew(before: Holder, after: Holder, context: OwnershipContext): 
   return fields
 }
 
-function newFields(
-  before: Holder,
-  after: Holder,
-  { shape, resetFields }: OwnershipContext,
-): FieldSet {
-  const { added, modified } = compare(shape, before, after)
-  return inOrder(strip(union(added, modified), resetFields))
+function newFields(before: Holder, after: Holder, context: OwnershipContext): FieldSet {
+  const { added, modified } = compareWritten(before, after, context)
+  return inOrder(strip(union(added, modified), context.resetFields))
 }
+
+const isEntry = ({ operation, apiVersion = '', fieldsType }: ManagedFieldsEntry): boolean =>
+  (operation === 'Apply' || operation === 'Update') &&
+  apiVersion !== '' &&
+  fieldsType === 'FieldsV1'
 
 const validEntries = (
   entries: readonly ManagedFieldsEntry[],
 ): readonly ManagedFieldsEntry[] | undefined =>
-  entries.length > 0 &&
-  entries.every((entry) => typeof entry.manager === 'string' && entry.fieldsV1 !== undefined)
-    ? entries
-    : undefined
+  entries.length > 0 && entries.every(isEntry) ? entries : undefined
 
 function capped(entries: readonly ManagedFieldsEntry[]): readonly ManagedFieldsEntry[] {
   const updates = entries.filter((entry) => entry.operation === 'Update')
@@ -241,7 +258,7 @@ export type Applied =
  * owned as a whole, or writes an amount in another way, takes it from them, as upstream.
  */
 export function applyConfiguration(
-  live: Holder & JsonObject,
+  plain: Holder & JsonObject,
   applied: JsonObject,
   context: OwnershipContext & {
     readonly force: boolean
@@ -249,10 +266,11 @@ export function applyConfiguration(
   },
 ): Applied {
   const { shape } = context
+  const live = (context.written?.(plain) ?? plain) as Holder & JsonObject
   refuseDoubles(shape, applied)
   const own = entryOf(context, 'Apply', inOrder(strip(setOf(shape, applied), context.resetFields)))
   const id = identity(own)
-  const entries = ownersBefore(live, context)
+  const entries = ownersBefore(plain, context)
   const last = entries.find((entry) => identity(entry) === id)
   // The same manager's configuration in another version is the same configuration.
   const elder =
@@ -299,7 +317,7 @@ export function applyConfiguration(
   const unchanged =
     elder !== undefined &&
     equal(fieldsOf(elder), mine) &&
-    equal(withoutManaged(live), withoutManaged(result))
+    equal(withoutManaged(plain), withoutManaged(result))
   const ownEntry = unchanged && elder.time !== undefined ? { ...own, time: elder.time } : own
   const managedFields = ordered(isEmptySet(mine) ? remaining : [...remaining, ownEntry])
   return { ok: true, object: withLastApplied(result, applied, context), managedFields }
@@ -318,11 +336,7 @@ function ownersBefore(
   const entries = entriesOf(live)
   const { uid } = (live['metadata'] ?? {}) as JsonObject
   if (entries.length > 0 || uid === undefined) return entries
-  return trackUpdate(context.zero ?? {}, live, {
-    ...context,
-    manager: UNKNOWN_MANAGER,
-    subresource: '',
-  })
+  return trackUpdate(context.zero ?? {}, live, { ...context, manager: UNKNOWN_MANAGER })
 }
 
 /** An item that is there twice would be owned once: refused, as upstream does. */
