@@ -28,8 +28,8 @@ const ofEvents = contextFor(EVENT, 'v1', 'a')
 const fieldsOf = (entries: readonly { fieldsV1?: unknown }[]): unknown => entries[0]?.fieldsV1
 
 test('whoever adds a condition owns the times in it that Go writes as null', () => {
-  const pod = { metadata: { name: 'a' }, status: {} }
-  const now = { ...pod, status: { conditions: [{ type: 'Ready', status: 'True' }] } }
+  const pod: object = { metadata: { name: 'a' }, status: {} }
+  const now: object = { ...pod, status: { conditions: [{ type: 'Ready', status: 'True' }] } }
   assert.deepEqual(fieldsOf(trackUpdate(pod, now, ofPods)), {
     'f:status': {
       'f:conditions': {
@@ -57,11 +57,7 @@ test('who empties a field that is always written owns it, empty as it is', () =>
 })
 
 test('an empty list over the null of another owner is a conflict', () => {
-  const managedFields = trackUpdate(
-    { metadata: { name: 'a' } },
-    { metadata: { name: 'a' }, rules: [{ verbs: [] }] } as object,
-    ofRoles,
-  )
+  const managedFields = trackUpdate({}, { rules: [{ verbs: [] }] } as object, ofRoles)
   const live = { metadata: { name: 'a', uid: '1', managedFields }, rules: [] }
   const sent = { kind: 'ClusterRole', metadata: { name: 'a' }, rules: [] }
   const result = applyConfiguration(live, sent, { ...ofRoles, manager: 'b', force: false })
