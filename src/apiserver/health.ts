@@ -1,7 +1,7 @@
 /** Is it alive, is it ready: pages that say so in a word, and with `?verbose` check by check. */
 import type { Exchange, Reply } from './exchange.ts'
 import { textReply } from './replies.ts'
-import { pathNotFound } from './endpoints/index.ts'
+import { PageNotFound } from './not-found.ts'
 
 /** Throws when it fails. */
 export type Check = () => void | Promise<void>
@@ -18,7 +18,7 @@ export async function healthReply(
     .join('/')
   if (below !== '') {
     const check = checks[below]
-    if (check === undefined) throw pathNotFound()
+    if (check === undefined) throw new PageNotFound()
     const why = await failure(check)
     return why === undefined
       ? textReply(200, 'ok')

@@ -214,3 +214,21 @@ test('descriptions carry the texts of those who have them', async () => {
   const { description } = components?.schemas['io.k8s.api.apps.v1.Deployment'] ?? {}
   assert.equal(description, 'text of the type')
 })
+
+test('what the API claims answers a Status where it has nothing, all else a plain page', async () => {
+  const { server } = await testServer()
+  const statuses = ['/api/v2', '/api/v1/nothing', '/apis/apps/v9', '/apis/apps/v1/nothing']
+  for (const path of [...statuses, '/apis/apps/v9/namespaces/a/nothing', '/version/more']) {
+    const answer = await send(server, `GET ${path}`)
+    assert.equal(answer.status, 404, path)
+    assert.equal(answer.json['message'], 'the server could not find the requested resource', path)
+  }
+  const pages = ['/nothing', '/apis/nothing', '/apis/nothing.example/v1', '/healthz/nothing']
+  for (const path of [...pages, '/apis/nothing.example/v1/things', '/metrics/more']) {
+    const answer = await send(server, `GET ${path}`)
+    assert.equal(answer.status, 404, path)
+    assert.equal(answer.text, '404 page not found\n', path)
+    assert.equal(answer.headers['content-type'], 'text/plain; charset=utf-8')
+    assert.equal(answer.headers['x-content-type-options'], 'nosniff')
+  }
+})

@@ -1,10 +1,11 @@
 /** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
 import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
-import { methodNotAllowed, pathNotFound, type Dispatcher } from './endpoints/index.ts'
+import { methodNotAllowed, type Dispatcher } from './endpoints/index.ts'
 import type { Exchange, Handler, Reply } from './exchange.ts'
 import { healthMetrics, healthReply, type Check } from './health.ts'
 import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'
+import { nothingAt } from './not-found.ts'
 import { openApiPages } from './openapi/index.ts'
 import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
 import { hasHandler, type ApiServerOptions } from './server.ts'
@@ -113,7 +114,7 @@ export function pagesHandler(options: PageOptions): Handler {
     const own = extensions().pages?.[path]
     if (own !== undefined) return own(exchange)
     if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
-      if (pages[path] === undefined) throw pathNotFound()
+      if (pages[path] === undefined) throw nothingAt(registry, path)
       throw methodNotAllowed()
     }
     const page = pages[path]
@@ -134,7 +135,7 @@ export function pagesHandler(options: PageOptions): Handler {
             ? now.group(second)
             : now.version(second, third)
           : undefined
-    if (found === undefined) throw pathNotFound()
+    if (found === undefined) throw nothingAt(registry, path)
     return json(exchange, found)
   }
 }

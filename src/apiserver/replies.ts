@@ -4,6 +4,7 @@ import { stringify as stringifyYaml } from 'yaml'
 import type { Codec } from './codec.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import { MEDIA_TYPES, negotiateError, type Encoding } from './negotiate.ts'
+import { PAGE_NOT_FOUND, PageNotFound } from './not-found.ts'
 import { isTrue } from './requests.ts'
 
 const encoder = new TextEncoder()
@@ -56,6 +57,7 @@ export function valueReply(
 export function statusReply(codec: Codec, exchange: Exchange, error: StatusError): Reply {
   const { status } = error
   if (isInProcess(exchange)) return { status: error.code, headers: {}, value: status }
+  if (error instanceof PageNotFound) return textReply(404, PAGE_NOT_FOUND)
   const encoding = negotiateError(exchange.headers['accept'])
   const seconds = status.details?.retryAfterSeconds
   return {

@@ -435,3 +435,16 @@ export function removeFields(shape: Shape, value: unknown, set: FieldSet, kept: 
   }
   return value
 }
+
+/** Where null was applied to a thing of which nothing is left, it is null. */
+export function withAppliedNulls(applied: unknown, value: unknown): unknown {
+  if (applied === null) return isNothing(value) ? null : value
+  if (!isRecord(applied) || !isRecord(value)) return value
+  let copy: Item | undefined
+  for (const name in applied) {
+    const before = value[name]
+    const after = withAppliedNulls(applied[name], before)
+    if (after !== before) (copy ??= { ...value })[name] = after
+  }
+  return copy ?? value
+}

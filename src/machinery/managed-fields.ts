@@ -13,6 +13,7 @@ import {
   removeFields,
   setOf,
   union,
+  withAppliedNulls,
   withoutPath,
   type Comparison,
   type FieldSet,
@@ -287,7 +288,10 @@ export function applyConfiguration(
 
   const kept = others.reduce((set, entry) => union(set, fieldsOf(entry)), mine)
   const orphaned = difference(fieldsOf(elder), kept)
-  const pruned = removeFields(shape, merged, orphaned, kept) as JsonObject
+  const pruned = withAppliedNulls(
+    applied,
+    removeFields(shape, merged, orphaned, kept),
+  ) as JsonObject
   const result = context.finish?.(pruned) ?? pruned
 
   const { added, modified, removed } = compare(shape, live, pruned)

@@ -31,10 +31,6 @@ export interface Call extends Dispatcher {
   readonly namespace: string
 }
 
-/** 404 of a path that names nothing. */
-export const pathNotFound = (): StatusError =>
-  new StatusError('NotFound', 'the server could not find the requested resource', { details: {} })
-
 /** 405 of a verb that what is named does not have. */
 export const methodNotAllowed = (): StatusError =>
   new StatusError(

@@ -1,7 +1,8 @@
 /** From a request that may happen to the one function that does it. */
 import { deprecationWarning } from '#api'
 import type { Exchange, Handler, RequestInfo } from '../exchange.ts'
-import { methodNotAllowed, pathNotFound, type Call, type Dispatcher } from './call.ts'
+import { nothingAt, PageNotFound, pathNotFound } from '../not-found.ts'
+import { methodNotAllowed, type Call, type Dispatcher } from './call.ts'
 import { mainResource } from './main-resource.ts'
 import { subresource } from './subresources.ts'
 import { virtual } from './virtual.ts'
@@ -13,7 +14,7 @@ export const resourceHandler =
     const { info } = exchange
     if (info === undefined) throw pathNotFound()
     const served = dispatcher.registry.get(info.group, info.version, info.resource)
-    if (served === undefined) throw pathNotFound()
+    if (served === undefined) throw nothingAt(dispatcher.registry, info.path)
     const { definition, collection } = served
     const deprecated = definition.deprecation ?? deprecationWarning(definition.facts)
     if (deprecated !== undefined) {
@@ -26,7 +27,7 @@ export const resourceHandler =
         ? info.namespace === '' && info.name !== '' && !isSelected(exchange)
         : isMisplaced(info)
     )
-      throw pathNotFound()
+      throw definition.isCustom === true ? new PageNotFound() : pathNotFound()
     const call: Call = {
       ...dispatcher,
       exchange,

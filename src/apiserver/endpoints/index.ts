@@ -1,2 +1,2 @@
-export { methodNotAllowed, pathNotFound, type Dispatcher } from './call.ts'
+export { methodNotAllowed, type Dispatcher } from './call.ts'
 export { resourceHandler } from './dispatch.ts'

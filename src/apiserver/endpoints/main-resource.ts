@@ -2,6 +2,7 @@
 import { kindOf, readDeleteOptions, readNewObject, readObject } from '../body.ts'
 import { readyEntry, type Collection } from '../collection.ts'
 import type { Reply } from '../exchange.ts'
+import { PageNotFound } from '../not-found.ts'
 import {
   parseDeleteOptions,
   parseListOptions,
@@ -26,7 +27,6 @@ import {
 import {
   methodNotAllowed,
   outcomeReply,
-  pathNotFound,
   plainReply,
   reading,
   rendering,
@@ -43,7 +43,7 @@ export async function mainResource(call: Call, collection: Collection): Promise<
   if (!verbs.includes(verb)) throw methodNotAllowed()
   // Across namespaces one can only look; what a definition has brought has no other paths.
   if (namespaced && namespace === '' && verb !== 'list' && verb !== 'watch')
-    throw definition.isCustom === true ? pathNotFound() : methodNotAllowed()
+    throw definition.isCustom === true ? new PageNotFound() : methodNotAllowed()
   switch (verb) {
     case 'get': {
       const entry = await getEntry(

@@ -8,6 +8,7 @@ import { textOf } from '../json.ts'
 import { keyFor } from '../keys.ts'
 import { parseWriteOptions } from '../options.ts'
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
+import { pathNotFound } from '../not-found.ts'
 import { getEntry } from '../reads.ts'
 import type { Served } from '../registry.ts'
 import { entryReply } from '../render.ts'
@@ -22,7 +23,6 @@ import {
 import {
   methodNotAllowed,
   outcomeReply,
-  pathNotFound,
   plainReply,
   reading,
   rendering,
@@ -37,6 +37,9 @@ export async function subresource(call: Call, served: Served): Promise<Reply> {
   const { info, definition, namespace } = call
   const { collection } = served
   const fact = definition.facts.subresources?.find((each) => each.name === info.subresource)
+  // What a definition has brought names the object itself.
+  if (fact === undefined && definition.isCustom === true)
+    throw notFound(definition.facts, info.name)
   if (fact === undefined || collection === undefined) throw pathNotFound()
   await collection.ready
   const id = `${idOf(definition)}/${fact.name}`

@@ -14,11 +14,12 @@ import { kindOf, readObject } from '../body.ts'
 import type { Exchange, Reply } from '../exchange.ts'
 import { textOf } from '../json.ts'
 import { NO_SHAPES, negotiate } from '../negotiate.ts'
+import { pathNotFound } from '../not-found.ts'
 import { parseWriteOptions } from '../options.ts'
 import { listKindOf, objectReply, withoutKind } from '../render.ts'
 import { isInProcess, valueReply } from '../replies.ts'
 import { admitOnly, idOf } from '../writes/index.ts'
-import { methodNotAllowed, pathNotFound, rendering, type Call } from './call.ts'
+import { methodNotAllowed, rendering, type Call } from './call.ts'
 import { binding } from './subresources.ts'
 
 /** Hands the body to whoever answers for this resource; 404 when nobody does. */
