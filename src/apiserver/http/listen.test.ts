@@ -320,7 +320,7 @@ test('an upgrade that is refused is answered like any request', async () => {
   socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
   await once(socket, 'close')
   assert.match(text, /^HTTP\/1\.1 404 Not Found\r\n/)
-  assert.match(text, /"reason":"NotFound"/)
+  assert.match(text, /404 page not found/)
 })
 
 test('closing ends watches in order and takes no new connections', async () => {

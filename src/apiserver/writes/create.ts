@@ -16,6 +16,7 @@ import { textOf } from '../json.ts'
 import { keyFor } from '../keys.ts'
 import { generatedName, validateMetadata } from '../metadata.ts'
 import type { WriteOptions } from '../options.ts'
+import { refuseTooLarge } from './size-limit.ts'
 import { dedupOwners } from './owner-references.ts'
 import type { Template } from '../templates.ts'
 import { admissionRequest, replaceTyped } from './admission.ts'
@@ -159,6 +160,7 @@ async function put(
   }
   const stored = toStored(await storedForm(definition, object))
   const { bytes } = stored
+  refuseTooLarge(writer.codec, definition, stored.object, bytes)
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)
   const origin = originOf(writer, target)
   const write = await commit(writer, target, () => collection.create(key, bytes, origin))

@@ -9,6 +9,7 @@ import {
 import type { Write } from '#storage'
 import { shownAs, type Collection, type StoredEntry } from '../collection.ts'
 import { toStored, withRevision, type Stored } from '../json-bytes.ts'
+import { refuseTooLarge } from './size-limit.ts'
 import {
   idOf,
   metadataOf,
@@ -90,6 +91,7 @@ export async function replace(
   }
   const next = toStored(stored)
   const { bytes } = next
+  refuseTooLarge(writer.codec, target.definition, next.object, bytes)
   collection.cache.offer(key, bytes, next.object as unknown as KubeObject)
   const write = await commit(writer, target, () =>
     collection.update(key, bytes, entry.modified, origin),
