@@ -12,6 +12,8 @@ import { isStatus, keyOf } from '#machinery'
 import { PodAgent } from './agent/pod-agent.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { makeContext } from './make-context.ts'
+import { DiskMeter } from './measure/pod-disk.ts'
+import { CpuRates } from './measure/rates.ts'
 import { countedRuntime, kubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
 import { NodeAgent } from './node/node-agent.ts'
@@ -43,6 +45,10 @@ export class KubeletCore {
   readonly config: KubeletConfig
   readonly machine: Machine
   readonly stopped: Promise<void>
+  readonly startedAt: Date
+  /** For whoever looks at what is used now and then. */
+  readonly rates = new CpuRates()
+  readonly disks: DiskMeter
   nodeAgent: NodeAgent | undefined
   #context: KubeletContext | undefined
   readonly #client: Client
@@ -63,6 +69,8 @@ export class KubeletCore {
     this.#shared = informers
     this.runtime = countedRuntime(runtime, this.metrics, env.clock)
     this.env = env
+    this.startedAt = env.clock.now()
+    this.disks = new DiskMeter(env)
     this.config = config
     this.machine = machine
     this.#signal = signal

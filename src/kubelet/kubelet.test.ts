@@ -449,7 +449,7 @@ test('the kubelet counts what it asks of the runtime, what it started, and its p
     containers,
     /^container_memory_working_set_bytes\{container="app",id="[^"]+",image="web:1",name="[^"]+",namespace="shop",pod="web"\} \d+$/m,
   )
-  assert.match(containers, /^machine_cpu_cores 4$/m)
+  assert.match(containers, /^machine_cpu_cores\{boot_id="[^}]+"\} 4$/m)
   await node.stop()
 })
 

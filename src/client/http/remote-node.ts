@@ -181,7 +181,7 @@ export function remoteNodeApi(options: RemoteNodeOptions): NodeApi {
     },
     page: (path, query) =>
       new Promise((resolve, reject) => {
-        const outgoing = request(query === '' ? path : `${path}?${query}`, {})
+        const outgoing = request(`${encoded(path)}${query === '' ? '' : `?${query}`}`, {})
         outgoing.on('timeout', () => outgoing.destroy(new Error('no answer in time')))
         outgoing.on('error', (error) => reject(unreachable(error)))
         outgoing.on('response', (response) => {
@@ -210,6 +210,9 @@ export function remoteNodeApi(options: RemoteNodeOptions): NodeApi {
       }),
   }
 }
+
+const encoded = (path: string): string =>
+  encodeURI(path).replaceAll('?', '%3F').replaceAll('#', '%23')
 
 interface Conversation {
   readonly socket: Duplex

@@ -93,6 +93,8 @@ async function readHugepages(
   return found
 }
 
+const CONTROLLERS: readonly string[] = ['cpu', 'cpuacct', 'memory', 'pids']
+
 export function parseCgroupMounts(
   mountinfo: string,
 ): Pick<Machine, 'cgroups' | 'cgroupRoots' | 'cgroupMounts'> {
@@ -108,14 +110,14 @@ export function parseCgroupMounts(
     if (type === 'cgroup2') unified ??= point
     if (type !== 'cgroup') continue
     for (const controller of options.split(',')) {
-      if (['cpu', 'memory', 'pids'].includes(controller)) roots[controller] ??= point
+      if (CONTROLLERS.includes(controller)) roots[controller] ??= point
     }
   }
   if (Object.keys(roots).length > 0) return { cgroups: 'v1', cgroupRoots: roots, cgroupMounts }
   if (unified === undefined) return { cgroups: undefined, cgroupRoots: {}, cgroupMounts }
   return {
     cgroups: 'v2',
-    cgroupRoots: { cpu: unified, memory: unified, pids: unified },
+    cgroupRoots: Object.fromEntries(CONTROLLERS.map((name) => [name, unified])),
     cgroupMounts,
   }
 }

@@ -107,11 +107,12 @@ async function answer(
   request: IncomingMessage,
 ): Promise<Answer> {
   const { method = 'GET' } = request
-  const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
+  const [asked = '/', query = ''] = (request.url ?? '/').split('?', 2)
+  const path = decoded(asked)
   try {
     const user = certified(request) ?? (await bearer(access, request, env))
     if (user === undefined) return text(401, 'Unauthorized')
-    const refusal = await refusalOf(access, user, { method, path: decoded(path) })
+    const refusal = await refusalOf(access, user, { method, path })
     if (refusal !== undefined) return refusal
     if (method !== 'GET' && method !== 'HEAD') return text(405, '405: Method Not Allowed')
     const page = await nodeApi.page(path, query)
@@ -134,7 +135,7 @@ const text = (status: number, body: string): Answer => ({
   body,
 })
 
-/** Judged by what the path says in plain characters: `/%70ods` are the pods too. */
+/** Judged and answered by what the path says in plain characters: `/%70ods` are the pods too. */
 function decoded(path: string): string {
   try {
     return decodeURIComponent(path)
