@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualEnv } from '#base'
-import { simulatedRuntime } from '../simulated.ts'
+import { simulatedRuntime } from '../simulated/index.ts'
 import { startTestNode } from '../testing/node.ts'
 import { pod } from '../testing/pods.ts'
 import { logPage, machineLogs } from './log-folder.ts'
