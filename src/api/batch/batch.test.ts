@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '#machinery'
 import { trying } from '../definitions.testing.ts'
-import { readIndexes } from './indexes.ts'
+import { readIndexes } from './job/indexes.ts'
 import { isTimeZone, scheduleError } from './schedule.ts'
 
 type Part = Record<string, unknown>

@@ -12,7 +12,8 @@ import { defineResource } from '../define.ts'
 import { cronJobs as cronJobsRef } from '../resources.gen.ts'
 import { nonNegative } from '../rules.ts'
 import type { CronJob } from '../types.gen.ts'
-import { jobs, validateJobSpec } from './job.ts'
+import { jobs } from './job/index.ts'
+import { validateJobSpec } from './job/validate.ts'
 import { isTimeZone, scheduleError } from './schedule.ts'
 
 const path = FieldPath.of('spec')
