@@ -2,6 +2,7 @@
 import type { Call, Expression, Fold, Select, StructExpression } from './ast.ts'
 import type { Issue } from './errors.ts'
 import type { Functions, Overload } from './functions.ts'
+import { Inference } from './inference.ts'
 import { isRegex } from './regex.ts'
 import { isTimestamp, parseDuration } from './time.ts'
 import {
@@ -9,7 +10,6 @@ import {
   DURATION,
   DYN,
   ERROR,
-  INT,
   listOf,
   mapOf,
   opaque,
@@ -17,12 +17,12 @@ import {
   parseType,
   STRING,
   TIMESTAMP,
-  typeName,
   typeOf,
   type CelType,
 } from './types.ts'
-import { assignable, Bindings, moreGeneral, sameType, substitute } from './unify.ts'
+import { moreGeneral, sameType } from './unify.ts'
 
+/** What an expression is written in. */
 export interface Environment {
   readonly functions: Functions
   readonly variables: ReadonlyMap<string, CelType>
@@ -32,6 +32,7 @@ export interface Environment {
   readonly builds: boolean
 }
 
+/** What is known of an expression before it runs. */
 export interface Checked {
   readonly types: ReadonlyMap<Expression, CelType>
   /** What a call may mean; one when its arguments decide. */
@@ -43,6 +44,7 @@ export interface Checked {
   readonly issues: readonly Issue[]
 }
 
+/** Never throws: what does not fit is among the issues. */
 export function check(expression: Expression, environment: Environment): Checked {
   const checker = new Checker(environment)
   checker.check(expression)
@@ -77,38 +79,35 @@ const JSON_PATCH_FIELDS: Readonly<Record<string, CelType>> = {
 
 class Checker {
   readonly #environment: Environment
-  readonly #types = new Map<Expression, CelType>()
+  readonly #types: Inference
+  readonly #known = new Map<Expression, CelType>()
   readonly #overloads = new Map<Call, readonly Overload[]>()
   readonly #names = new Map<Expression, string>()
   readonly #namespaced = new Map<Call, string>()
-  readonly #issues: Issue[] = []
-  readonly #scopes: Map<string, CelType>[] = []
-  readonly #bindings = new Bindings()
-  #fresh = 0
   /** In the list of values of a format, which may be of several types. */
   #mixes = false
 
   constructor(environment: Environment) {
     this.#environment = environment
+    this.#types = new Inference(environment.variables)
   }
 
   finish(): Checked {
     const types = new Map<Expression, CelType>()
-    for (const [expression, type] of this.#types)
-      types.set(expression, substitute(type, this.#bindings, { free: true }))
+    for (const [expression, type] of this.#known) types.set(expression, this.#types.final(type))
     return {
       types,
       overloads: this.#overloads,
       names: this.#names,
       namespaced: this.#namespaced,
-      issues: this.#issues,
+      issues: this.#types.issues,
     }
   }
 
   check(expression: Expression): CelType {
-    const known = this.#types.get(expression)
+    const known = this.#known.get(expression)
     const type = known ?? this.#infer(expression)
-    this.#types.set(expression, type)
+    this.#known.set(expression, type)
     return type
   }
 
@@ -126,10 +125,10 @@ class Checker {
         let element: CelType | undefined
         for (const [i, each] of expression.elements.entries()) {
           const type = this.check(each)
-          const inner = expression.optional.has(i) ? this.#unwrapped(each, type) : type
+          const inner = expression.optional.has(i) ? this.#types.unwrapped(each, type) : type
           element = this.#joined(each, element, inner)
         }
-        return listOf(element ?? this.#variable())
+        return listOf(element ?? this.#types.variable())
       }
       case 'map': {
         let key: CelType | undefined
@@ -137,12 +136,12 @@ class Checker {
         for (const entry of expression.entries) {
           key = this.#joined(entry.key, key, this.check(entry.key))
           const type = this.check(entry.value)
-          const inner = entry.optional ? this.#unwrapped(entry.value, type) : type
+          const inner = entry.optional ? this.#types.unwrapped(entry.value, type) : type
           value = this.#joined(entry.value, value, inner)
         }
         // Only these are keys; others would let a type grow without end.
         const isKey = key === undefined || /^(int|uint|bool|string|parameter)$/.test(key.kind)
-        return mapOf(isKey ? (key ?? this.#variable()) : DYN, value ?? this.#variable())
+        return mapOf(isKey ? (key ?? this.#types.variable()) : DYN, value ?? this.#types.variable())
       }
       case 'struct':
         return this.#struct(expression)
@@ -151,65 +150,27 @@ class Checker {
     }
   }
 
-  #report(offset: number, message: string): CelType {
-    this.#issues.push({ offset, message })
-    return ERROR
-  }
-  #variable(): CelType {
-    return { kind: 'parameter', name: `#${this.#fresh++}` }
-  }
-  #resolved(type: CelType): CelType {
-    return substitute(type, this.#bindings)
-  }
-  #shown(type: CelType): string {
-    return typeName(substitute(type, this.#bindings, { free: true }))
-  }
-  #assignable(to: CelType, from: CelType): boolean {
-    return this.#bindings.attempt(() => assignable(to, from, this.#bindings))
-  }
-
   /** The element type of a list so far, with one more element. */
   #joined(at: Expression, before: CelType | undefined, next: CelType): CelType {
     if (before === undefined) return next
-    const left = this.#resolved(before)
-    if (this.#assignable(left, next)) return moreGeneral(left, this.#resolved(next))
+    const left = this.#types.resolved(before)
+    if (this.#types.assignable(left, next)) return moreGeneral(left, this.#types.resolved(next))
     if (this.#environment.mixedLiterals || this.#mixes) return DYN
-    return this.#report(
+    return this.#types.report(
       at.offset,
-      `expected type '${this.#shown(before)}' but found '${this.#shown(next)}'`,
+      `expected type '${this.#types.shown(before)}' but found '${this.#types.shown(next)}'`,
     )
-  }
-
-  #unwrapped(at: Expression, type: CelType): CelType {
-    const resolved = this.#resolved(type)
-    if (resolved.kind === 'dyn' || resolved.kind === 'error') return resolved
-    if (resolved.kind === 'opaque' && resolved.name === 'optional_type')
-      return resolved.parameters[0] ?? DYN
-    return this.#report(
-      at.offset,
-      `expected type 'optional_type(${this.#shown(type)})' but found '${this.#shown(type)}'`,
-    )
-  }
-
-  #lookUp(name: string): CelType | undefined {
-    const plain = name.replace(/^\./, '')
-    if (plain === name)
-      for (let i = this.#scopes.length - 1; i >= 0; i--) {
-        const type = this.#scopes[i]?.get(name)
-        if (type !== undefined) return type
-      }
-    return this.#environment.variables.get(plain)
   }
 
   #ident(expression: Expression, name: string): CelType {
-    const type = this.#lookUp(name)
+    const type = this.#types.lookUp(name)
     if (type !== undefined) return type
     const named = TYPE_NAMES.get(name.replace(/^\./, ''))
     if (named !== undefined) {
       this.#names.set(expression, name.replace(/^\./, ''))
       return typeOf(named)
     }
-    return this.#report(
+    return this.#types.report(
       expression.offset,
       `undeclared reference to '${name.replace(/^\./, '')}' (in container '')`,
     )
@@ -219,7 +180,7 @@ class Checker {
     const path = expression.test ? undefined : dotted(expression)
     if (path !== undefined) {
       const plain = path.replace(/^\./, '')
-      const hidden = this.#scopes.some((scope) => scope.has(plain.split('.')[0] ?? ''))
+      const hidden = this.#types.isHidden(plain.split('.')[0] ?? '')
       const variable = hidden ? undefined : this.#environment.variables.get(plain)
       const type = variable ?? (hidden ? undefined : TYPE_NAMES.get(plain))
       if (type !== undefined) {
@@ -227,36 +188,9 @@ class Checker {
         return variable ?? typeOf(type)
       }
     }
-    const operand = this.#resolved(this.check(expression.operand))
-    const field = this.#field(operand, expression.field, expression.offset)
+    const operand = this.#types.resolved(this.check(expression.operand))
+    const field = this.#types.field(operand, expression.field, expression.offset)
     return expression.test ? BOOL : field
-  }
-
-  #field(operand: CelType, field: string, offset: number): CelType {
-    switch (operand.kind) {
-      case 'object': {
-        const found = operand.field(field)
-        return found?.type ?? this.#report(offset, `undefined field '${field}'`)
-      }
-      case 'map':
-        return operand.value
-      case 'dyn':
-        return DYN
-      case 'error':
-        return ERROR
-      case 'parameter':
-        this.#assignable(operand, DYN)
-        return DYN
-      case 'opaque':
-        if (operand.name === 'optional_type')
-          return optionalOf(
-            this.#field(this.#resolved(operand.parameters[0] ?? DYN), field, offset),
-          )
-        break
-      default:
-        break
-    }
-    return this.#report(offset, `type '${this.#shown(operand)}' does not support field selection`)
   }
 
   #call(call: Call): CelType {
@@ -282,7 +216,7 @@ class Checker {
     this.#mixes = mixes
     const candidates = this.#environment.functions.byName.get(name.replace(/^\./, ''))
     if (candidates === undefined)
-      return this.#report(
+      return this.#types.report(
         call.offset,
         `undeclared reference to '${name.replace(/^\./, '')}' (in container '')`,
       )
@@ -295,14 +229,14 @@ class Checker {
   /** What is written down can be judged before it is evaluated. */
   #literal(name: string, text: string, offset: number): void {
     if (Object.hasOwn(LITERALS, name) && LITERALS[name]?.(text) === false)
-      this.#report(offset, `invalid ${name} argument`)
+      this.#types.report(offset, `invalid ${name} argument`)
   }
 
   /** The dotted name before a call, when it names no variable. */
   #namespace(target: Expression): string | undefined {
     const path = dotted(target)?.replace(/^\./, '')
     if (path === undefined) return undefined
-    return this.#lookUp(path.split('.')[0] ?? '') === undefined ? path : undefined
+    return this.#types.lookUp(path.split('.')[0] ?? '') === undefined ? path : undefined
   }
 
   #resolve(
@@ -315,22 +249,19 @@ class Checker {
     let result: CelType | undefined
     for (const each of candidates) {
       if (each.member !== member || each.args.length !== types.length) continue
-      const instance = this.#instantiate(each)
-      const fits = this.#bindings.attempt(() =>
-        instance.args.every((arg, i) => assignable(arg, types[i] ?? DYN, this.#bindings)),
-      )
-      if (!fits) continue
+      const instance = this.#types.instantiate(each)
+      if (!this.#types.fits(instance.args, types)) continue
       matching.push(each)
-      const own = this.#resolved(instance.result)
+      const own = this.#types.resolved(instance.result)
       result = result === undefined || sameType(result, own) ? own : DYN
     }
     if (result === undefined) {
-      if (types.some((type) => this.#resolved(type).kind === 'error')) return ERROR
-      const shown = types.map((type) => this.#shown(type))
+      if (types.some((type) => this.#types.resolved(type).kind === 'error')) return ERROR
+      const shown = types.map((type) => this.#types.shown(type))
       const applied = member
         ? `${shown[0] ?? ''}.(${shown.slice(1).join(', ')})`
         : `(${shown.join(', ')})`
-      return this.#report(
+      return this.#types.report(
         call.offset,
         `found no matching overload for '${name}' applied to '${applied}'`,
       )
@@ -339,24 +270,12 @@ class Checker {
     return result
   }
 
-  #instantiate({ args, result }: Overload): {
-    readonly args: readonly CelType[]
-    readonly result: CelType
-  } {
-    const fresh = new Bindings()
-    for (const name of ['A', 'B', 'T', 'K', 'V']) fresh.set(name, this.#variable())
-    return {
-      args: args.map((each) => substitute(each, fresh)),
-      result: substitute(result, fresh),
-    }
-  }
-
   #optionalSelect(call: Call): CelType {
     const [operand, field] = call.args
     if (operand === undefined || field?.kind !== 'literal') return ERROR
     this.check(field)
-    const type = this.#resolved(this.check(operand))
-    const found = this.#field(type, String(field.value), call.offset)
+    const type = this.#types.resolved(this.check(operand))
+    const found = this.#types.field(type, String(field.value), call.offset)
     if (found.kind === 'error') return ERROR
     const isOptional = found.kind === 'opaque' && found.name === 'optional_type'
     return isOptional && type.kind === 'opaque' ? found : optionalOf(found)
@@ -367,30 +286,34 @@ class Checker {
     const isPatch = name === 'JSONPatch'
     const known = this.#environment.builds && (isPatch || /^Object(\.|$)/.test(name))
     if (!known)
-      return this.#report(expression.offset, `undeclared reference to '${name}' (in container '')`)
+      return this.#types.report(
+        expression.offset,
+        `undeclared reference to '${name}' (in container '')`,
+      )
     for (const field of expression.fields) {
       const type = this.check(field.value)
-      const inner = field.optional ? this.#unwrapped(field.value, type) : type
+      const inner = field.optional ? this.#types.unwrapped(field.value, type) : type
       if (!isPatch) continue
       const declared = Object.hasOwn(JSON_PATCH_FIELDS, field.name)
         ? JSON_PATCH_FIELDS[field.name]
         : undefined
-      if (declared === undefined) this.#report(field.offset, `undefined field '${field.name}'`)
-      else if (!this.#assignable(declared, inner))
-        this.#report(
+      if (declared === undefined)
+        this.#types.report(field.offset, `undefined field '${field.name}'`)
+      else if (!this.#types.assignable(declared, inner))
+        this.#types.report(
           field.offset,
-          `expected type of field '${field.name}' is '${this.#shown(declared)}' but provided type is '${this.#shown(inner)}'`,
+          `expected type of field '${field.name}' is '${this.#types.shown(declared)}' but provided type is '${this.#types.shown(inner)}'`,
         )
     }
     return opaque(name)
   }
 
   #fold(fold: Fold): CelType {
-    const range = this.#resolved(this.check(fold.range))
+    const range = this.#types.resolved(this.check(fold.range))
     const start = this.check(fold.start)
-    const [first, second] = this.#iterated(fold, range)
-    this.#scopes.push(new Map([[fold.accumulator, start]]))
-    this.#scopes.push(
+    const [first, second] = this.#types.iterated(fold, range)
+    this.#types.enter(new Map([[fold.accumulator, start]]))
+    this.#types.enter(
       new Map([
         [fold.variable, first],
         ...(fold.variable2 === undefined ? [] : ([[fold.variable2, second]] as const)),
@@ -398,42 +321,19 @@ class Checker {
     )
     this.#expect(fold.condition, BOOL)
     this.#expect(fold.step, start)
-    this.#scopes.pop()
+    this.#types.leave()
     const result = this.check(fold.result)
-    this.#scopes.pop()
-    return this.#resolved(result)
+    this.#types.leave()
+    return this.#types.resolved(result)
   }
 
   #expect(expression: Expression, wanted: CelType): void {
     const type = this.check(expression)
-    if (!this.#assignable(wanted, type))
-      this.#report(
+    if (!this.#types.assignable(wanted, type))
+      this.#types.report(
         expression.offset,
-        `expected type '${this.#shown(wanted)}' but found '${this.#shown(type)}'`,
+        `expected type '${this.#types.shown(wanted)}' but found '${this.#types.shown(type)}'`,
       )
-  }
-
-  /** The types of the variables that go through a range. */
-  #iterated(fold: Fold, range: CelType): readonly [CelType, CelType] {
-    const two = fold.variable2 !== undefined
-    switch (range.kind) {
-      case 'list':
-        return two ? [INT, range.element] : [range.element, ERROR]
-      case 'map':
-        return two ? [range.key, range.value] : [range.key, ERROR]
-      case 'dyn':
-      case 'error':
-        return [DYN, DYN]
-      case 'parameter':
-        this.#assignable(range, DYN)
-        return [DYN, DYN]
-      default:
-        this.#report(
-          fold.range.offset,
-          `expression of type '${this.#shown(range)}' cannot be range of a comprehension (must be list, map, or dynamic)`,
-        )
-        return [ERROR, ERROR]
-    }
   }
 }
 
