@@ -1,5 +1,5 @@
 /** Rules of a job: which failures of its pods end it, and which successes suffice. */
-import { FieldPath, invalidValue, required, type FieldError } from '#machinery'
+import { invalidValue, required, type FieldError, type FieldPath } from '#machinery'
 import { nonNegative } from '../../rules.ts'
 import type { JobSpec, PodFailurePolicy, SuccessPolicyRule } from '../../types.gen.ts'
 import { readIndexes } from './indexes.ts'

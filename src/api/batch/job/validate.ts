@@ -1,5 +1,5 @@
 /** Whether a job can be run. */
-import { FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
+import { invalidValue, notSupported, required, type FieldError, type FieldPath } from '#machinery'
 import { validatePodTemplate } from '../../core/pod/validate.ts'
 import { nonNegative, validateLabelSelector } from '../../rules.ts'
 import type { JobSpec } from '../../types.gen.ts'
