@@ -6,17 +6,14 @@ export { deepFreeze, ofFrozen } from './frozen.ts'
 export { durationNanos } from './go-duration.ts'
 export * from './json.ts'
 export { jsonSyntaxError } from './json-syntax.ts'
-export {
-  applyConfiguration,
-  trackUpdate,
-  type Applied,
-  type OwnershipContext,
-} from './managed-fields.ts'
+export { applyConfiguration, type Applied } from './ownership/apply.ts'
+export type { OwnershipContext } from './ownership/entries.ts'
+export { trackUpdate } from './ownership/track.ts'
 export { exactInteger, parseJson } from './integers.ts'
-export { parseSharing, textOfShared } from './shared-fields.ts'
+export { parseSharing, textOfShared } from './ownership/shared-fields.ts'
 export { goJson } from './go-json.ts'
 export { goText } from './go-text.ts'
-export { mergeConfiguration } from './merge.ts'
+export { mergeConfiguration } from './ownership/merge.ts'
 export * from './names.ts'
 export * from './names-ip.ts'
 export * from './object.ts'

@@ -8,7 +8,7 @@ import { goJson } from '../go-json.ts'
 import type { JsonObject } from '../object.ts'
 import { type MessagePlan, SCHEMA_PROPS, planOf, scalarName, valueProtoOf } from './plan.ts'
 import { BYTES, FIXED64, VARINT, Writer } from './wire.ts'
-import { bytesOfShared } from '../shared-fields.ts'
+import { bytesOfShared } from '../ownership/shared-fields.ts'
 
 export function writeMessage(
   w: Writer,

@@ -2,10 +2,11 @@
  * The way from client-side to server-side apply. `kubectl apply` keeps its last configuration in an annotation;
  * when it begins to apply on the server, what it wrote itself is no conflict, and the annotation follows.
  */
-import { compare, difference, EMPTY, setOf, type FieldSet } from './field-set.ts'
-import { parseJson } from './integers.ts'
-import type { JsonObject } from './object.ts'
-import type { Shape } from './shape.ts'
+import { compare, setOf } from './compare.ts'
+import { difference, EMPTY, type FieldSet } from './field-set.ts'
+import { parseJson } from '../integers.ts'
+import type { JsonObject } from '../object.ts'
+import type { Shape } from '../shape.ts'
 
 const ANNOTATION = 'kubectl.kubernetes.io/last-applied-configuration'
 /** The one program that keeps the annotation. */

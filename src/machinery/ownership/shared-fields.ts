@@ -3,7 +3,7 @@
  * template all have the same. So there is one of each, for all objects that have it.
  */
 import type { FieldSet } from './field-set.ts'
-import { parseJson } from './integers.ts'
+import { parseJson } from '../integers.ts'
 
 /** Longer sets are of objects that are like no other. */
 const LONGEST = 32 * 1024

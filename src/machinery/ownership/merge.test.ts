@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { mergeConfiguration } from './merge.ts'
-import { LEAF, UNTYPED, type Shape } from './shape.ts'
+import { LEAF, UNTYPED, type Shape } from '../shape.ts'
 
 const struct = (fields: Readonly<Record<string, Shape>>): Shape => ({
   type: 'struct',

@@ -2,9 +2,9 @@
  * What a comparison of fields depends on, as a text. Objects that are made after one another have the same
  * fields nearly always: the same signature means the same set, without making it again.
  */
-import { divides, keyValues } from './field-set.ts'
-import { equal } from './patch/json.ts'
-import type { Shape } from './shape.ts'
+import { divides, keyValues } from './elements.ts'
+import { equal } from '../patch/json.ts'
+import type { Shape } from '../shape.ts'
 
 type Item = Readonly<Record<string, unknown>>
 

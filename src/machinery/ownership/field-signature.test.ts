@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { compare, inOrder, union } from './field-set.ts'
+import { compare } from './compare.ts'
+import { inOrder, union } from './field-set.ts'
 import { signatureOf } from './field-signature.ts'
-import { LEAF, UNTYPED, type Shape } from './shape.ts'
+import { LEAF, UNTYPED, type Shape } from '../shape.ts'
 
 const item: Shape = { type: 'map', value: LEAF }
 const fields: Readonly<Record<string, Shape>> = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { bytesOfShared, parseSharing, sharedFields, textOfShared } from './shared-fields.ts'
-import { parseJson } from './integers.ts'
+import { parseJson } from '../integers.ts'
 
 const owner = (manager: string, fieldsV1: unknown, more: object = {}) => ({
   manager,

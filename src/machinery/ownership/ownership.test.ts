@@ -2,15 +2,17 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { TypeTable } from './facts.ts'
+import type { TypeTable } from '../facts.ts'
 import { difference, intersection, isEmptySet, union, type FieldSet } from './field-set.ts'
-import { applyConfiguration, trackUpdate, type OwnershipContext } from './managed-fields.ts'
-import type { JsonObject } from './object.ts'
-import { shapeOf } from './shape.ts'
-import { decodeTyped } from './typed.ts'
+import { applyConfiguration } from './apply.ts'
+import type { OwnershipContext } from './entries.ts'
+import { trackUpdate } from './track.ts'
+import type { JsonObject } from '../object.ts'
+import { shapeOf } from '../shape.ts'
+import { decodeTyped } from '../typed.ts'
 
 const { types } = JSON.parse(
-  readFileSync(new URL('../../facts/types.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../facts/types.json', import.meta.url), 'utf8'),
 ) as { types: TypeTable }
 const DEPLOYMENT = 'io.k8s.api.apps.v1.Deployment'
 const shape = shapeOf(types, DEPLOYMENT)

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import type { TypeTable } from './facts.ts'
-import { applyConfiguration, trackUpdate, type OwnershipContext } from './managed-fields.ts'
-import type { JsonObject } from './object.ts'
-import { shapeOf } from './shape.ts'
-import { writtenForm } from './written-form.ts'
+import type { TypeTable } from '../facts.ts'
+import { applyConfiguration } from './apply.ts'
+import type { OwnershipContext } from './entries.ts'
+import { trackUpdate } from './track.ts'
+import type { JsonObject } from '../object.ts'
+import { shapeOf } from '../shape.ts'
+import { writtenForm } from '../written-form.ts'
 
 const { types } = JSON.parse(
-  readFileSync(new URL('../../facts/types.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../../facts/types.json', import.meta.url), 'utf8'),
 ) as { types: TypeTable }
 
 const contextFor = (type: string, apiVersion: string, manager: string): OwnershipContext => ({

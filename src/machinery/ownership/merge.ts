@@ -1,6 +1,6 @@
 /** Laying a part of an object over the whole by the type's shape, without owners: what admission policies do. */
-import { mergeApplied } from './field-set.ts'
-import { UNTYPED, type Shape } from './shape.ts'
+import { mergeApplied } from './overlay.ts'
+import { UNTYPED, type Shape } from '../shape.ts'
 
 /** The object with the configuration in it. Throws for what names only a part of something that is one whole. */
 export function mergeConfiguration(shape: Shape, object: unknown, configuration: unknown): unknown {
