@@ -1,7 +1,15 @@
 /** Opens what the API server's flags name; mistakes are told with the file and what would be right. */
 import { join } from 'node:path'
 import { definitions as stableDefinitions } from '#api'
-import { openAccess, openAudit, openEncryption, type Audit, type OpenedAccess } from '#apiserver'
+import {
+  openAccess,
+  openAdmission,
+  openAudit,
+  openEncryption,
+  type Audit,
+  type OpenedAccess,
+  type OpenedAdmission,
+} from '#apiserver'
 import type { Env } from '#base'
 import type { ResourceDefinition } from '#machinery'
 import type { Storage } from '#storage'
@@ -13,6 +21,7 @@ export interface OpenedSettings {
   readonly storage: Storage
   readonly audit: Audit | undefined
   readonly access: OpenedAccess
+  readonly admission: OpenedAdmission
   readonly readyChecks: Readonly<Record<string, () => Promise<void>>>
   /** Seals what was stored before its resource was to be, or by an earlier key. */
   rewrite(): Promise<number>
@@ -54,10 +63,15 @@ export async function openSettings(
     () => openAccess(env, settings.access ?? {}),
     'Check the flags of authentication and authorization, and the files they name',
   )
+  const admission = await told(
+    () => openAdmission(env, settings.admission ?? {}),
+    'Check --enable-admission-plugins, --disable-admission-plugins and --admission-control-config-file',
+  )
   return {
     storage: encryption.storage,
     audit,
     access,
+    admission,
     readyChecks: encryption.checks,
     rewrite: () => encryption.rewrite(),
     async close() {

@@ -26,6 +26,7 @@ import {
   type Audit,
   type NodeApis,
   type OpenedAccess,
+  type OpenedAdmission,
   type Authorities,
   type Pki,
 } from '#apiserver'
@@ -59,6 +60,7 @@ export interface ControlPlaneOptions {
   /** Default: what a stock cluster serves. */
   readonly definitions?: readonly ResourceDefinition[]
   readonly access?: OpenedAccess
+  readonly admission?: OpenedAdmission
   readonly readyChecks?: Readonly<Record<string, () => void | Promise<void>>>
   /** Name of the machine: its parts then hold Leases. Absent: nothing else can be there to run them. */
   readonly host?: string
@@ -94,6 +96,7 @@ export function makeServer(
     audit,
     readyChecks,
     access: more,
+    admission: chosen,
     definitions = stableDefinitions,
   }: ControlPlaneOptions,
   nodeApi: NodeApis,
@@ -129,6 +132,7 @@ export function makeServer(
           env,
           authorizer: access.authorizer,
           callWebhook,
+          ...(chosen === undefined ? {} : { chosen }),
           last: [access.escalationCheck],
         }),
         virtualResources: access.virtualResources,

@@ -1,6 +1,6 @@
 /** What a cluster can be asked to be, and what it says of itself. */
 import type { Enabled } from '#api'
-import type { AccessOptions, AuditOptions } from '#apiserver'
+import type { AccessOptions, AdmissionSettings, AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
 import type { TracingOptions } from './tracing/index.ts'
 
@@ -47,6 +47,8 @@ export interface ApiSettings {
   readonly serves?: Enabled
   /** Who else is known and allowed. Default: certificates, service accounts, bootstrap tokens; roles. */
   readonly access?: AccessOptions
+  /** Which admission plugins run. Default: those of a stock cluster. */
+  readonly admission?: AdmissionSettings
   /** Default: nobody collects traces. */
   readonly tracing?: TracingOptions | { readonly file: string }
 }

@@ -133,6 +133,7 @@ export async function serve(
       definitions,
       readyChecks: settings.readyChecks,
       access: settings.access,
+      admission: settings.admission,
       ...(settings.audit === undefined ? {} : { audit: settings.audit }),
       pki,
       serviceCidr: options.serviceCidr,

@@ -13,6 +13,7 @@ import {
   taintNodesByCondition,
 } from './defaults.ts'
 import { limitRanger } from './limit-ranger.ts'
+import { isChosen } from './names.ts'
 import { namespaceLifecycle } from './namespace-lifecycle.ts'
 import { nodeRestriction } from './node-restriction.ts'
 import {
@@ -22,7 +23,21 @@ import {
   clusterTrustBundleAttest,
   ownerReferencesPermissionEnforcement,
 } from './permissions.ts'
-import { podSecurity, type PodSecurityOptions } from './pod-security.ts'
+import type { OpenedAdmission } from './open.ts'
+import { eventRateLimit } from './optional/event-rate-limit.ts'
+import {
+  denyServiceExternalIPs,
+  namespaceAutoProvision,
+  namespaceExists,
+} from './optional/namespaces.ts'
+import { podNodeSelector } from './optional/pod-node-selector.ts'
+import { podTolerationRestriction } from './optional/pod-tolerations.ts'
+import {
+  alwaysPullImages,
+  extendedResourceToleration,
+  limitPodHardAntiAffinityTopology,
+} from './optional/pods.ts'
+import { podSecurity } from './pod-security.ts'
 import { podTopologyLabels } from './pod-topology-labels.ts'
 import { defaultTolerationSeconds, priority, runtimeClass } from './pods.ts'
 import { mutatingPolicies } from './policies/mutating.ts'
@@ -36,30 +51,36 @@ export interface AdmissionOptions {
   /** How webhooks are reached; without it there are none. */
   readonly callWebhook?: CallWebhook
   readonly authorizer: Authorizer
-  readonly podSecurity?: PodSecurityOptions
-  /** Names of plugins that are off by default upstream. */
-  readonly enable?: readonly string[]
-  readonly disable?: readonly string[]
+  /** Which plugins run, and what they are told. Default: those of a stock cluster. */
+  readonly chosen?: OpenedAdmission
   /** What is asked last: `accessControl().escalationCheck`. */
   readonly last?: readonly AdmissionPlugin[]
 }
 
-const OFF_BY_DEFAULT: readonly string[] = ['OwnerReferencesPermissionEnforcement']
-
 export function builtInAdmission(
   inside: ServerInside,
-  { env, authorizer, enable = [], disable = [], last = [], ...options }: AdmissionOptions,
+  { env, authorizer, chosen = STOCK, last = [], ...options }: AdmissionOptions,
 ): readonly AdmissionPlugin[] {
   const { read } = inside
+  const { podSecurity: standards, nodeSelectors, tolerations, eventLimits } = chosen.configuration
+  const own = inside.transport(apiServerUser)
   const plugins: readonly AdmissionPlugin[] = [
+    namespaceAutoProvision(read, own),
     namespaceLifecycle(read),
+    namespaceExists(read),
+    limitPodHardAntiAffinityTopology,
     limitRanger(read),
     serviceAccountAdmission(read, env.random),
     nodeRestriction(read),
     taintNodesByCondition,
-    podSecurity(read, options.podSecurity),
+    alwaysPullImages,
+    podSecurity(read, standards),
+    podNodeSelector(read, nodeSelectors),
     priority(read),
     defaultTolerationSeconds,
+    podTolerationRestriction(read, tolerations),
+    eventRateLimit(eventLimits ?? [], env.clock),
+    extendedResourceToleration,
     defaultStorageClass(read),
     storageObjectInUseProtection,
     ownerReferencesPermissionEnforcement(authorizer, inside),
@@ -70,16 +91,16 @@ export function builtInAdmission(
     clusterTrustBundleAttest(authorizer),
     certificateSubjectRestriction,
     defaultIngressClass(read),
+    denyServiceExternalIPs,
     podTopologyLabels(read),
     ...dynamicAdmission(inside, { env, authorizer, ...options }),
-    resourceQuota(read, inside.transport(apiServerUser)),
+    resourceQuota(read, own),
     ...last,
   ]
-  return plugins.filter(
-    ({ name }) =>
-      !disable.includes(name) && (!OFF_BY_DEFAULT.includes(name) || enable.includes(name)),
-  )
+  return plugins.filter(({ name }) => isChosen(name, chosen))
 }
+
+const STOCK: OpenedAdmission = { configuration: {} }
 
 /** What is asked after the built-in plugins, and before quota is counted. */
 function dynamicAdmission(
@@ -95,5 +116,3 @@ function dynamicAdmission(
     ...(webhooks === undefined ? [] : [validatingWebhooks(webhooks)]),
   ]
 }
-
-export type { PodSecurityOptions }

@@ -9,6 +9,7 @@ import {
 import type { ObjectMeta } from '#machinery'
 import { FieldPath, forbidden, invalid, invalidValue, type FieldError } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
+import { isLevel, isVersion, LEVELS } from './pod-security/policy.ts'
 import { violations, type Level, type Policy } from './pod-security/violations.ts'
 import { nameOf, objectOf, qualifiedResource, resourceOf, type AdmissionLookups } from './words.ts'
 
@@ -190,9 +191,6 @@ const at = (object: unknown, path: readonly string[]): unknown =>
     object,
   )
 
-const LEVELS: readonly string[] = ['privileged', 'baseline', 'restricted']
-const VERSION = /^(latest|v1\.(0|[1-9][0-9]*))$/
-
 function parsePolicy(
   labels: Readonly<Record<string, string>>,
   mode: string,
@@ -203,8 +201,8 @@ function parsePolicy(
   const level = labels[levelKey]
   const version = labels[versionKey]
   const path = FieldPath.of('metadata', 'labels')
-  const levelIsBad = level !== undefined && !LEVELS.includes(level)
-  const versionIsBad = version !== undefined && !VERSION.test(version)
+  const levelIsBad = level !== undefined && !isLevel(level)
+  const versionIsBad = version !== undefined && !isVersion(version)
   return {
     policy: {
       // What cannot be read is taken at its strictest, where it refuses something.

@@ -3,6 +3,7 @@ import { parseRuntimeConfig, type Enabled } from '#api'
 import { checkEndpoint, type ServeOptions } from '#cluster'
 import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '../arguments.ts'
 import { accessOptions, accessSettings } from './access-flags.ts'
+import { admissionOptions, admissionSettings } from './admission-flags.ts'
 import { first } from './common.ts'
 
 export const apiOptions: readonly OptionSpec[] = [
@@ -50,6 +51,7 @@ export const apiOptions: readonly OptionSpec[] = [
     value: 'ADDRESS',
     summary: 'All traces go there: host:port for OTLP over gRPC, or a URL for OTLP over HTTP',
   },
+  ...admissionOptions,
   ...accessOptions,
 ]
 
@@ -70,9 +72,11 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
   const maxSizeMb = number('audit-log-maxsize', 100, 1)
   const maxBackups = number('audit-log-maxbackup', 10, 0)
   const access = accessSettings(parsed)
+  const admission = admissionSettings(parsed)
   const tracing = tracingOf(parsed)
   return {
     ...(access === undefined ? {} : { access }),
+    ...(admission === undefined ? {} : { admission }),
     ...(tracing === undefined ? {} : { tracing }),
     ...(versions.length === 0 ? {} : { serves: runtimeConfig(versions) }),
     ...(encryptionFile === undefined ? {} : { encryptionFile }),

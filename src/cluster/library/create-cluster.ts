@@ -1,5 +1,10 @@
 /** A cluster inside a test's own process: real API server, controllers and scheduler; nodes and containers are simulated. */
-import { ensureAuthorities, type ApiServer } from '#apiserver'
+import {
+  ensureAuthorities,
+  openAdmission,
+  type AdmissionSettings,
+  type ApiServer,
+} from '#apiserver'
 import { realEnv, silentLogger, virtualEnv, type Env } from '#base'
 import type { Client, NodeApi, Transport } from '#client'
 import { simulatedRuntime } from '#kubelet'
@@ -18,6 +23,8 @@ export interface CreateClusterOptions {
   readonly env?: Env
   /** Default: in memory. */
   readonly storage?: Storage
+  /** Which admission plugins run, by kube-apiserver's names. Default: those of a stock cluster. */
+  readonly admission?: AdmissionSettings
 }
 
 export interface Cluster {
@@ -49,8 +56,9 @@ export async function createCluster(options: CreateClusterOptions = {}): Promise
   const keys = { ...env, fs: virtualEnv().fs }
   const pki = await ensureAuthorities(keys, KEYS)
   const nodeApis = new Map<string, NodeApi>()
+  const admission = await openAdmission(env, options.admission ?? {})
   const control = await startControlPlane(
-    { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR },
+    { env, storage, pki, serviceCidr: SERVICE_CIDR, podCidr: POD_CIDR, admission },
     { address: '10.0.0.1', port: 6443 },
   )
   const nodes: RunningNode[] = await Promise.all(
