@@ -35,11 +35,7 @@ export { ensureFlowControl, keepFlowStatus } from './flowcontrol/index.ts'
 export { openAudit, type Audit, type AuditOptions } from './audit/index.ts'
 export { openEncryption } from './encryption/index.ts'
 export { builtInAdmission } from './admission/index.ts'
-export {
-  openAdmission,
-  type AdmissionSettings,
-  type OpenedAdmission,
-} from './admission/open.ts'
+export { openAdmission, type AdmissionSettings, type OpenedAdmission } from './admission/open.ts'
 export { followPolicies } from './admission/policies/status.ts'
 export { inScope, usageOf } from './admission/quota-usage.ts'
 export {
