@@ -1,5 +1,5 @@
 /** Where a listing in pages goes on: an opaque text for the client. */
-import { StatusError, badRequest } from '#machinery'
+import { StatusError, badRequest, jsonSyntaxError } from '#machinery'
 
 export interface ContinueToken {
   /** The revision that all pages show; 0 for one that goes on at the newest state. */
@@ -26,15 +26,18 @@ export const encodeContinue = (token: ContinueToken): string =>
   ).toString('base64url')
 
 export function decodeContinue(text: string): ContinueToken {
+  const corrupt = corruptByte(text)
+  if (corrupt !== undefined) throw malformed(`: illegal base64 data at input byte ${corrupt}`)
+  const decoded = Buffer.from(text, 'base64url').toString()
   let found: unknown
   try {
-    found = JSON.parse(Buffer.from(text, 'base64url').toString())
+    found = JSON.parse(decoded)
   } catch {
-    throw malformed('it is not one of ours')
+    throw malformed(`: ${jsonSyntaxError(decoded)}`)
   }
-  if (typeof found !== 'object' || found === null) throw malformed('it is not one of ours')
-  const { v, rv, after, left, began } = found as Record<string, unknown>
-  if (v !== VERSION) throw malformed('it is of another server version')
+  const { v = '', rv, after, left, began } = (found ?? {}) as Record<string, unknown>
+  if (v !== VERSION)
+    throw malformed(`: server does not recognize this encoded version ${String(v)}`)
   if (
     typeof rv !== 'number' ||
     !Number.isSafeInteger(rv) ||
@@ -42,7 +45,7 @@ export function decodeContinue(text: string): ContinueToken {
     typeof after !== 'string' ||
     typeof began !== 'number'
   )
-    throw malformed('it is incomplete')
+    throw malformed(': it is incomplete')
   return {
     revision: rv,
     after,
@@ -52,7 +55,15 @@ export function decodeContinue(text: string): ContinueToken {
 }
 
 const malformed = (why: string): StatusError =>
-  badRequest(`invalid continue token: continue key is not valid: ${why}`)
+  badRequest(`invalid continue token: continue key is not valid${why}`)
+
+/** Where Go's decoder stops; undefined when the text is base64 as URLs carry it. */
+function corruptByte(text: string): number | undefined {
+  const at = text.search(/[^A-Za-z0-9_\-\r\n]/)
+  if (at >= 0) return at
+  const characters = text.replaceAll(/[\r\n]/g, '')
+  return characters.length % 4 === 1 ? text.length - 1 : undefined
+}
 
 /** 410 that carries a token to go on with at the newest state, for clients that prefer that to starting again. */
 export const continueExpired = (token: ContinueToken): StatusError =>

@@ -123,8 +123,19 @@ test('a token expires by age too, so that history need not be kept for it', asyn
   await t.env.advance(6 * 60_000)
   await assert.rejects(list(t, { limit: '1', continue: metadata.continue ?? '' }), failsWith(410))
   await assert.rejects(
-    list(t, { continue: 'nonsense' }),
-    failsWith(400, /invalid continue token: continue key is not valid/),
+    list(t, { continue: 'bm9uc2Vuc2U' }),
+    failsWith(
+      400,
+      /^invalid continue token: continue key is not valid: invalid character 'o' in literal null \(expecting 'u'\)$/,
+    ),
+  )
+  await assert.rejects(
+    list(t, { continue: 'no!' }),
+    failsWith(400, /continue key is not valid: illegal base64 data at input byte 2$/),
+  )
+  await assert.rejects(
+    list(t, { continue: Buffer.from('{"v":"x"}').toString('base64url') }),
+    failsWith(400, /is not valid: server does not recognize this encoded version x$/),
   )
 })
 

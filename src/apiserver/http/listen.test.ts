@@ -337,6 +337,50 @@ test('closing ends watches in order and takes no new connections', async () => {
   session.destroy()
 })
 
+test('closing lets requests that are under way finish, over both protocols', async () => {
+  const begun: PromiseWithResolvers<void>[] = [Promise.withResolvers(), Promise.withResolvers()]
+  const may = Promise.withResolvers<void>()
+  let count = 0
+  const own = await testServer({
+    env,
+    extensions: {
+      admission: [
+        {
+          name: 'Slow',
+          handles: () => true,
+          async mutate({ signal }) {
+            begun[count++]?.resolve()
+            await may.promise
+            signal.throwIfAborted()
+          },
+        },
+      ],
+    },
+  })
+  const listening = await own.server.listen({ host: '127.0.0.1', port: 0, tls: tls() })
+  const map = (name: string) => JSON.stringify({ metadata: { name } })
+  const session = http2Session(listening.port)
+  const stream = session.request({ ':path': MAPS, ':method': 'POST' })
+  stream.end(map('a'))
+  const socket = connectTls({
+    host: '127.0.0.1',
+    port: listening.port,
+    ca: pki.authority.certificate,
+  })
+  const body = map('b')
+  socket.write(`POST ${MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  await Promise.all(begun.map(({ promise }) => promise))
+  const [answered, first] = [event(stream, 'response'), event(socket, 'data')]
+  const closed = own.server.close()
+  may.resolve()
+  const [headers] = (await answered) as [Record<string, unknown>]
+  assert.equal(headers[':status'], 201)
+  const [head] = (await first) as [Buffer]
+  assert.match(head.toString(), /^HTTP\/1\.1 201 Created\r\n/)
+  await closed
+  session.destroy()
+})
+
 test('an answer that is not read holds nothing up and is not made', async () => {
   let made = 0
   const endless: Handler = async () => ({

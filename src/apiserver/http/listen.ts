@@ -15,6 +15,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
 import type { Exchange, Handler } from '../exchange.ts'
+import { isLongRunning } from '../filters/index.ts'
 import type { ListenOptions, Listening } from '../server.ts'
 import { answerHttp1, answerHttp2 } from './answer.ts'
 import { exchangeOf, peerOf } from './request.ts'
@@ -26,6 +27,8 @@ const RESETS_PER_SECOND = MAX_STREAMS
 const RESET_BURST = 4 * MAX_STREAMS
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** How long running requests get to finish when the server closes. */
+const REQUEST_GRACE_MS = 10_000
+/** How long connections then get to end in order. */
 const CLOSE_GRACE_MS = 2000
 /** Connections without a request are closed after this. */
 const IDLE_MS = 120_000
@@ -73,13 +76,24 @@ export async function listen(
 
   const sessions = new Set<ServerHttp2Session>()
   const sockets = new Set<TLSSocket>()
-  const running = new Set<AbortController>()
+  /** What is known of a request, once its head has been read. */
+  const running = new Map<AbortController, Exchange | undefined>()
   let closing = false
+  const idle = Promise.withResolvers<void>()
 
   const begin = (): AbortController => {
     const controller = new AbortController()
-    running.add(controller)
+    running.set(controller, undefined)
     return controller
+  }
+  const known = (controller: AbortController, exchange: Exchange): Exchange => {
+    running.set(controller, exchange)
+    return exchange
+  }
+  const over = (controller: AbortController): void => {
+    running.delete(controller)
+    controller.abort(GONE)
+    if (closing && running.size === 0) idle.resolve()
   }
 
   const fail = (error: unknown, path: string): void => {
@@ -95,25 +109,25 @@ export async function listen(
     const controller = begin()
     const url = headers[':path'] ?? '/'
     stream.on('error', () => undefined)
-    stream.on('close', () => {
-      running.delete(controller)
-      controller.abort(GONE)
-    })
+    stream.on('close', () => over(controller))
     const method = headers[':method'] ?? 'GET'
     // The same stand-in for the socket every time: it is what the connection is remembered by.
     const socket = stream.session?.socket as TLSSocket | undefined
     if (socket === undefined) return
     const peer = peerOf(socket)
     answerHttp2(stream, handler, method, headers, () =>
-      exchangeOf(random, {
-        method,
-        url,
-        headers,
-        rawHeaders: raw,
-        input: stream,
-        peer,
-        signal: controller.signal,
-      }),
+      known(
+        controller,
+        exchangeOf(random, {
+          method,
+          url,
+          headers,
+          rawHeaders: raw,
+          input: stream,
+          peer,
+          signal: controller.signal,
+        }),
+      ),
     ).catch((error: unknown) => {
       fail(error, url)
       if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
@@ -130,26 +144,26 @@ export async function listen(
     const url = request.url ?? '/'
     request.on('error', () => undefined)
     response.on('error', () => undefined)
-    const end = () => {
-      running.delete(controller)
-      controller.abort(GONE)
-    }
+    const end = () => over(controller)
     response.on('close', end)
     if (upgrade !== undefined) request.socket.on('close', end)
     if (closing) response.setHeader('connection', 'close')
     const method = request.method ?? 'GET'
     const peer = peerOf(request.socket as TLSSocket)
     answerHttp1(request, response, handler, method, () =>
-      exchangeOf(random, {
-        method,
-        url,
-        headers: request.headers,
-        rawHeaders: request.rawHeaders,
-        input: request,
-        peer,
-        signal: controller.signal,
-        upgrade,
-      }),
+      known(
+        controller,
+        exchangeOf(random, {
+          method,
+          url,
+          headers: request.headers,
+          rawHeaders: request.rawHeaders,
+          input: request,
+          peer,
+          signal: controller.signal,
+          upgrade,
+        }),
+      ),
     ).catch((error: unknown) => {
       fail(error, url)
       response.destroy()
@@ -217,11 +231,18 @@ export async function listen(
     closing = true
     const ended = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const session of sessions) session.close()
-    // Watches and conversations see their signal abort and end their answers in order.
-    for (const controller of running) controller.abort(SHUTTING_DOWN)
-    const grace = new AbortController()
-    await Promise.race([ended, clock.sleep(CLOSE_GRACE_MS, grace.signal).catch(() => undefined)])
-    grace.abort()
+    // Watches and conversations see their signal abort and end their answers in order; others get their answer.
+    for (const [controller, exchange] of running)
+      if (exchange?.info !== undefined && isLongRunning(exchange.info))
+        controller.abort(SHUTTING_DOWN)
+    const bounded = async (done: Promise<void>, ms: number): Promise<void> => {
+      const grace = new AbortController()
+      await Promise.race([done, clock.sleep(ms, grace.signal).catch(() => undefined)])
+      grace.abort()
+    }
+    if (running.size > 0) await bounded(idle.promise, REQUEST_GRACE_MS)
+    for (const controller of running.keys()) controller.abort(SHUTTING_DOWN)
+    await bounded(ended, CLOSE_GRACE_MS)
     for (const session of sessions) session.destroy()
     for (const socket of sockets) socket.destroy()
     await ended
