@@ -9,7 +9,7 @@ import {
   type JsonObject,
   type ResourceDefinition,
 } from '#machinery'
-import type { Codec, DecodedBody } from './codec.ts'
+import type { Codec, DecodedBody } from './codec/index.ts'
 import type { Exchange } from './exchange.ts'
 import { copyJson, isObject, textOf } from './json.ts'
 import { bodyEncoding, type Encoding } from './negotiate.ts'
@@ -48,7 +48,7 @@ export async function readObject(
 ): Promise<JsonObject> {
   const wantsProblems = validation !== 'Ignore'
   const { object } = await readBody(exchange, expected, validation, (bytes, encoding) =>
-    codec.decode(bytes, encoding, expected, wantsProblems),
+    codec.decoder.decode(bytes, encoding, expected, wantsProblems),
   )
   return object
 }
@@ -62,8 +62,8 @@ export const readNewObject = (
 ): Promise<NewObject> =>
   readBody(exchange, expected, validation, (bytes, encoding) =>
     validation === 'Ignore'
-      ? codec.decode(bytes, encoding, expected, false)
-      : codec.decodeNew(bytes, encoding, expected),
+      ? codec.decoder.decode(bytes, encoding, expected, false)
+      : codec.decoder.decodeNew(bytes, encoding, expected),
   )
 
 export type NewObject = Pick<DecodedBody, 'object' | 'template'>
@@ -183,7 +183,7 @@ export async function readDeleteOptions(
   const bytes = await exchange.body()
   if (bytes.length === 0) return undefined
   const encoding = bodyEncoding(exchange.headers['content-type'])
-  const { object } = codec.decode(bytes, encoding, DELETE_OPTIONS, false)
+  const { object } = codec.decoder.decode(bytes, encoding, DELETE_OPTIONS, false)
   const { kind } = object
   if (kind !== undefined && kind !== '' && kind !== 'DeleteOptions')
     throw new StatusError(

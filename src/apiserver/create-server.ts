@@ -7,7 +7,7 @@ import { parseRange } from './addresses.ts'
 import { admissionMetrics } from './admission-metrics.ts'
 import { withExpressionChecks } from './admission/expression-checks.ts'
 import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
-import { Codec } from './codec.ts'
+import { Codec } from './codec/index.ts'
 import type { Collection } from './collection.ts'
 import { componentStatuses } from './component-statuses.ts'
 import {
@@ -161,7 +161,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     withTracing(env),
     ...(options.audit === undefined
       ? []
-      : [withAudit(options.audit, env, (bytes, type) => codec.readAny(bytes, type))]),
+      : [withAudit(options.audit, env, (bytes, type) => codec.decoder.readAny(bytes, type))]),
     withImpersonation(authorizer),
     withPriorityAndFairness(flowControl, metrics, countOf),
     withAuthorization(authorizer, env, access),
@@ -173,7 +173,8 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     transport,
     definitions: () => [...registry].map(({ definition }) => definition),
     definitionOf: (group, resource, version) => registry.find(group, resource, version)?.definition,
-    merge: (definition, object, configuration) => codec.merge(definition, object, configuration),
+    merge: (definition, object, configuration) =>
+      codec.types.merge(definition, object, configuration),
   }
   const given = options.extend(inside)
   const custom = (): Promise<void> =>
@@ -183,7 +184,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       transport: transport(SERVER),
       convert: webhookConversion(() => extended().callWebhook, env),
       async add(definition, schemas) {
-        codec.register(definition, schemas)
+        codec.types.register(definition, schemas)
         await registry.add(definition).collection?.ready
       },
       remove: (definition) => registry.remove(definition),
@@ -218,7 +219,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       return opened
     },
     addResource(definition, schemas) {
-      if (schemas !== undefined) codec.register(definition, schemas)
+      if (schemas !== undefined) codec.types.register(definition, schemas)
       registry.add(definition)
     },
     removeResource: (definition) => registry.remove(definition),

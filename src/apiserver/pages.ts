@@ -46,8 +46,8 @@ export function pagesHandler(options: PageOptions): Handler {
             collection !== undefined || hasHandler(extensions(), idOf(definition)),
         )
         .map(({ definition }) => definition),
-    types: (definitions) => codec.allTypes(definitions),
-    schemas: (definition, dialect) => codec.ownSchemas(definition)?.published?.[dialect],
+    types: (definitions) => codec.types.all(definitions),
+    schemas: (definition, dialect) => codec.types.own(definition)?.published?.[dialect],
     remotes: () => extensions().aggregator?.apis() ?? [],
     version: GIT_VERSION,
     ...(options.descriptions === undefined ? {} : { descriptions: options.descriptions }),

@@ -68,7 +68,7 @@ function chunksOf(
   if (isPlainJson(accepted) && !isPretty(exchange))
     return jsonList(definition, page, listMetaOf(page), turn)
   if (encoding === 'protobuf') {
-    const encode = codec.protobufItems(definition, shape)
+    const encode = codec.encoder.protobufItems(definition, shape)
     if (encode === undefined) throw notAcceptable(['application/json', 'application/yaml'])
     const head =
       shape === 'metadata' ? partialHead(page, version) : (headOf(definition, page) as ListHead)
@@ -116,9 +116,14 @@ function valuesOf(
       items: shown((object) => partial(object, version)),
     }
   const options = { now: clock.now(), includeObject: includeObjectOf(exchange.query), version }
-  const { rows: _, ...head } = codec.table(definition, [], listMetaOf(page), options)
+  const { rows: _, ...head } = codec.encoder.table(definition, [], listMetaOf(page), options)
   const row = (object: KubeObject): unknown => {
-    const { rows } = codec.table(definition, [object], {}, { ...options, columnDefinitions: false })
+    const { rows } = codec.encoder.table(
+      definition,
+      [object],
+      {},
+      { ...options, columnDefinitions: false },
+    )
     return (rows as readonly unknown[])[0]
   }
   return { head, field: 'rows', items: shown(row) }

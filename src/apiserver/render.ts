@@ -2,7 +2,7 @@
 import type { Clock } from '#base'
 import { toWireForm } from '#api'
 import { badRequest, goJson, type KubeObject, type ResourceDefinition } from '#machinery'
-import type { Codec } from './codec.ts'
+import type { Codec } from './codec/index.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import { hasHead, spliced, storedFormOf } from './json-bytes.ts'
@@ -99,7 +99,7 @@ function shapedReply(
       ? toWireForm(object)
       : accepted.shape === 'metadata'
         ? partial(object, accepted.version)
-        : codec.table(
+        : codec.encoder.table(
             definition,
             [object],
             { resourceVersion: object.metadata.resourceVersion },
@@ -151,4 +151,4 @@ export const entryProtobuf = (
   codec: Codec,
   definition: ResourceDefinition,
   entry: StoredEntry,
-): Uint8Array => codec.encodeProtobuf(shownAs(definition, entry.object))
+): Uint8Array => codec.encoder.encodeProtobuf(shownAs(definition, entry.object))

@@ -1,7 +1,7 @@
 /** Answers that are one object: encoded for the wire, or passed as it is inside the process. */
 import { goJson, type JsonObject, type KubeObject, type StatusError } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
-import type { Codec } from './codec.ts'
+import type { Codec } from './codec/index.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import { MEDIA_TYPES, negotiateError, type Encoding } from './negotiate.ts'
 import { PAGE_NOT_FOUND, PageNotFound } from './not-found.ts'
@@ -34,7 +34,7 @@ export function encodeValue(
     case 'yaml':
       return utf8(stringifyYaml(value, { aliasDuplicateObjects: false, lineWidth: 0 }))
     case 'protobuf':
-      return codec.encodeProtobuf(value as KubeObject)
+      return codec.encoder.encodeProtobuf(value as KubeObject)
   }
 }
 

@@ -9,7 +9,7 @@ import {
   type WatchEventType,
 } from '#machinery'
 import type { Delivery } from '#storage'
-import type { Codec } from './codec.ts'
+import type { Codec } from './codec/index.ts'
 import { shownAs, type StoredEntry } from './collection.ts'
 import type { Accepted } from './negotiate.ts'
 import { entryJson, entryProtobuf, partial, type IncludeObject } from './render.ts'
@@ -102,7 +102,7 @@ export function formFor(
     shape === 'metadata'
       ? partial(object, version)
       : shape === 'table'
-        ? codec.table(
+        ? codec.encoder.table(
             definition,
             [object],
             { resourceVersion: object.metadata.resourceVersion },
@@ -111,12 +111,12 @@ export function formFor(
         : object
   const encode = (type: WatchEventType, value: unknown): Uint8Array =>
     encoding === 'protobuf'
-      ? codec.watchFrame(type, codec.encodeProtobuf(value as KubeObject))
+      ? codec.encoder.watchFrame(type, codec.encoder.encodeProtobuf(value as KubeObject))
       : jsonFrame(type, utf8(JSON.stringify(value)))
   const entry = (type: WatchEventType, each: StoredEntry, isFirst: boolean): Uint8Array => {
     if (shape === 'object')
       return encoding === 'protobuf'
-        ? codec.watchFrame(type, entryProtobuf(codec, definition, each))
+        ? codec.encoder.watchFrame(type, entryProtobuf(codec, definition, each))
         : jsonFrame(type, entryJson(definition, each))
     return encode(type, shaped(shownAs(definition, each.object), isFirst))
   }

@@ -2,7 +2,7 @@
 import { pause, type Counter, type Env } from '#base'
 import { StatusError, type KubeObject, type ResourceDefinition, type WatchEvent } from '#machinery'
 import { WatchOverflowError, type Delivery } from '#storage'
-import type { Codec } from './codec.ts'
+import type { Codec } from './codec/index.ts'
 import { readyEntries, shownAs, type Collection, type StoredEntry } from './collection.ts'
 import type { Exchange, Outlet, Reply } from './exchange.ts'
 import type { RequestMetrics } from './metrics.ts'
@@ -122,7 +122,10 @@ async function* errorFrame(
   { status }: StatusError,
 ): AsyncGenerator<Uint8Array> {
   yield encoding === 'protobuf'
-    ? codec.watchFrame('ERROR', codec.encodeProtobuf(status as unknown as KubeObject))
+    ? codec.encoder.watchFrame(
+        'ERROR',
+        codec.encoder.encodeProtobuf(status as unknown as KubeObject),
+      )
     : jsonFrame('ERROR', utf8(JSON.stringify(status)))
 }
 

@@ -1,7 +1,7 @@
 /** A request to a resource with all that answering it takes, and the answers that endpoints share. */
 import type { Env } from '#base'
 import { StatusError, type ResourceDefinition } from '#machinery'
-import type { Codec } from '../codec.ts'
+import type { Codec } from '../codec/index.ts'
 import type { Collection } from '../collection.ts'
 import type { Exchange, Reply, RequestInfo } from '../exchange.ts'
 import type { RequestMetrics } from '../metrics.ts'

@@ -106,7 +106,12 @@ async function virtualRead(call: Call, id: string): Promise<Reply> {
   const accepted = negotiate(exchange.headers['accept'], { Table: 'table' })
   const shown =
     accepted.shape === 'table'
-      ? codec.table(definition, objects, {}, { now: env.clock.now(), version: accepted.version })
+      ? codec.encoder.table(
+          definition,
+          objects,
+          {},
+          { now: env.clock.now(), version: accepted.version },
+        )
       : { ...value, items: objects.map((each) => withoutKind(definition, each)) }
   return valueReply(codec, exchange, 200, shown, accepted.encoding)
 }

@@ -1,7 +1,7 @@
 /** Outermost: every failure becomes a Status, and every answer names its request and carries its warnings. */
 import type { Env } from '#base'
 import { StatusError, badRequest, internalError } from '#machinery'
-import type { Codec } from '../codec.ts'
+import type { Codec } from '../codec/index.ts'
 import type { Exchange, Filter, Reply } from '../exchange.ts'
 import { statusReply } from '../replies.ts'
 import { warningHeaders } from './warnings.ts'

@@ -74,7 +74,7 @@ export const replaceTyped =
   ): AdmissionRequest['replace'] =>
   (next) => {
     const expected = kindOf(definition)
-    const { object: shaped } = codec.shape(next, expected, false)
+    const { object: shaped } = codec.types.shape(next, expected, false)
     checkKind(shaped, expected)
     definition.defaults(shaped)
     become(object, shaped)

@@ -18,7 +18,7 @@ import { generatedName, validateMetadata } from '../metadata.ts'
 import type { WriteOptions } from '../options.ts'
 import { refuseTooLarge } from './size-limit.ts'
 import { dedupOwners } from './owner-references.ts'
-import type { Template } from '../templates.ts'
+import type { Template } from '../codec/templates.ts'
 import { admissionRequest, replaceTyped } from './admission.ts'
 import { commit, storedOutcome } from './store.ts'
 import {
@@ -55,7 +55,7 @@ export async function createObject(
   dedupOwners(metadata, 'request', exchange)
   if (!tracked) {
     const manager = managerOf(exchange, options.fieldManager)
-    writer.codec.trackUpdate(definition, undefined, template?.viewWith(metadata) ?? object, {
+    writer.codec.owners.trackUpdate(definition, undefined, template?.viewWith(metadata) ?? object, {
       manager,
       now,
       subresource: target.subresource,

@@ -3,6 +3,8 @@ import { toWireForm } from '#api'
 import {
   StatusError,
   apiVersionOf,
+  applyJsonPatch,
+  applyMergePatch,
   badRequest,
   decodeJson,
   decodeYaml,
@@ -12,7 +14,7 @@ import {
   type ResourceDefinition,
 } from '#machinery'
 import { checkKind, kindOf, type ExpectedKind } from '../body.ts'
-import { fieldProblems, type Codec } from '../codec.ts'
+import { fieldProblems, type Codec } from '../codec/index.ts'
 import type { Exchange } from '../exchange.ts'
 import { copyJson, isObject, textOf } from '../json.ts'
 import { mediaTypeOf, unsupportedMediaType } from '../negotiate.ts'
@@ -73,16 +75,16 @@ export function patched(
     case 'json':
       try {
         // Its paths are those of what clients see.
-        return codec.jsonPatch(toWireForm(old), patch)
+        return applyJsonPatch(toWireForm(old), patch)
       } catch (error) {
         throw jsonPatchRefused(error)
       }
     case 'merge':
     case 'apply':
       if (!isObject(patch)) throw badRequest('Invalid JSON Patch')
-      return codec.mergePatch(old, patch)
+      return applyMergePatch(old, patch)
     case 'strategic':
-      return codec.strategicPatch(definition, old, patch)
+      return codec.types.strategicPatch(definition, old, patch)
   }
 }
 
@@ -145,8 +147,11 @@ export function formed(
       strategicPatch === undefined ? JSON.stringify(result) : goText(strategicPatch),
       why,
     )
-  const { object, unknown } = codec.shape(result, expected, validation !== 'Ignore', (error) =>
-    refuse(strategicPatch === undefined ? error.message : error.conversion),
+  const { object, unknown } = codec.types.shape(
+    result,
+    expected,
+    validation !== 'Ignore',
+    (error) => refuse(strategicPatch === undefined ? error.message : error.conversion),
   )
   const found = [...problems, ...fieldProblems(expected, unknown, [])]
   if (validation === 'Warn') exchange.warnings.push(...found)
@@ -209,8 +214,8 @@ async function applyObject(
     )
   metadata['name'] = name
   if (definition.facts.namespaced) metadata['namespace'] ??= target.namespace
-  const fieldAt = (path: string): string => typedPath(codec.shapeFor(expected), patch, path)
-  const { unknown } = codec.shape(patch, expected, true, (error) =>
+  const fieldAt = (path: string): string => typedPath(codec.types.shapeFor(expected), patch, path)
+  const { unknown } = codec.types.shape(patch, expected, true, (error) =>
     untypable(expected, patch, [
       `${fieldAt(error.path)}: ${expectation(error, valueAtPath(patch, error.path))}`,
     ]),
@@ -218,7 +223,7 @@ async function applyObject(
   // What no schema knows cannot be owned: it is refused however lenient the client is.
   const untyped = [
     ...(
-      (kinds === undefined ? codec.ownSchemas(definition)?.mismatches?.(patch) : undefined) ?? []
+      (kinds === undefined ? codec.types.own(definition)?.mismatches?.(patch) : undefined) ?? []
     ).map(
       ({ path, expected: type, found }) =>
         `${fieldAt(path)}: ${expectation({ expected: type, message: '' }, found)}`,
@@ -233,7 +238,7 @@ async function applyObject(
   }
   const configuration = kinds?.toOwn(patch) ?? patch
   const apply = (old: KubeObject | undefined): JsonObject =>
-    codec.apply(definition, old, configuration, {
+    codec.owners.apply(definition, old, configuration, {
       manager: managerOf(exchange, options.fieldManager),
       force: options.force === true,
       now: env.clock.now(),
@@ -245,7 +250,7 @@ async function applyObject(
     target,
     name,
     {
-      next: (old) => codec.shapeApplied(apply(old), definition),
+      next: (old) => codec.types.shapeApplied(apply(old), definition),
       ...(subresource === ''
         ? {
             absent() {
@@ -254,7 +259,7 @@ async function applyObject(
                   'Conflict',
                   `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`,
                 )
-              return codec.shapeApplied(apply(undefined), definition)
+              return codec.types.shapeApplied(apply(undefined), definition)
             },
           }
         : {}),

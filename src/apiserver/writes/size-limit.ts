@@ -3,7 +3,7 @@
  * messages are theirs, which clients know. What counts is the form that Kubernetes stores: protobuf for its own kinds.
  */
 import { StatusError, type KubeObject, type ResourceDefinition } from '#machinery'
-import type { Codec } from '../codec.ts'
+import type { Codec } from '../codec/index.ts'
 
 /** etcd's `--max-request-bytes`. */
 const MOST_TAKEN = 1.5 * 1024 * 1024
@@ -17,7 +17,7 @@ const AS_JSON: ReadonlySet<string> = new Set(['apiextensions.k8s.io', 'apiregist
 
 /** Throws for objects that are too large; `bytes` is their JSON. */
 export function refuseTooLarge(
-  codec: Pick<Codec, 'encodeProtobuf'>,
+  codec: Pick<Codec, 'encoder'>,
   definition: ResourceDefinition,
   object: unknown,
   bytes: Uint8Array,
@@ -26,7 +26,7 @@ export function refuseTooLarge(
   const size =
     (definition.isCustom === true || AS_JSON.has(definition.facts.group)
       ? bytes.length
-      : codec.encodeProtobuf(object as KubeObject).length) + REQUEST_BYTES
+      : codec.encoder.encodeProtobuf(object as KubeObject).length) + REQUEST_BYTES
   if (size > MOST_SENT)
     throw new StatusError(
       '',

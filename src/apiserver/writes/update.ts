@@ -117,7 +117,7 @@ async function updateOnce(
   if (change.isPut === true) dedupOwners(metadata, 'request', exchange)
   if (change.tracked !== true) {
     const manager = managerOf(exchange, options.fieldManager)
-    writer.codec.trackUpdate(definition, old, object, { manager, now, subresource })
+    writer.codec.owners.trackUpdate(definition, old, object, { manager, now, subresource })
   }
   const request = admissionRequest(
     target,

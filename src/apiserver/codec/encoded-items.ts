@@ -3,7 +3,7 @@
  * that begin again, and pages that are asked for every few seconds, find them made. Bounded by bytes, in two
  * generations: what was not used during the younger one's life is forgotten.
  */
-import type { StoredEntry } from './collection.ts'
+import type { StoredEntry } from '../collection.ts'
 
 export class EncodedItems {
   readonly #limitBytes: number

@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { definitions, pods, typeTable, type Pod } from '#api'
 import type { JsonObject, KubeObject } from '#machinery'
-import { kindOf } from './body.ts'
+import { kindOf } from '../body.ts'
 import { Codec } from './codec.ts'
-import { send, testServer } from './server.testing.ts'
+import { send, testServer } from '../server.testing.ts'
 
 const PODS = '/api/v1/namespaces/shop/pods'
 const SPEC =
@@ -23,7 +23,7 @@ function practised(): Codec {
 }
 
 const read = (codec: Codec, text: string) =>
-  codec.decodeNew(Buffer.from(text), 'json', kindOf(definition))
+  codec.decoder.decodeNew(Buffer.from(text), 'json', kindOf(definition))
 
 test('the third object of a text comes from a template, with its defaults', () => {
   const { object, template, problems } = read(practised(), withMetadata('{"name":"c"}'))

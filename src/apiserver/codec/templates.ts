@@ -5,7 +5,7 @@
  * is found out once.
  */
 import { decodeJson, deepFreeze, type JsonObject, type ResourceDefinition } from '#machinery'
-import { copyJson, isObject, sameFields } from './json.ts'
+import { copyJson, isObject, sameFields } from '../json.ts'
 
 /** Longer texts are of objects that are like no other. */
 const LONGEST = 64 * 1024

@@ -1,0 +1,155 @@
+/** Bodies into objects: JSON, YAML and protobuf, strictly where that is asked for. */
+import {
+  StatusError,
+  TypeMismatchError,
+  bodyText,
+  decodeJson,
+  decodeProtobuf,
+  decodeTyped,
+  decodeYaml,
+  readEnvelope,
+  type JsonObject,
+} from '#machinery'
+import { checkKind, unrecognized, type ExpectedKind } from '../body.ts'
+import { isObject } from '../json.ts'
+import { bodyEncoding, unsupportedMediaType, type Encoding } from '../negotiate.ts'
+import type { KnownTypes } from './known-types.ts'
+import { Templates, type Template } from './templates.ts'
+
+/** A body that could be read. */
+export interface DecodedBody {
+  readonly object: JsonObject
+  /** Unknown and duplicate fields, in the words of a strict decoder. */
+  readonly problems: readonly string[]
+  /** What it was made from: it has its defaults then, but for its metadata. */
+  readonly template?: Template
+}
+
+/** Reads objects by the tables that say what their types are. */
+export class Decoder {
+  readonly #types: KnownTypes
+  readonly #templates = new Templates()
+
+  constructor(types: KnownTypes) {
+    this.#types = types
+  }
+
+  /** A body of a known kind. Throws 400 for what cannot be read as that. */
+  decode(
+    bytes: Uint8Array,
+    encoding: Encoding,
+    expected: ExpectedKind,
+    wantsProblems: boolean,
+  ): DecodedBody {
+    if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
+    return this.#decodeText(bytes, bytes, encoding, expected, wantsProblems)
+  }
+
+  /** The body of a create: objects of one template are read by it. */
+  decodeNew(bytes: Uint8Array, encoding: Encoding, expected: ExpectedKind): DecodedBody {
+    const { definition } = expected
+    if (encoding !== 'json' || definition?.defaultsOfMetadata === undefined)
+      return this.decode(bytes, encoding, expected, true)
+    const text = bodyText(bytes)
+    const found = this.#templates.find(definition, text)
+    const metadata = found && this.#metadata(found.metadata)
+    if (found !== undefined && metadata !== undefined)
+      return { object: found.template.objectWith(metadata), problems: [], template: found.template }
+    const decoded = this.#decodeText(text, bytes, encoding, expected, true)
+    if (decoded.problems.length === 0)
+      this.#templates.learn(definition, text, checkKind(decoded.object, expected))
+    return decoded
+  }
+
+  /** Metadata in the form of its type; undefined where something in it is odd. */
+  #metadata(value: JsonObject): JsonObject | undefined {
+    try {
+      const { object, unknownFields } = decodeTyped(this.#types.builtIn, OBJECT_META, value)
+      return unknownFields.length === 0 ? object : undefined
+    } catch (error) {
+      if (error instanceof TypeMismatchError) return undefined
+      throw error
+    }
+  }
+
+  #decodeText(
+    text: string | Uint8Array,
+    bytes: Uint8Array,
+    encoding: Encoding,
+    expected: ExpectedKind,
+    wantsProblems: boolean,
+  ): DecodedBody {
+    const { value, duplicateFields, duplicateKeys } =
+      encoding === 'yaml'
+        ? decodeYaml(text)
+        : readJson(text, bytes, expected, { duplicates: wantsProblems })
+    if (!isObject(value)) throw unrecognized(expected, notAnObject(value), bytes)
+    const { object, unknown } = this.#types.shape(value, expected, wantsProblems)
+    if (duplicateKeys !== undefined)
+      return { object, problems: [duplicateKeys, ...fieldProblems(expected, unknown, [])] }
+    return { object, problems: fieldProblems(expected, unknown, duplicateFields) }
+  }
+
+  #decodeProtobuf(bytes: Uint8Array, expected: ExpectedKind): DecodedBody {
+    const types = this.#types.of(expected.definition)
+    const { type } = expected
+    if (type === undefined || types[type]?.proto === undefined) throw unsupportedMediaType()
+    const envelope = readEnvelope(bytes)
+    // What it says it is decides how it is read: its kind is compared afterwards.
+    const given = envelope.kind === '' ? type : (this.#types.nameOf(envelope) ?? type)
+    const object = decodeProtobuf(types, given, envelope)
+    return {
+      object: given === type ? this.#types.shape(object, expected, false).object : object,
+      problems: [],
+    }
+  }
+
+  /** A body of any kind, for those who only show it; undefined when it cannot be read. */
+  readAny(bytes: Uint8Array, contentType: string | undefined): unknown {
+    try {
+      const encoding = bodyEncoding(contentType)
+      if (encoding === 'yaml') return decodeYaml(bytes).value
+      if (encoding === 'json') return decodeJson(bytes, { duplicates: false }).value
+      const envelope = readEnvelope(bytes)
+      const type = this.#types.nameOf(envelope)
+      return type === undefined ? undefined : decodeProtobuf(this.#types.builtIn, type, envelope)
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** Unknown and duplicate fields in the words of a strict decoder, and in the order in which it finds them. */
+export function fieldProblems(
+  { definition }: ExpectedKind,
+  unknown: readonly string[],
+  duplicates: readonly string[],
+): readonly string[] {
+  const unknownTexts = unknown.map((path) => `unknown field ${JSON.stringify(path)}`)
+  const duplicateTexts = duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`)
+  // Custom resources are decoded first, and compared with their schema afterwards.
+  return definition?.isCustom === true
+    ? [...duplicateTexts, ...unknownTexts]
+    : [...unknownTexts, ...duplicateTexts]
+}
+
+function readJson(
+  text: string | Uint8Array,
+  bytes: Uint8Array,
+  expected: ExpectedKind,
+  options: { readonly duplicates: boolean },
+): ReturnType<typeof decodeJson> {
+  try {
+    return decodeJson(text, options)
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error
+    throw unrecognized(expected, error.message, bytes)
+  }
+}
+
+const notAnObject = (value: unknown): string =>
+  `json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value} into Go value of type ${TYPE_META}`
+
+const TYPE_META = String.raw`struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }`
+
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'

@@ -1,0 +1,2 @@
+export { Codec } from './codec.ts'
+export { fieldProblems, type DecodedBody } from './decoder.ts'
