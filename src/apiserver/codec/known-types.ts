@@ -1,6 +1,5 @@
 /** What the server knows of types: its own table, and those that custom resources bring. */
 import {
-  StatusError,
   TypeMismatchError,
   apiVersionOf,
   applyStrategicPatch,
@@ -12,6 +11,7 @@ import {
   type KubeObject,
   type ResourceDefinition,
   type Shape,
+  type StatusError,
   type TypeTable,
 } from '#machinery'
 import { cannotBeHandled, kindOf, type ExpectedKind } from '../body.ts'
