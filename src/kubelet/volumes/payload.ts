@@ -161,17 +161,17 @@ function addProjection(
   }
 }
 
-/** A secret of the pod's own is for whom the containers run as; anybody else only when that is not one user. */
+/** A secret of the pod's own is for whom the containers run as, and the pod's group; for all when there is neither. */
 function tokenAccess(pod: Pod, mode: number): Pick<PayloadFile, 'mode' | 'uid'> {
   const { securityContext, containers, initContainers = [] } = pod.spec
-  if (securityContext?.fsGroup !== undefined) return { mode: 0o600 }
   const users = new Set(
     [...containers, ...initContainers].map(
       (container) => container.securityContext?.runAsUser ?? securityContext?.runAsUser,
     ),
   )
   const [only] = users
-  return users.size === 1 && only !== undefined ? { mode: 0o600, uid: only } : { mode }
+  if (users.size === 1 && only !== undefined) return { mode: 0o600, uid: only }
+  return { mode: securityContext?.fsGroup === undefined ? mode : 0o600 }
 }
 
 interface Wanted {

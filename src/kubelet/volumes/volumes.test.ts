@@ -63,6 +63,11 @@ test('a token is for the one user that the containers run as', () => {
   assert.equal(mode(pod())?.mode, 0o644)
   const own = mode(pod({ securityContext: { runAsUser: 1000 } }))
   assert.deepEqual([own?.mode, own?.uid], [0o600, 1000])
+  // The group is given to all files of the volume when they are written, and may read them.
+  const shared = mode(pod({ securityContext: { runAsUser: 1000, fsGroup: 10_000 } }))
+  assert.deepEqual([shared?.mode, shared?.uid], [0o600, 1000])
+  const grouped = mode(pod({ securityContext: { fsGroup: 10_000 } }))
+  assert.deepEqual([grouped?.mode, grouped?.uid], [0o600, undefined])
   assert.deepEqual(sourceRefs(volume), [{ kind: 'Token', audience: '', expirationSeconds: 3600 }])
 })
 
