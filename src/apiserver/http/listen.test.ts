@@ -149,6 +149,17 @@ test('one port speaks both protocols', async () => {
   session.close()
 })
 
+test('the command of an exec may be as long as a program takes', async () => {
+  const path = (length: number) => `/version?command=${'a'.repeat(length)}`
+  assert.equal((await http1('GET', path(500_000))).status, 200)
+  assert.equal(last?.query.get('command')?.length, 500_000)
+  // The library for HTTP/2 takes no more than 64 KiB for one field, and nobody sends an exec that way.
+  const session = http2Session()
+  assert.equal((await http2(session, 'GET', path(50_000))).status, 200)
+  assert.equal(last?.query.get('command')?.length, 50_000)
+  session.close()
+})
+
 test('whom one acts as may have commas and letters of any language, in both protocols', async () => {
   const headers = {
     'Impersonate-User': [Buffer.from('jörg').toString('latin1')],

@@ -25,6 +25,10 @@ const MAX_STREAMS = 4096
 /** A client may leave all its watches at once, and again: every second, and four times over. */
 const RESETS_PER_SECOND = MAX_STREAMS
 const RESET_BURST = 4 * MAX_STREAMS
+/** The path and the headers of a request: Go's own bound, for `exec` puts whole commands into the query. */
+const MAX_HEADER_BYTES = 1 << 20
+/** The server knows the option, and its type does not. */
+const HTTP1_OPTIONS = { maxHeaderSize: MAX_HEADER_BYTES }
 const WINDOW_BYTES = 4 * 1024 * 1024
 /** How long running requests get to finish when the server closes. */
 const REQUEST_GRACE_MS = 10_000
@@ -50,6 +54,7 @@ const text = (part: string | Uint8Array): string | Buffer =>
 const serverOptions = (tls: ListenOptions['tls']): SecureServerOptions => ({
   ...credentials(tls),
   allowHTTP1: true,
+  ...HTTP1_OPTIONS,
   requestCert: true,
   // Who shows no certificate may have a token; whether one is needed is authentication's business.
   rejectUnauthorized: false,
@@ -61,7 +66,7 @@ const serverOptions = (tls: ListenOptions['tls']): SecureServerOptions => ({
   settings: {
     maxConcurrentStreams: MAX_STREAMS,
     initialWindowSize: WINDOW_BYTES,
-    maxHeaderListSize: 64 * 1024,
+    maxHeaderListSize: MAX_HEADER_BYTES,
     enableConnectProtocol: false,
   },
 })
