@@ -1,12 +1,17 @@
 /** Who is asking, and whether they may. */
+import type { Awaitable } from '#base'
 import type { RequestUser } from '#machinery'
 import type { Exchange } from './exchange.ts'
 
 export interface Authenticator {
   /** Undefined when this one does not know the credentials; throws 401 when they are of its kind and wrong. */
-  authenticate(
-    exchange: Exchange,
-  ): Promise<{ readonly user: RequestUser; readonly audiences?: readonly string[] } | undefined>
+  authenticate(exchange: Exchange): Awaitable<Identity | undefined>
+}
+
+/** Who somebody is, and for whom the credentials were meant. */
+export interface Identity {
+  readonly user: RequestUser
+  readonly audiences?: readonly string[]
 }
 
 export interface Attributes {
@@ -30,7 +35,7 @@ export interface Decision {
 }
 
 export interface Authorizer {
-  authorize(attributes: Attributes): Promise<Decision>
+  authorize(attributes: Attributes): Awaitable<Decision>
   /** For SelfSubjectRulesReview; absent when it cannot enumerate. */
   rules?(
     user: RequestUser,

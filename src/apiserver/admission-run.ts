@@ -1,5 +1,5 @@
 /** Runs the admission plugins over a request, and counts what they took. */
-import type { Env } from '#base'
+import { follow, type Awaitable, type Env } from '#base'
 import type { AdmissionMetrics, AdmissionStep } from './admission-metrics.ts'
 import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
 
@@ -10,65 +10,91 @@ interface Runner {
 }
 
 /** The plugins that change, in their order. What they leave needs no defaults: others' changes have got theirs already. */
-export async function mutate(writer: Runner, request: AdmissionRequest): Promise<void> {
-  const round = (): Promise<void> =>
-    each(writer, request, 'admit', (plugin) => plugin.mutate?.(request))
-  await inStep(writer, request, 'admit', async () => {
-    await round()
-    if (!request.rounds.again) return
-    Object.assign(request.rounds, { isSecond: true, again: false })
-    await round()
-  })
-}
-
-/** The plugins that refuse, in their order. */
-export const admit = (writer: Runner, request: AdmissionRequest): Promise<void> =>
-  inStep(writer, request, 'validate', () =>
-    each(writer, request, 'validate', (plugin) => plugin.validate?.(request)),
+export const mutate = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
+  inStep(writer, request, 'admit', () =>
+    follow(ask(writer, request, 'admit', writer.admission()), () => {
+      if (!request.rounds.again) return undefined
+      Object.assign(request.rounds, { isSecond: true, again: false })
+      return ask(writer, request, 'admit', writer.admission())
+    }),
   )
 
-const WHAT = { admit: 'mutate', validate: 'validate' } as const
+/** The plugins that refuse, in their order. */
+export const admit = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
+  inStep(writer, request, 'validate', () => ask(writer, request, 'validate', writer.admission()))
 
 /** One plugin after another: each begins when the one before it ends, so that the clock is read once for both. */
-async function each(
-  { admission, admissionMetrics, env: { clock } }: Runner,
+function ask(
+  { admissionMetrics, env: { clock } }: Runner,
   request: AdmissionRequest,
   step: AdmissionStep,
-  run: (plugin: AdmissionPlugin) => Promise<void> | void,
-): Promise<void> {
-  const { operation } = request
+  plugins: readonly AdmissionPlugin[],
+): Awaitable<void> {
   let began = clock.monotonic()
-  for (const plugin of admission()) {
-    if (plugin[WHAT[step]] === undefined || !plugin.handles(request)) continue
+  const count = (plugin: AdmissionPlugin, isRejected: boolean): void => {
+    const ended = clock.monotonic()
+    const histogram = admissionMetrics.plugin(plugin.name, step, request.operation, isRejected)
+    histogram.observe((ended - began) / 1000)
+    began = ended
+  }
+  const next = (from: number): Awaitable<void> => {
+    for (let at = from; at < plugins.length; at++) {
+      const plugin = plugins[at]!
+      const run = step === 'admit' ? plugin.mutate : plugin.validate
+      if (run === undefined || !plugin.handles(request)) continue
+      let running: Awaitable<void>
+      try {
+        running = run.call(plugin, request)
+      } catch (error) {
+        count(plugin, true)
+        throw error
+      }
+      // Most need not wait.
+      if (running instanceof Promise) return later(running, plugin, at)
+      count(plugin, false)
+    }
+    return undefined
+  }
+  const later = async (
+    running: Promise<void>,
+    plugin: AdmissionPlugin,
+    at: number,
+  ): Promise<void> => {
     let isRejected = true
     try {
-      const running = run(plugin)
-      if (running instanceof Promise) await running
+      await running
       isRejected = false
     } finally {
-      const ended = clock.monotonic()
-      const histogram = admissionMetrics.plugin(plugin.name, step, operation, isRejected)
-      histogram.observe((ended - began) / 1000)
-      began = ended
+      count(plugin, isRejected)
     }
+    await next(at + 1)
   }
+  return next(0)
 }
 
 const STEP_NAMES = { admit: 'mutating admission', validate: 'validating admission' } as const
 
-async function inStep(
+function inStep(
   { admissionMetrics, env: { clock } }: Runner,
   request: AdmissionRequest,
   step: AdmissionStep,
-  run: () => Promise<void>,
-): Promise<void> {
+  run: () => Awaitable<void>,
+): Awaitable<void> {
   const began = clock.monotonic()
-  let isRejected = true
-  try {
-    await (request.trace?.part(STEP_NAMES[step], run) ?? run())
-    isRejected = false
-  } finally {
+  const count = (isRejected: boolean): void => {
     const seconds = (clock.monotonic() - began) / 1000
     admissionMetrics.step(step, request.operation, isRejected).observe(seconds)
   }
+  const refuse = (error: unknown): never => {
+    count(true)
+    throw error
+  }
+  try {
+    const running = request.trace === undefined ? run() : request.trace.part(STEP_NAMES[step], run)
+    if (running instanceof Promise) return running.then(() => count(false), refuse)
+  } catch (error) {
+    return refuse(error)
+  }
+  count(false)
+  return undefined
 }

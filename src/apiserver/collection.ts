@@ -35,6 +35,7 @@ export class Collection {
   readonly cache: WatchCache<KubeObject>
   /** Resolves once reads are possible. */
   readonly ready: Promise<void>
+  #isReady = false
   readonly storage: Storage
   readonly #clock: Env['clock']
   readonly #local: boolean
@@ -67,7 +68,15 @@ export class Collection {
       parsedBytes: PARSED_BYTES_OF[definition.facts.resource] ?? PARSED_BYTES,
     })
     this.ready = this.cache.start()
-    this.ready.catch(() => undefined)
+    this.ready.then(
+      () => (this.#isReady = true),
+      () => undefined,
+    )
+  }
+
+  /** Whether `ready` has resolved: nearly all requests find it so, and need not wait. */
+  get isReady(): boolean {
+    return this.#isReady
   }
 
   /** Another version of what is here is served too. */

@@ -1,5 +1,5 @@
 /** What the time of a request goes into: for the log of slow ones, and for traces where they are collected. */
-import type { Clock, Span } from '#base'
+import type { Awaitable, Clock, Span } from '#base'
 
 export interface Part {
   readonly name: string
@@ -33,28 +33,37 @@ export class RequestTrace {
   }
 
   /** Times a part. Parts that run side by side are of the part around them, and nothing is within them. */
-  async part<T>(
+  part<T extends Awaitable<unknown>>(
     name: string,
-    run: (traceparent: string | undefined) => Promise<T>,
+    run: (traceparent: string | undefined) => T,
     { outside = false, parallel = false }: { outside?: boolean; parallel?: boolean } = {},
-  ): Promise<T> {
+  ): T {
     const started = this.#clock.monotonic()
     const around = this.#current
     const span = around?.child(name)
     if (!parallel) this.#current = span
-    let failure: unknown
-    try {
-      return await run(span?.traceparent)
-    } catch (error) {
-      failure = error
-      throw error
-    } finally {
+    const end = (failure?: unknown): void => {
       if (!parallel) this.#current = around
       const ms = this.#clock.monotonic() - started
       if (outside) this.outsideMs += ms
       if (this.parts.length < MOST_PARTS) this.parts.push({ name, ms })
       span?.end(failure)
     }
+    let result: T
+    try {
+      result = run(span?.traceparent)
+    } catch (error) {
+      end(error)
+      throw error
+    }
+    // Most parts need not wait.
+    if (!(result instanceof Promise)) end()
+    else
+      result.then(
+        () => end(),
+        (error: unknown) => end(error),
+      )
+    return result
   }
 
   /** `authentication 1 ms, mutating admission 620 ms`: what took at least a millisecond. */

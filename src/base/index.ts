@@ -1,5 +1,6 @@
 export type * from './env.ts'
 export { aborted } from './aborted.ts'
+export { follow, type Awaitable } from './awaitable.ts'
 export { BoundedMap } from './bounded-map.ts'
 export {
   createLogger,

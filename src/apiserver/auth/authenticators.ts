@@ -1,8 +1,8 @@
 /** Who is asking: client certificates, front proxies, and the order in which the kinds are tried. */
 import { X509Certificate, createHash } from 'node:crypto'
-import type { Clock } from '#base'
+import type { Awaitable, Clock } from '#base'
 import type { RequestUser } from '#machinery'
-import type { Authenticator } from '../access.ts'
+import type { Authenticator, Identity } from '../access.ts'
 import { parseCertificate } from '../certificates/index.ts'
 import { headerFamily, headerValues, type Exchange } from '../exchange.ts'
 import { AUTHENTICATED, anonymous } from './users.ts'
@@ -71,7 +71,7 @@ function verified(
 export function certificateAuthenticator(options: CertificateOptions): Authenticator {
   const read = certificateReader(options.authorities)
   return {
-    async authenticate(exchange) {
+    authenticate(exchange) {
       const shown = verified(read, options, exchange)
       return shown === undefined || shown.user.name === '' ? undefined : { user: shown.user }
     },
@@ -87,7 +87,7 @@ export function frontProxyAuthenticator(
 ): Authenticator {
   const read = certificateReader(options.authorities)
   return {
-    async authenticate(exchange) {
+    authenticate(exchange) {
       const [name] = headerValues(exchange, 'x-remote-user')
       if (name === undefined || name === '') return undefined
       const shown = verified(read, options, exchange)
@@ -113,31 +113,58 @@ export const unionAuthenticator = (
     allowAnonymous = true,
     anonymousPaths,
   }: { readonly allowAnonymous?: boolean; readonly anonymousPaths?: readonly string[] } = {},
-): Authenticator => ({
-  async authenticate(exchange) {
-    let refusal: unknown
-    for (const kind of kinds) {
+): Authenticator => {
+  const unknown = (exchange: Exchange, refusal: unknown): Identity | undefined => {
+    if (refusal !== undefined) throw refusal
+    const isAllowed = allowAnonymous && (anonymousPaths?.includes(exchange.path) ?? true)
+    return isAllowed ? { user: anonymous } : undefined
+  }
+  /** The answer of one kind that has to wait, and then the others'. */
+  const later = async (
+    exchange: Exchange,
+    running: Awaitable<Identity | undefined>,
+    others: readonly Authenticator[],
+    before: unknown,
+  ): Promise<Identity | undefined> => {
+    let refusal = before
+    try {
+      const found = await running
+      if (found !== undefined) return known(found)
+    } catch (error) {
+      refusal ??= error
+    }
+    return ask(exchange, others, refusal)
+  }
+  const ask = (
+    exchange: Exchange,
+    asked: readonly Authenticator[],
+    before: unknown,
+  ): Awaitable<Identity | undefined> => {
+    let refusal = before
+    for (const [at, kind] of asked.entries()) {
       try {
-        const found = await kind.authenticate(exchange)
-        if (found !== undefined) return { ...found, user: authenticated(found.user) }
+        const found = kind.authenticate(exchange)
+        if (found instanceof Promise) return later(exchange, found, asked.slice(at + 1), refusal)
+        if (found !== undefined) return known(found)
       } catch (error) {
         refusal ??= error
       }
     }
-    if (refusal !== undefined) throw refusal
-    const isAllowed = allowAnonymous && (anonymousPaths?.includes(exchange.path) ?? true)
-    return isAllowed ? { user: anonymous } : undefined
-  },
-})
+    return unknown(exchange, refusal)
+  }
+  return { authenticate: (exchange) => ask(exchange, kinds, undefined) }
+}
 
-const known = new WeakMap<RequestUser, RequestUser>()
+const known = (found: Identity): Identity => ({ ...found, user: authenticated(found.user) })
+
+const withGroup = new WeakMap<RequestUser, RequestUser>()
 /** The same user object gives the same answer, so that what is cached by user stays cached. */
 export function authenticated(user: RequestUser): RequestUser {
   if (user.groups.includes(AUTHENTICATED)) return user
-  let made = known.get(user)
+  let made = withGroup.get(user)
   if (made === undefined) {
     made = { ...user, groups: [...user.groups, AUTHENTICATED] }
-    known.set(user, made)
+    withGroup.set(user, made)
   }
   return made
 }

@@ -26,7 +26,7 @@ export function nodeAuthorizer(read: Pick<Reader, 'get' | 'list' | 'onChange'>):
     return nodeRules.some((rule) => ruleAllows(rule, attributes)) ? ALLOW : NO_OPINION
   }
   return {
-    authorize: async (attributes) => decide(attributes),
+    authorize: (attributes) => decide(attributes),
     // What a node may do depends on its pods: that is no list of rules.
     rules: async (user) => ({
       resourceRules: [],

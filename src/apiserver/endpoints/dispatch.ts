@@ -10,7 +10,7 @@ import { virtual } from './virtual.ts'
 /** Serves everything below /api and /apis that names a resource. */
 export const resourceHandler =
   (dispatcher: Dispatcher): Handler =>
-  async (exchange) => {
+  (exchange) => {
     const { info } = exchange
     if (info === undefined) throw pathNotFound()
     const served = dispatcher.registry.get(info.group, info.version, info.resource)
@@ -40,8 +40,9 @@ export const resourceHandler =
     if (isHead && definition.isCustom !== true) throw methodNotAllowed()
     if (info.subresource !== '') return subresource(call, served)
     if (collection === undefined) return virtual(call)
-    await collection.ready
-    return mainResource(call, collection)
+    return collection.isReady
+      ? mainResource(call, collection)
+      : collection.ready.then(() => mainResource(call, collection))
   }
 
 /** A name that a field selector gave, not the path. */

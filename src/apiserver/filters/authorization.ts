@@ -1,9 +1,9 @@
 /** Whether who asks may do it, and the words of a refusal. */
-import type { Env } from '#base'
+import type { Awaitable, Env } from '#base'
 import { StatusError, forbidden, type RequestUser } from '#machinery'
 import type { AccessMetrics } from '../access-metrics.ts'
 import type { Attributes, Authorizer, Decision } from '../access.ts'
-import type { Filter, RequestInfo } from '../exchange.ts'
+import type { Filter, Reply, RequestInfo } from '../exchange.ts'
 import { infoOf } from './request-info.ts'
 import { timed } from './tracing.ts'
 import { requireUser } from './user.ts'
@@ -16,25 +16,32 @@ export const withAuthorization =
     metrics: Pick<AccessMetrics, 'authorized'>,
   ): Filter =>
   (next) =>
-  async (exchange) => {
+  (exchange) => {
     const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
     const started = clock.monotonic()
-    let result: Decision['verdict'] | 'error' = 'error'
-    let decision: Decision
-    try {
-      decision = await timed(exchange, 'authorization', () => authorizer.authorize(attributes))
-      result = decision.verdict
-    } finally {
+    const count = (result: Decision['verdict'] | 'error'): void =>
       metrics.authorized(result, (clock.monotonic() - started) / 1000)
+    const fail = (error: unknown): never => {
+      count('error')
+      throw error
     }
-    const { verdict, reason } = decision
-    const { auditAnnotations: notes } = exchange
-    if (notes !== undefined) {
-      notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'
-      if (reason !== '') notes['authorization.k8s.io/reason'] = reason
+    const goOn = ({ verdict, reason }: Decision): Promise<Reply> => {
+      count(verdict)
+      const { auditAnnotations: notes } = exchange
+      if (notes !== undefined) {
+        notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'
+        if (reason !== '') notes['authorization.k8s.io/reason'] = reason
+      }
+      if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
+      return next(exchange)
     }
-    if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
-    return next(exchange)
+    let decision: Awaitable<Decision>
+    try {
+      decision = timed(exchange, 'authorization', () => authorizer.authorize(attributes))
+    } catch (error) {
+      return fail(error)
+    }
+    return decision instanceof Promise ? decision.then(goOn, fail) : goOn(decision)
   }
 
 /** A request as authorizers see it. */

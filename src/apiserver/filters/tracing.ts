@@ -1,5 +1,5 @@
 /** The span of a request, in the trace that it belongs to. */
-import type { Env, Span, Tracing } from '#base'
+import type { Awaitable, Env, Span, Tracing } from '#base'
 import type { Exchange, Filter } from '../exchange.ts'
 import { infoOf } from './request-info.ts'
 
@@ -47,5 +47,8 @@ function beginSpan(tracing: Tracing, exchange: Exchange, now: Date): Span | unde
 }
 
 /** Runs a part of the request whose time is noted under its name. */
-export const timed = <T>({ trace }: Exchange, name: string, run: () => Promise<T>): Promise<T> =>
-  trace === undefined ? run() : trace.part(name, run)
+export const timed = <T extends Awaitable<unknown>>(
+  { trace }: Exchange,
+  name: string,
+  run: () => T,
+): T => (trace === undefined ? run() : trace.part(name, run))

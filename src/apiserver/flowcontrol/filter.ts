@@ -2,7 +2,7 @@
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
 import { isLongRunning, requireUser } from '../filters/index.ts'
 import type { RequestMetrics } from '../metrics.ts'
-import type { FlowControl } from './flow-control.ts'
+import type { FlowControl, FlowTurn } from './flow-control.ts'
 
 const OBJECTS_A_SEAT = 100
 
@@ -50,10 +50,13 @@ export const withPriorityAndFairness =
       const { trace, signal } = exchange
       const enter = () => control.enter(requireUser(exchange), info, width, signal)
       inQueue[kind]++
-      let turn: Awaited<ReturnType<typeof enter>>
+      let turn: FlowTurn
       try {
-        const outside = { outside: true }
-        turn = await (trace?.part('priorityandfairness', enter, outside) ?? enter())
+        const entered =
+          trace === undefined
+            ? enter()
+            : trace.part('priorityandfairness', enter, { outside: true })
+        turn = entered instanceof Promise ? await entered : entered
       } finally {
         inQueue[kind]--
       }

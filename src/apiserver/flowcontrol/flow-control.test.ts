@@ -152,7 +152,7 @@ const schema = (to: string): FlowSchema =>
   }) as unknown as FlowSchema
 
 const jane = { name: 'jane', groups: [] }
-const enter = (control: FlowControl, user = jane, signal = new AbortController().signal) =>
+const enter = async (control: FlowControl, user = jane, signal = new AbortController().signal) =>
   control.enter(user, get, 1, signal)
 const stateOf = (control: FlowControl, name: string) =>
   [...control.levels()].find((each) => each.name === name)

@@ -3,7 +3,7 @@
  * as many requests at once as it has seats, the others wait in its queues or are told to come again.
  */
 import type { FlowSchema, PriorityLevelConfiguration } from '#api'
-import type { Env } from '#base'
+import type { Awaitable, Env } from '#base'
 import { tooManyRequests, type RequestUser } from '#machinery'
 import type { RequestInfo } from '../exchange.ts'
 import { flowSchemas as defaultSchemas, priorityLevels as defaultLevels } from './defaults.ts'
@@ -65,14 +65,20 @@ export interface Flow {
   readonly levelUid: string
 }
 
+/** A request's turn has come. */
+export interface FlowTurn {
+  readonly flow: Flow
+  release(): void
+}
+
 export interface FlowControl {
-  /** Resolves when it is the request's turn; rejects with 429. `release` is called once, when it is done. */
+  /** Comes when it is the request's turn; throws or rejects with 429. `release` is called once, when it is done. */
   enter(
     user: RequestUser,
     info: RequestInfo,
     seats: number,
     signal: AbortSignal,
-  ): Promise<{ readonly flow: Flow; release(): void }>
+  ): Awaitable<FlowTurn>
   configure(schemas: readonly FlowSchema[], levels: readonly PriorityLevelConfiguration[]): void
   /** For /metrics and the debugging pages. */
   levels(): Iterable<LevelState>
@@ -230,7 +236,7 @@ export function createFlowControl(
   }
 
   const control: FlowControl = {
-    async enter(user, info, wanted, signal) {
+    enter(user, info, wanted, signal) {
       const schema = schemas.find((each) => matches(each, user, info)) ?? schemas.at(-1)
       const level =
         levels.get(schema?.spec.priorityLevelConfiguration.name ?? '') ?? levels.get('catch-all')
@@ -239,27 +245,27 @@ export function createFlowControl(
       const seats = level.exempt ? 0 : Math.min(wanted, widest(level.share.nominal))
       const name = schema.metadata.name ?? ''
       const counts = counted.of(level.name, name)
-      let queue: number | undefined
-      if (!level.exempt) {
-        if ((level.queues?.length ?? 0) === 0 && fits(level, seats)) {
-          level.inUse += seats
-          counts.waited(0, true)
-        } else {
-          const request = { schema: name, flow: flowOf(schema, user, info), user, info, seats }
-          queue = await wait(level, counts, request, signal)
+      const turn = (queue?: number): FlowTurn => {
+        const done = begin(level, counts, level.exempt ? 1 : seats, queue)
+        let left = false
+        return {
+          flow,
+          release() {
+            if (left) return
+            left = true
+            done()
+            if (!level.exempt) leave(level, seats)
+          },
         }
       }
-      const done = begin(level, counts, level.exempt ? 1 : seats, queue)
-      let left = false
-      return {
-        flow,
-        release() {
-          if (left) return
-          left = true
-          done()
-          if (!level.exempt) leave(level, seats)
-        },
+      if (level.exempt) return turn()
+      if ((level.queues?.length ?? 0) > 0 || !fits(level, seats)) {
+        const request = { schema: name, flow: flowOf(schema, user, info), user, info, seats }
+        return wait(level, counts, request, signal).then(turn)
       }
+      level.inUse += seats
+      counts.waited(0, true)
+      return turn()
     },
     configure(givenSchemas, givenLevels) {
       const all = withMandatory(givenLevels, MANDATORY_LEVELS)

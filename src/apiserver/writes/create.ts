@@ -74,7 +74,8 @@ export async function createObject(
     { object },
     replaceTyped(writer, target, object),
   )
-  await mutate(writer, request)
+  const mutating = mutate(writer, request)
+  if (mutating instanceof Promise) await mutating
   dedupOwners(metadata, 'admission', exchange)
   // A webhook may have meant another one.
   bindNamespace(target, object)
@@ -108,7 +109,8 @@ export async function createObject(
     const giveBack = allocator?.assign(created, undefined, options)
     let done = false
     try {
-      await admit(writer, { ...request, name, object: created })
+      const admitting = admit(writer, { ...request, name, object: created })
+      if (admitting instanceof Promise) await admitting
       // It is the store that refuses this, after all others.
       if (saysWhen && !options.dryRun)
         throw new StatusError('', 'resourceVersion should not be set on objects to be created')
@@ -158,7 +160,8 @@ async function put(
     if (collection.cache.get(key) !== undefined) return undefined
     return { type: 'value', created: true, object: () => object as unknown as KubeObject }
   }
-  const stored = toStored(await storedForm(definition, object))
+  const form = storedForm(definition, object)
+  const stored = toStored(form instanceof Promise ? await form : form)
   const { bytes } = stored
   refuseTooLarge(writer.codec, definition, stored.object, bytes)
   collection.cache.offer(key, bytes, stored.object as unknown as KubeObject)

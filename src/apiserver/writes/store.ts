@@ -1,4 +1,5 @@
 /** The last step of a write: the object becomes bytes, and the store takes or refuses them. */
+import type { Awaitable } from '#base'
 import {
   StatusError,
   internalError,
@@ -39,28 +40,28 @@ export async function commit(
 }
 
 /** What was just written, as the answer shows it: from the watch cache where that has it already. */
-export async function storedOutcome(
+export function storedOutcome(
   { definition, collection }: WriteTarget,
   key: string,
   { object: stored, bytes }: Stored,
   revision: number,
   created: boolean,
-): Promise<Outcome> {
+): Awaitable<Outcome> {
   const shared = (): KubeObject => {
     const entry = collection.cache.get(key)
     // The cache's own is shared by everyone who reads it next.
     return entry?.modified === revision ? entry.object : withRevision(stored, revision)
   }
-  const ahead = definition.convert?.ahead
-  // A webhook may make more of an object on its way back than went in.
-  const ready = ahead && (await convertedBack(ahead, shared()))
-  return {
+  const outcome = (ready?: KubeObject): Outcome => ({
     type: 'stored',
     created,
     bytes,
     revision,
     object: () => shownAs(definition, ready ?? shared()),
-  }
+  })
+  const ahead = definition.convert?.ahead
+  // A webhook may make more of an object on its way back than went in.
+  return ahead === undefined ? outcome() : convertedBack(ahead, shared()).then(outcome)
 }
 
 /** Where a webhook converts: what was just stored, as those see it who read it in this version. */

@@ -1,6 +1,6 @@
 /** The chain of authorizers as one, made anew when its links change. */
-import type { Counter, Metrics } from '#base'
-import type { Authorizer } from '../../access.ts'
+import { follow, type Counter, type Metrics } from '#base'
+import type { Authorizer, Decision } from '../../access.ts'
 import { mastersAuthorizer, unionAuthorizer } from '../authorizers.ts'
 import type { Link } from './index.ts'
 
@@ -18,17 +18,17 @@ export function chainAuthorizer(
   const counted = ({ type, name, authorizer: given }: Link): Authorizer => {
     const authorizer = given ?? (type === 'Node' ? own.Node : own.RBAC)
     const counts: { allow?: Counter; deny?: Counter } = {}
+    const count = (decision: Decision): Decision => {
+      const { verdict } = decision
+      if (verdict !== 'noOpinion') {
+        const word = verdict === 'allow' ? 'allowed' : 'denied'
+        ;(counts[verdict] ??= decisions.with(type, name, word)).add()
+      }
+      return decision
+    }
     return {
       ...authorizer,
-      async authorize(attributes) {
-        const decision = await authorizer.authorize(attributes)
-        const { verdict } = decision
-        if (verdict !== 'noOpinion') {
-          const word = verdict === 'allow' ? 'allowed' : 'denied'
-          ;(counts[verdict] ??= decisions.with(type, name, word)).add()
-        }
-        return decision
-      },
+      authorize: (attributes) => follow(authorizer.authorize(attributes), count),
     }
   }
   let madeOf: readonly Link[] | undefined

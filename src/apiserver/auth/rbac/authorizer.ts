@@ -76,7 +76,7 @@ export function rbacAuthorizer(source: RbacSource): RbacAuthorizer {
   }
 
   return {
-    authorize: async (attributes) => decide(attributes),
+    authorize: (attributes) => decide(attributes),
     rulesFor,
     async rules(user, namespace) {
       const all = compact(rulesFor(user, namespace))
