@@ -62,8 +62,11 @@ export function metricsReads({
     await Promise.all(
       names.map(async (name) => {
         const sample = await lookAt(name)
+        const last = watched.get(name)?.now
         if (sample === undefined) watched.delete(name)
-        else watched.set(name, { before: watched.get(name)?.now, now: sample })
+        // Two may look at the same moment: the second look would leave no time between itself and the one before.
+        else if (last === undefined || sample.atMs - last.atMs >= LEAST_MS)
+          watched.set(name, { before: last, now: sample })
       }),
     )
   }

@@ -83,6 +83,14 @@ test('what nodes and pods use is known after a second, in the form of metrics.k8
   assert.deepEqual(await ask('nodes', { namespace: '', name: 'dead' }), [])
 })
 
+test('two that ask at the same moment are both answered from looks that have time between them', async () => {
+  const { env, ask } = setting()
+  await ask('nodes')
+  await env.advance(4000)
+  for (const [node] of await Promise.all([ask('nodes'), ask('nodes')]))
+    assert.deepEqual((node as { usage: unknown }).usage, { cpu: '500000000n', memory: '2048Ki' })
+})
+
 test('nodes are looked at while somebody asks, and left alone after a while', async () => {
   const { env, ask, asked } = setting()
   await ask('nodes')
