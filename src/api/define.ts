@@ -16,6 +16,7 @@ import {
   type StrategyContext,
 } from '#machinery'
 import { canonicalize, emptyOf } from './canonical.ts'
+import { columnText } from './column-texts.ts'
 import { commonCell } from './columns.ts'
 import { printerColumns, resourceFact, typeTable } from './facts.ts'
 import { factRules } from './fact-rules.ts'
@@ -244,7 +245,12 @@ function columnsOf<T>(facts: ResourceFact, cells: Cells<T>): readonly Column[] {
     }
     // The default table shows the time itself, where a column of dates would show an age.
     const type = column.name === 'Created At' ? 'string' : column.type
-    return { ...column, type, value: (value ?? (() => '')) as Column['value'] }
+    return {
+      ...column,
+      type,
+      description: columnText(column.name),
+      value: (value ?? (() => '')) as Column['value'],
+    }
   })
 }
 

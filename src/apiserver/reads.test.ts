@@ -383,7 +383,7 @@ test('tables have the columns of the kind, metadata only where asked, and pages 
   const table = json as unknown as {
     kind: string
     metadata: List['metadata']
-    columnDefinitions: readonly { name: string }[]
+    columnDefinitions: readonly { name: string; description: string }[]
     rows: readonly { cells: readonly unknown[]; object: JsonObject }[]
   }
   assert.equal(table.kind, 'Table')
@@ -391,12 +391,15 @@ test('tables have the columns of the kind, metadata only where asked, and pages 
     table.columnDefinitions.map(({ name }) => name),
     ['Name', 'Data', 'Age'],
   )
+  assert.ok(table.columnDefinitions.every(({ description }) => description !== ''))
   assert.equal(table.rows.length, 2)
   assert.equal(table.rows[0]?.object['kind'], 'PartialObjectMetadata')
   assert.equal(table.metadata.remainingItemCount, 1)
   const watched = await watchLines(server, `${MAPS}?watch=1`, 2, { accept })
-  const columns = watched.map(({ object }) => (object['columnDefinitions'] as unknown[]).length)
-  assert.deepEqual(columns, [3, 0])
+  const columns = watched.map(
+    ({ object }) => (object['columnDefinitions'] as readonly unknown[] | null)?.length,
+  )
+  assert.deepEqual(columns, [3, undefined])
 })
 
 test('metadata alone can be asked for, of one object and of many', async () => {

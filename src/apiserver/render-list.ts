@@ -1,7 +1,13 @@
 /** Lists as answers, in every encoding and shape a few items at a time: a long one holds up nobody. */
 import { Turn, type Clock } from '#base'
 import { toWireForm } from '#api'
-import { apiVersionOf, type JsonObject, type KubeObject, type ResourceDefinition } from '#machinery'
+import {
+  apiVersionOf,
+  goJson,
+  type JsonObject,
+  type KubeObject,
+  type ResourceDefinition,
+} from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
 import { shownAs, type StoredEntry } from './collection.ts'
 import type { Reply } from './exchange.ts'
@@ -139,11 +145,11 @@ async function* textList(
 ): AsyncGenerator<Uint8Array> {
   const indent = pretty ? 2 : undefined
   const writer = new ChunkWriter()
-  const open = JSON.stringify(head, undefined, indent).slice(0, pretty ? -2 : -1)
+  const open = goJson(JSON.stringify(head, undefined, indent)).slice(0, pretty ? -2 : -1)
   writer.text(`${open}${pretty ? `,\n  "${field}": [` : `,"${field}":[`}`)
   let isFirst = true
   for (const item of items) {
-    const text = JSON.stringify(item, undefined, indent)
+    const text = goJson(JSON.stringify(item, undefined, indent))
     // Texts have no line ends in them: those that are there may be indented.
     const shown = pretty ? `\n    ${text.replaceAll('\n', '\n    ')}` : text
     writer.bytes(utf8(isFirst ? shown : `,${shown}`))
@@ -267,5 +273,6 @@ function writeEntry(
     }
   }
   const object = toWireForm(shownAs(definition, entry.object))
-  writer.bytes(utf8(JSON.stringify(withKind ? object : withoutKind(definition, object))))
+  const text = JSON.stringify(withKind ? object : withoutKind(definition, object))
+  writer.bytes(utf8(goJson(text)))
 }

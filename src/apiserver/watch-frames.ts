@@ -3,6 +3,7 @@ import { toWireForm } from '#api'
 import type { Env } from '#base'
 import {
   apiVersionOf,
+  goJson,
   type JsonObject,
   type KubeObject,
   type ResourceDefinition,
@@ -112,7 +113,7 @@ export function formFor(
   const encode = (type: WatchEventType, value: unknown): Uint8Array =>
     encoding === 'protobuf'
       ? codec.encoder.watchFrame(type, codec.encoder.encodeProtobuf(value as KubeObject))
-      : jsonFrame(type, utf8(JSON.stringify(value)))
+      : jsonFrame(type, utf8(goJson(JSON.stringify(value))))
   const entry = (type: WatchEventType, each: StoredEntry, isFirst: boolean): Uint8Array => {
     if (shape === 'object')
       return encoding === 'protobuf'

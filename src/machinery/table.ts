@@ -30,7 +30,7 @@ export function tableOf(
     metadata: { ...listMetadata },
     columnDefinitions:
       options.columnDefinitions === false
-        ? []
+        ? null
         : columns.map(({ name, type, format, description, priority }) => ({
             name,
             type,

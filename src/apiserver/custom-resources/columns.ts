@@ -1,16 +1,11 @@
 /** What `kubectl get` shows of custom resources: their own columns, or their age. */
-import type { CustomResourceDefinition } from '#api'
+import { AGE_TEXT, NAME_TEXT, type CustomResourceDefinition } from '#api'
 import type { Column } from '#machinery'
 import { parseJsonPath } from './json-path.ts'
 
 type ColumnSource = NonNullable<
   CustomResourceDefinition['spec']['versions'][number]['additionalPrinterColumns']
 >[number]
-
-const NAME_TEXT =
-  'Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names'
-const AGE_TEXT =
-  'CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata'
 
 const nameColumn: Column = {
   name: 'Name',
