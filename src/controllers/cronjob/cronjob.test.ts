@@ -104,6 +104,33 @@ test('a run that is too late by its deadline is left out', async () => {
   w.stop()
 })
 
+test('a job that was started by hand is told of, and does not count', async () => {
+  const w = await running()
+  const made = await w.client.create(cronJobs, tick())
+  const { spec } = tick().spec.jobTemplate
+  await w.client.create(jobs, {
+    metadata: {
+      namespace: 'shop',
+      name: 'by-hand',
+      ownerReferences: [
+        {
+          apiVersion: 'batch/v1',
+          kind: 'CronJob',
+          name: 'tick',
+          uid: made.metadata.uid,
+          controller: true,
+        },
+      ],
+    },
+    spec: spec ?? { template: {} },
+  })
+  await w.rest()
+  const told = w.store.list(events).filter(({ reason }) => reason === 'UnexpectedJob')
+  assert.equal(told[0]?.message, 'Saw a job that the controller did not create or forgot: by-hand')
+  assert.equal(statusOf(w)?.active, undefined)
+  w.stop()
+})
+
 test('a time that never comes is told of', async () => {
   const w = await running()
   await w.client.create(cronJobs, tick({ schedule: '59 23 31 2 *' }))

@@ -42,6 +42,17 @@ export function decide({ cronJob, jobs: own }: Observed, now: Date): Decision {
           `Saw completed job: ${job.metadata.name}, condition: ${has(job.status?.conditions, 'Complete') ? 'Complete' : 'Failed'}`,
         ),
       ),
+    // Those started by hand, above all: they go on, and do not count.
+    ...own
+      .filter((job) => !isJobFinished(job) && startedAt(job) === undefined)
+      .map(({ metadata: { name } }) =>
+        event(
+          cronJob,
+          'Warning',
+          'UnexpectedJob',
+          `Saw a job that the controller did not create or forgot: ${name}`,
+        ),
+      ),
     ...(status.active ?? [])
       .filter(({ uid }) => !own.some(({ metadata }) => metadata.uid === uid))
       .map(({ name }) =>

@@ -52,6 +52,24 @@ for (const [spec, expected] of [
     w.stop()
   })
 
+test('a pod with two budgets is told of, by the first of them', async () => {
+  const w = await running({ minAvailable: 1 }, 1)
+  await w.client.create(podDisruptionBudgets, {
+    metadata: { namespace: 'shop', name: 'also' },
+    spec: { selector: { matchLabels: { app: 'web' } }, maxUnavailable: 1 },
+  })
+  await w.rest()
+  const [told] = w.store
+    .list(events)
+    .filter((each) => each.reason === 'MultiplePodDisruptionBudgets')
+  const name = w.store.list(pods)[0]?.metadata.name
+  assert.equal(
+    told?.message,
+    `Pod "shop"/"${name}" matches multiple PodDisruptionBudgets.  Chose "also" arbitrarily.`,
+  )
+  w.stop()
+})
+
 test('a budget that finds no pods says so', async () => {
   const w = await running({ minAvailable: 1 }, 0)
   const told = w.store.list(events).filter((each) => each.involvedObject.name === 'web')

@@ -29,6 +29,8 @@ export interface Observed {
   /** Those it selects. */
   readonly pods: readonly Pod[]
   /** Replicas that the pod's outermost controller asks for, and its uid; undefined when there is none that can be told. */
+  /** Those of the pods that other budgets select too, where this one is the first of them. */
+  readonly shared: readonly Pod[]
   readonly scaleOf: (pod: Pod) => { readonly uid: string; readonly replicas: number } | undefined
 }
 
@@ -36,7 +38,7 @@ export interface Observed {
 const EVICTION_MS = 120_000
 const CONDITION = 'DisruptionAllowed'
 
-export function decide({ budget, pods: selected, scaleOf }: Observed, now: Date): Decision {
+export function decide({ budget, pods: selected, shared, scaleOf }: Observed, now: Date): Decision {
   if (isTerminating(budget)) return { actions: [] }
   const { minAvailable, maxUnavailable } = budget.spec
   const counted = selected.filter((pod) => !isFinished(pod))
@@ -84,12 +86,18 @@ export function decide({ budget, pods: selected, scaleOf }: Observed, now: Date)
   const nobody = event(budget, 'Normal', 'NoPods', 'No matching pods found')
   return {
     actions: [
+      ...shared.map((pod) =>
+        event(pod, 'Warning', 'MultiplePodDisruptionBudgets', manyFor(pod, budget)),
+      ),
       ...(selected.length === 0 ? [nobody] : []),
       ...updateStatus(podDisruptionBudgets, budget, status),
     ],
     ...(nextMs === undefined ? {} : { requeueAfterMs: nextMs }),
   }
 }
+
+const manyFor = ({ metadata }: Pod, budget: PodDisruptionBudget): string =>
+  `Pod "${metadata.namespace}"/"${metadata.name}" matches multiple PodDisruptionBudgets.  Chose "${budget.metadata.name}" arbitrarily.`
 
 const zero = { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 }
 
@@ -229,13 +237,22 @@ export const disruptionController = defineController<Observed>({
   ],
   observe(cache, key) {
     const budget = cache.get(podDisruptionBudgets, key)
-    return (
-      budget && {
-        budget,
-        pods: cache.list(pods, budget.metadata.namespace).filter((pod) => selects(budget, pod)),
-        scaleOf: (pod) => scaleIn(cache, pod),
-      }
-    )
+    if (budget === undefined) return undefined
+    const { namespace, name } = budget.metadata
+    const selected = cache.list(pods, namespace).filter((pod) => selects(budget, pod))
+    const others = cache
+      .list(podDisruptionBudgets, namespace)
+      .filter(({ metadata }) => metadata.name !== name)
+    const isShared = (pod: Pod): boolean => {
+      const also = others.filter((other) => selects(other, pod))
+      return also.length > 0 && also.every(({ metadata }) => metadata.name > name)
+    }
+    return {
+      budget,
+      pods: selected,
+      shared: others.length === 0 ? [] : selected.filter(isShared),
+      scaleOf: (pod) => scaleIn(cache, pod),
+    }
   },
   decide,
 })

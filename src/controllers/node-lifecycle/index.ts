@@ -1,10 +1,17 @@
 import type { Clock } from '#base'
 import { leases, nodes, pods, type Lease, type Node, type Pod } from '#api'
+import { createEventRecorder } from '#client'
 import { keyOf } from '#machinery'
-import { defineController, watching, type Controller } from '../framework/index.ts'
+import {
+  defineController,
+  watching,
+  type Controller,
+  type ControllerContext,
+} from '../framework/index.ts'
 import { decide, GRACE_MS, type Observed } from './decide.ts'
 
 const NAME = 'node-lifecycle'
+const COMPONENT = 'node-controller'
 const LEASES = 'kube-node-lease'
 /** Nodes remembered; more than a cluster has. */
 const MEMORY = 20_000
@@ -12,13 +19,28 @@ const MEMORY = 20_000
 /** Notices nodes that fall silent, and says by taints what a node is not fit for. Sleeps until the first could be late. */
 export const nodeLifecycleController = (): Controller => ({
   name: NAME,
-  start: (context) => definedWith(createHearing(context.env.clock)).start(context),
+  start(context) {
+    definedWith(createHearing(context.env.clock)).start(context)
+    sayGoodbye(context)
+  },
 })
+
+/** There is nothing to decide about a node that is gone, and something to tell. */
+function sayGoodbye({ client, informers, env, signal }: ControllerContext): void {
+  const recorder = createEventRecorder(client, env, { component: COMPONENT })
+  const end = informers.informer(nodes).onChange((node, old) => {
+    if (node !== undefined || old === undefined) return
+    const { name } = old.metadata
+    const message = `Node ${name} event: Removing Node ${name} from Controller`
+    recorder.event(old, 'Normal', 'RemovingNode', message)
+  })
+  signal.addEventListener('abort', end, { once: true })
+}
 
 const definedWith = (hearing: Hearing): Controller =>
   defineController<Observed>({
     name: NAME,
-    component: 'node-controller',
+    component: COMPONENT,
     for: nodes,
     watches: [
       // A heartbeat only moves the deadline, which is looked at when it comes; the first one of a silent node counts at once.

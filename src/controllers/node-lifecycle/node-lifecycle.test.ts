@@ -218,6 +218,12 @@ test('pods of a node that is gone are collected', async () => {
   await w.client.delete(nodes, { name: 'n1' })
   await w.env.advance(60_000)
   assert.equal(podNamed(w, 'a'), undefined)
+  assert.deepEqual(
+    w.store
+      .list(events)
+      .flatMap(({ reason, message }) => (reason === 'RemovingNode' ? [message] : [])),
+    ['Node n1 event: Removing Node n1 from Controller'],
+  )
   w.stop()
 })
 

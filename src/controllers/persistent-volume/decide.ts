@@ -247,26 +247,27 @@ export function decideVolume({ volume, claim }: ObservedVolume, now: Date): Deci
   if (volume.status?.phase !== 'Released' && volume.status?.phase !== 'Failed')
     return { actions: become(volume, 'Released', now) }
   if (isTerminating(volume)) return nothing
+  // Wiping somebody's folder by a pod is long deprecated: nobody does it here, and the volume says so.
+  if (policy === 'Recycle')
+    return failed(volume, now, 'VolumeFailedRecycle', 'No recycler plugin found for the volume!')
   if (policy !== 'Delete' || volume.metadata.annotations?.[PROVISIONED_BY] !== undefined)
     return nothing
   // A host's folder is the user's own: the object goes, what is in the folder stays.
   if (volume.spec?.hostPath !== undefined || volume.spec?.local !== undefined)
     return { actions: [remove(persistentVolumes, volume)] }
+  return failed(
+    volume,
+    now,
+    'VolumeFailedDelete',
+    `error getting deleter volume plugin for volume "${volume.metadata.name}": no deletable volume plugin matched`,
+  )
+}
+
+/** Told once: with the phase. */
+function failed(volume: PersistentVolume, now: Date, reason: string, message: string): Decision {
   const changes = become(volume, 'Failed', now)
-  return {
-    actions:
-      changes.length === 0
-        ? []
-        : [
-            ...changes,
-            event(
-              volume,
-              'Warning',
-              'VolumeFailedDelete',
-              `error getting deleter volume plugin for volume "${volume.metadata.name}": no deletable volume plugin matched`,
-            ),
-          ],
-  }
+  if (changes.length === 0) return nothing
+  return { actions: [...changes, event(volume, 'Warning', reason, message)] }
 }
 
 const become = (

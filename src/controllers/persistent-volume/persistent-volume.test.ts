@@ -148,6 +148,23 @@ test('a volume whose claim goes is released and kept, or deleted', async () => {
   w.stop()
 })
 
+test('a volume that is to be recycled fails, and says why', async () => {
+  const w = await running()
+  const recycled = volume('old', '1Gi', { persistentVolumeReclaimPolicy: 'Recycle' })
+  await w.client.create(persistentVolumes, recycled)
+  await w.client.create(persistentVolumeClaims, claim('a'))
+  await w.rest()
+  await w.client.delete(persistentVolumeClaims, { namespace: 'shop', name: 'a' })
+  await w.rest()
+  assert.equal(volumeNamed(w, 'old')?.status?.phase, 'Failed')
+  const told = w.store.list(events).filter(({ reason }) => reason === 'VolumeFailedRecycle')
+  assert.deepEqual(
+    told.map(({ type, message }) => [type, message]),
+    [['Warning', 'No recycler plugin found for the volume!']],
+  )
+  w.stop()
+})
+
 test('a bound volume that is deleted stays until its claim has gone, and then goes', async () => {
   const w = await world([claimBindingController, volumePhaseController, ...protectionControllers])
   for (const persistentVolumeReclaimPolicy of ['Retain', 'Delete'] as const) {
