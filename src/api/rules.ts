@@ -114,26 +114,3 @@ export function validateOperator(
       return [invalidValue(path.child('operator'), operator, 'not a valid selector operator')]
   }
 }
-
-/** Whether labels are what the selector asks for. */
-export function selects(
-  selector: LabelSelectorLike,
-  labels: Readonly<Record<string, string>> = {},
-): boolean {
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
-    if (labels[key] !== value) return false
-  }
-  return (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-    const value = labels[key]
-    switch (operator) {
-      case 'In':
-        return value !== undefined && values.includes(value)
-      case 'NotIn':
-        return value === undefined || !values.includes(value)
-      case 'Exists':
-        return value !== undefined
-      default:
-        return value === undefined
-    }
-  })
-}

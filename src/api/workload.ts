@@ -1,11 +1,10 @@
 /** Rules that workloads share: a selector, and a template whose pods it finds. */
-import { invalidValue, type FieldError, type FieldPath } from '#machinery'
+import { invalidValue, selectorMatches, type FieldError, type FieldPath } from '#machinery'
 import { validatePodTemplate } from './core/pod/validate.ts'
 import { validateAlwaysRunning } from './core/replication-controller.ts'
 import {
   isEmptySelector,
   percentage,
-  selects,
   validateLabelSelector,
   type LabelSelectorLike,
 } from './rules.ts'
@@ -50,7 +49,10 @@ export function validateMatch(
   path: FieldPath,
 ): readonly FieldError[] {
   const labels = template.metadata?.labels
-  if (selector !== undefined && (isEmptySelector(selector) || selects(selector, labels ?? {})))
+  if (
+    selector !== undefined &&
+    (isEmptySelector(selector) || selectorMatches(selector, labels ?? {}))
+  )
     return []
   return [
     invalidValue(

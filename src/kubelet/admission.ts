@@ -1,5 +1,5 @@
 /** Whether a pod that was bound to this node can run here: the node's last word. */
-import type { Node, NodeSelectorRequirement, NodeSelectorTerm, Pod } from '#api'
+import { allowsNode, type Node, type Pod } from '#api'
 import { amountOf } from './amounts.ts'
 import { allContainers, isTerminal } from './pod/containers.ts'
 import { podRequests } from './pod/resources.ts'
@@ -51,52 +51,11 @@ const rejected = (reason: string, message: string): Rejection => ({
 
 function affinityProblem(pod: Pod, node: Node | undefined): Rejection | undefined {
   if (node === undefined) return undefined
-  const labels = node.metadata.labels ?? {}
-  const { nodeSelector = {}, affinity } = pod.spec
-  const terms =
-    affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
-  const fits =
-    Object.entries(nodeSelector).every(([key, value]) => labels[key] === value) &&
-    (terms === undefined || terms.some((term) => termFits(term, labels, node.metadata.name)))
-  if (fits) return undefined
+  if (allowsNode(pod.spec, node)) return undefined
   return rejected(
     'NodeAffinity',
     "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
   )
-}
-
-function termFits(
-  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
-  labels: Readonly<Record<string, string>>,
-  name: string,
-): boolean {
-  if (matchExpressions.length + matchFields.length === 0) return false
-  return (
-    matchExpressions.every((expression) => holds(expression, labels[expression.key])) &&
-    matchFields.every((field) => field.key === 'metadata.name' && holds(field, name))
-  )
-}
-
-function holds(
-  { operator, values = [] }: NodeSelectorRequirement,
-  value: string | undefined,
-): boolean {
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-      return value !== undefined && Number(value) > Number(values[0])
-    case 'Lt':
-      return value !== undefined && Number(value) < Number(values[0])
-    default:
-      return false
-  }
 }
 
 interface HostPort {

@@ -5,12 +5,13 @@ import {
   invalidValue,
   notSupported,
   required,
+  selectorMatches,
   type FieldError,
 } from '#machinery'
 import { containerImages, containerNames, labelsText } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { replicationControllers as controllersRef } from '../resources.gen.ts'
-import { nonNegative, selects } from '../rules.ts'
+import { nonNegative } from '../rules.ts'
 import type { PodTemplateSpec, ReplicationController } from '../types.gen.ts'
 import { defaultPodTemplate } from './pod/defaults.ts'
 import { validatePodTemplate } from './pod/validate.ts'
@@ -50,7 +51,7 @@ function validate({ spec }: ReplicationController): readonly FieldError[] {
   const at = path.child('template')
   if (template === undefined) return [...errors, required(at)]
   const labels = template.metadata?.labels
-  if (Object.keys(selector).length > 0 && !selects({ matchLabels: selector }, labels ?? {})) {
+  if (Object.keys(selector).length > 0 && !selectorMatches({ matchLabels: selector }, labels)) {
     errors.push(
       invalidValue(
         at.child('metadata', 'labels'),

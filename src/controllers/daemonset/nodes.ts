@@ -1,6 +1,5 @@
 /** On which nodes a DaemonSet's pod belongs: the scheduler's own rules, as far as they concern a single pod. */
-import type { Node, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration } from '#api'
-import { matchesLabels, type LabelRequirement } from '#machinery'
+import { allowsNode, type Node, type Pod, type PodSpec, type Taint, type Toleration } from '#api'
 
 const TOLERATED: readonly (readonly [key: string, effect: 'NoExecute' | 'NoSchedule'])[] = [
   ['node.kubernetes.io/not-ready', 'NoExecute'],
@@ -71,7 +70,7 @@ export interface Fit {
 export function fits(spec: PodSpec, node: Node): Fit {
   const no: Fit = { shouldRun: false, mayStay: false }
   if (spec.nodeName && spec.nodeName !== node.metadata.name) return no
-  if (!isSelected(spec, node)) return no
+  if (!allowsNode(spec, node)) return no
   const tolerations = daemonTolerations(spec)
   const untolerated = (node.spec.taints ?? []).filter(
     (taint) => !tolerations.some((each) => tolerates(each, taint)),
@@ -86,29 +85,3 @@ const tolerates = ({ key, operator, value, effect }: Toleration, taint: Taint): 
   (!effect || effect === taint.effect) &&
   (!key || key === taint.key) &&
   (operator === 'Exists' || (value ?? '') === (taint.value ?? ''))
-
-function isSelected(spec: PodSpec, node: Node): boolean {
-  const { labels } = node.metadata
-  const selector = Object.entries(spec.nodeSelector ?? {})
-  if (!selector.every(([key, value]) => labels?.[key] === value)) return false
-  const terms =
-    spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms
-  return terms === undefined || terms.some((term) => isTerm(term, node))
-}
-
-function isTerm(
-  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
-  node: Node,
-): boolean {
-  if (matchExpressions.length === 0 && matchFields.length === 0) return false
-  const requirements = (list: typeof matchExpressions): readonly LabelRequirement[] =>
-    list.map(({ key, operator, values }) => ({
-      key,
-      operator: operator as LabelRequirement['operator'],
-      values: values ?? [],
-    }))
-  return (
-    matchesLabels(requirements(matchExpressions), node.metadata.labels) &&
-    matchesLabels(requirements(matchFields), { [FIELD]: node.metadata.name })
-  )
-}

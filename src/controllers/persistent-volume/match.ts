@@ -1,6 +1,6 @@
 /** Which volume suits a claim. */
-import type { Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from '#api'
-import { matchesLabels, quantityValue, selectorMatches, type LabelRequirement } from '#machinery'
+import { matchesNodeTerm, type Node, type PersistentVolume, type PersistentVolumeClaim } from '#api'
+import { quantityValue, selectorMatches } from '#machinery'
 import { isTerminating } from '../framework/index.ts'
 
 const LEGACY_CLASS = 'volume.beta.kubernetes.io/storage-class'
@@ -95,22 +95,5 @@ export function bestVolume(
 
 function reaches({ spec }: PersistentVolume, node: Node): boolean {
   const terms = spec?.nodeAffinity?.required?.nodeSelectorTerms
-  return terms === undefined || terms.some((term) => isTerm(term, node))
+  return terms === undefined || terms.some((term) => matchesNodeTerm(term, node))
 }
-
-const isTerm = (
-  { matchExpressions = [], matchFields = [] }: NodeSelectorTerm,
-  { metadata }: Node,
-): boolean =>
-  matchExpressions.length + matchFields.length > 0 &&
-  matchesLabels(requirements(matchExpressions), metadata.labels) &&
-  matchesLabels(requirements(matchFields), { 'metadata.name': metadata.name })
-
-const requirements = (
-  list: NonNullable<NodeSelectorTerm['matchExpressions']>,
-): readonly LabelRequirement[] =>
-  list.map(({ key, operator, values }) => ({
-    key,
-    operator: operator as LabelRequirement['operator'],
-    values: values ?? [],
-  }))

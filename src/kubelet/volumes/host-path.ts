@@ -1,7 +1,8 @@
 /** Paths of the machine itself: hostPath volumes, and persistent volumes that are folders of this node. */
 import { dirname, resolve } from 'node:path'
 import type { Env, FileStat } from '#base'
-import type { NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from '#api'
+import { requirementsOf, type PersistentVolume, type PersistentVolumeClaim } from '#api'
+import { matchesLabels } from '#machinery'
 import { VolumeError } from './payload.ts'
 
 /** Checks what is there against the type, and makes what the type says is to be made. */
@@ -76,7 +77,10 @@ export async function claimPath(
   const volume = await sources.persistentVolume(volumeName)
   if (volume === undefined) throw new VolumeError(`persistentvolume "${volumeName}" not found`)
   const terms = volume.spec?.nodeAffinity?.required?.nodeSelectorTerms
-  if (terms !== undefined && !terms.some((term) => fits(term, nodeLabels))) {
+  if (
+    terms !== undefined &&
+    !terms.some((term) => matchesLabels(requirementsOf(term.matchExpressions), nodeLabels))
+  ) {
     throw new VolumeError(`persistentvolume "${volumeName}" is not for this node`)
   }
   const { local, hostPath } = volume.spec ?? {}
@@ -87,25 +91,4 @@ export async function claimPath(
   throw new VolumeError(
     `no volume plugin matched: persistentvolume "${volumeName}" is neither local nor hostPath`,
   )
-}
-
-function fits(
-  { matchExpressions = [] }: NodeSelectorTerm,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return matchExpressions.every(({ key, operator, values = [] }) => {
-    const value = labels[key]
-    switch (operator) {
-      case 'In':
-        return value !== undefined && values.includes(value)
-      case 'NotIn':
-        return value === undefined || !values.includes(value)
-      case 'Exists':
-        return value !== undefined
-      case 'DoesNotExist':
-        return value === undefined
-      default:
-        return false
-    }
-  })
 }

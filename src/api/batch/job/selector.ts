@@ -1,7 +1,6 @@
 /** How a job finds its pods: by labels that carry its own uid, unless the user chose others. */
-import { FieldPath, invalidValue, type FieldError } from '#machinery'
+import { FieldPath, invalidValue, selectorMatches, type FieldError } from '#machinery'
 import type { Mutable } from '../../mutable.ts'
-import { selects } from '../../rules.ts'
 import type { Job } from '../../types.gen.ts'
 
 const path = FieldPath.of('spec')
@@ -51,7 +50,7 @@ export function validateGenerated({ spec, metadata }: Job): readonly FieldError[
     [OLD_NAME_LABEL]: metadata.name,
     [NAME_LABEL]: metadata.name,
   }
-  return selects(selector, known)
+  return selectorMatches(selector, known)
     ? []
     : [invalidValue(path.child('selector'), selector, '`selector` not auto-generated')]
 }

@@ -2,7 +2,7 @@
 import { clusterRoles, type ClusterRole, type PolicyRule } from '#api'
 import type { Clock, Logger } from '#base'
 import type { Transport } from '#client'
-import { isStatus, type Draft, type LabelSelector } from '#machinery'
+import { isStatus, selectorMatches, type Draft } from '#machinery'
 import type { Reader } from '../../server.ts'
 
 /** The rules that an aggregated role should have: those of all roles its selectors pick, by name, each once. */
@@ -14,7 +14,7 @@ export function aggregatedRules(
   for (const selector of role.aggregationRule?.clusterRoleSelectors ?? [])
     for (const other of all.toSorted(byName)) {
       if (other.metadata.name === role.metadata.name) continue
-      if (!matches(selector, other.metadata.labels ?? {})) continue
+      if (!selectorMatches(selector, other.metadata.labels)) continue
       for (const rule of other.rules ?? []) rules.set(JSON.stringify(rule), rule)
     }
   return [...rules.values()]
@@ -23,28 +23,6 @@ export function aggregatedRules(
 const byName = (a: Draft<ClusterRole>, b: Draft<ClusterRole>): number => {
   const [left = '', right = ''] = [a.metadata.name, b.metadata.name]
   return left < right ? -1 : left > right ? 1 : 0
-}
-
-function matches(selector: LabelSelector, labels: Readonly<Record<string, string>>): boolean {
-  const pairs = Object.entries(selector.matchLabels ?? {})
-  return (
-    pairs.every(([key, value]) => labels[key] === value) &&
-    (selector.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
-      const value = labels[key]
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value)
-        case 'NotIn':
-          return value === undefined || !values.includes(value)
-        case 'Exists':
-          return value !== undefined
-        case 'DoesNotExist':
-          return value === undefined
-        default:
-          return false
-      }
-    })
-  )
 }
 
 /** Roles whose rules are not what they should be, with the rules they should have. One role may feed another: repeat until none is left. */
