@@ -10,7 +10,6 @@ import type {
   HorizontalPodAutoscaler as V2,
   MetricSpec,
   MetricStatus,
-  MetricTarget,
 } from '../types.gen.ts'
 
 /** Where v1 keeps the measures that it has no fields for. */
@@ -137,21 +136,55 @@ export function toV2(object: V1): V2 {
   }
 }
 
-function metricToV1({
-  type,
-  object,
-  pods,
-  resource,
-  containerResource,
-  external,
-}: MetricSpec): Loose {
-  const flat = ({ name, target, ...rest }: { name: string; target: MetricTarget }): Loose =>
-    compact({
-      name,
+/** Where amounts are: v2 has them in a field of this name, and v1 puts it before the name of each. */
+type Part = 'target' | 'current'
+
+interface Amounts {
+  readonly value?: unknown
+  readonly averageValue?: unknown
+  readonly averageUtilization?: unknown
+}
+interface Named {
+  readonly name: string
+  readonly selector?: unknown
+}
+/** A measure of v2, whichever part its amounts are in. */
+interface Deep {
+  readonly type: string
+  readonly resource?: Loose
+  readonly containerResource?: Loose
+  readonly pods?: Loose & { readonly metric: Named }
+  readonly object?: Loose & { readonly metric: Named; readonly describedObject: unknown }
+  readonly external?: Loose & { readonly metric: Named }
+}
+/** A measure of v1. */
+interface Flat {
+  readonly type: string
+  readonly resource?: Loose
+  readonly containerResource?: Loose
+  readonly pods?: Loose
+  readonly object?: Loose
+  readonly external?: Loose
+}
+
+/** A current amount is always said. */
+const leastOf = (part: Part): string | undefined => (part === 'current' ? '0' : undefined)
+
+function flattened(
+  { type, resource, containerResource, pods, object, external }: Deep,
+  part: Part,
+): Loose {
+  const least = leastOf(part)
+  const amountsOf = (measure: Loose): Amounts => measure[part] as Amounts
+  const flat = (measure: Loose): Loose => {
+    const { [part]: _, ...rest } = measure
+    const { averageUtilization, averageValue } = amountsOf(measure)
+    return compact({
       ...rest,
-      targetAverageUtilization: target.averageUtilization,
-      targetAverageValue: target.averageValue,
+      [`${part}AverageUtilization`]: averageUtilization,
+      [`${part}AverageValue`]: averageValue ?? least,
     })
+  }
   return compact({
     type,
     resource: resource && flat(resource),
@@ -161,7 +194,7 @@ function metricToV1({
       compact({
         metricName: pods.metric.name,
         selector: pods.metric.selector,
-        targetAverageValue: pods.target.averageValue,
+        [`${part}AverageValue`]: amountsOf(pods).averageValue ?? least,
       }),
     object:
       object &&
@@ -169,158 +202,82 @@ function metricToV1({
         target: object.describedObject,
         metricName: object.metric.name,
         selector: object.metric.selector,
-        targetValue: object.target.value ?? '0',
-        averageValue: object.target.averageValue,
+        [`${part}Value`]: amountsOf(object).value ?? '0',
+        averageValue: amountsOf(object).averageValue,
       }),
     external:
       external &&
       compact({
         metricName: external.metric.name,
         metricSelector: external.metric.selector,
-        targetValue: external.target.value,
-        targetAverageValue: external.target.averageValue,
+        [`${part}Value`]: amountsOf(external).value ?? least,
+        [`${part}AverageValue`]: amountsOf(external).averageValue,
       }),
   })
 }
 
-const targetType = (value: unknown, utilization?: unknown): string =>
-  utilization === undefined ? (value === undefined ? 'AverageValue' : 'Value') : 'Utilization'
+const metricToV1 = (metric: MetricSpec): Loose => flattened(metric as unknown as Deep, 'target')
+const statusToV1 = (status: MetricStatus): Loose => flattened(status as unknown as Deep, 'current')
 
-function metricToV2({
-  type,
-  object,
-  pods,
-  resource,
-  containerResource,
-  external,
-}: V1Metric): Loose {
-  const deep = (flat: NonNullable<typeof resource>): Loose => {
-    const { targetAverageUtilization, targetAverageValue, ...rest } = flat
-    return {
-      ...rest,
-      target: compact({
-        type: targetType(undefined, targetAverageUtilization),
-        averageUtilization: targetAverageUtilization,
-        averageValue: targetAverageValue,
-      }),
-    }
+/** A target says of what type it is. */
+const targetAmounts = (amounts: Amounts): Loose =>
+  compact({
+    type:
+      amounts.averageUtilization !== undefined
+        ? 'Utilization'
+        : amounts.value === undefined
+          ? 'AverageValue'
+          : 'Value',
+    ...amounts,
+  })
+const currentAmounts = (amounts: Amounts): Loose => compact({ ...amounts })
+
+function deepened(
+  { type, resource, containerResource, pods, object, external }: Flat,
+  part: Part,
+): Loose {
+  const amounts = part === 'target' ? targetAmounts : currentAmounts
+  const deep = (flat: Loose): Loose => {
+    const {
+      [`${part}AverageUtilization`]: averageUtilization,
+      [`${part}AverageValue`]: averageValue,
+      ...rest
+    } = flat
+    return { ...rest, [part]: amounts({ averageUtilization, averageValue }) }
   }
-  const metric = (name: string, selector: unknown): Loose => compact({ name, selector })
+  const metric = (name: unknown, selector: unknown): Loose => compact({ name, selector })
   return compact({
     type,
     resource: resource && deep(resource),
     containerResource: containerResource && deep(containerResource),
     pods: pods && {
-      metric: metric(pods.metricName, pods.selector),
-      target: { type: 'AverageValue', averageValue: pods.targetAverageValue },
+      metric: metric(pods['metricName'], pods['selector']),
+      [part]: amounts({ averageValue: pods[`${part}AverageValue`] }),
     },
     object: object && {
-      describedObject: object.target,
-      metric: metric(object.metricName, object.selector),
-      target: compact({
-        type: object.averageValue === undefined ? 'Value' : 'AverageValue',
-        value: object.averageValue === undefined ? object.targetValue : undefined,
-        averageValue: object.averageValue,
-      }),
+      describedObject: object['target'],
+      metric: metric(object['metricName'], object['selector']),
+      [part]:
+        // A target is one or the other.
+        part === 'target' && object['averageValue'] === undefined
+          ? compact({ type: 'Value', value: object['targetValue'] })
+          : amounts({
+              value: part === 'target' ? undefined : object['currentValue'],
+              averageValue: object['averageValue'],
+            }),
     },
     external: external && {
-      metric: metric(external.metricName, external.metricSelector),
-      target: compact({
-        type: targetType(external.targetValue),
-        value: external.targetValue,
-        averageValue: external.targetAverageValue,
+      metric: metric(external['metricName'], external['metricSelector']),
+      [part]: amounts({
+        value: external[`${part}Value`],
+        averageValue: external[`${part}AverageValue`],
       }),
     },
   })
 }
 
-function statusToV1({
-  type,
-  object,
-  pods,
-  resource,
-  containerResource,
-  external,
-}: MetricStatus): Loose {
-  const flat = ({ name, current, ...rest }: NonNullable<typeof resource>): Loose =>
-    compact({
-      name,
-      ...rest,
-      currentAverageUtilization: current.averageUtilization,
-      currentAverageValue: current.averageValue ?? '0',
-    })
-  return compact({
-    type,
-    resource: resource && flat(resource),
-    containerResource: containerResource && flat(containerResource),
-    pods:
-      pods &&
-      compact({
-        metricName: pods.metric.name,
-        selector: pods.metric.selector,
-        currentAverageValue: pods.current.averageValue ?? '0',
-      }),
-    object:
-      object &&
-      compact({
-        target: object.describedObject,
-        metricName: object.metric.name,
-        selector: object.metric.selector,
-        currentValue: object.current.value ?? '0',
-        averageValue: object.current.averageValue,
-      }),
-    external:
-      external &&
-      compact({
-        metricName: external.metric.name,
-        metricSelector: external.metric.selector,
-        currentValue: external.current.value ?? '0',
-        currentAverageValue: external.current.averageValue,
-      }),
-  })
-}
-
-function statusToV2({
-  type,
-  object,
-  pods,
-  resource,
-  containerResource,
-  external,
-}: V1MetricStatus): Loose {
-  const deep = (flat: NonNullable<typeof resource>): Loose => {
-    const { currentAverageUtilization, currentAverageValue, ...rest } = flat
-    return {
-      ...rest,
-      current: compact({
-        averageUtilization: currentAverageUtilization,
-        averageValue: currentAverageValue,
-      }),
-    }
-  }
-  const metric = (name: string, selector: unknown): Loose => compact({ name, selector })
-  return compact({
-    type,
-    resource: resource && deep(resource),
-    containerResource: containerResource && deep(containerResource),
-    pods: pods && {
-      metric: metric(pods.metricName, pods.selector),
-      current: { averageValue: pods.currentAverageValue },
-    },
-    object: object && {
-      describedObject: object.target,
-      metric: metric(object.metricName, object.selector),
-      current: compact({ value: object.currentValue, averageValue: object.averageValue }),
-    },
-    external: external && {
-      metric: metric(external.metricName, external.metricSelector),
-      current: compact({
-        value: external.currentValue,
-        averageValue: external.currentAverageValue,
-      }),
-    },
-  })
-}
+const metricToV2 = (metric: V1Metric): Loose => deepened(metric as unknown as Flat, 'target')
+const statusToV2 = (status: V1MetricStatus): Loose => deepened(status as unknown as Flat, 'current')
 
 export const conversion = {
   stored: { group: 'autoscaling', version: 'v2' },
