@@ -3,24 +3,27 @@ import {
   daemonSets,
   nodes,
   pods,
-  type ControllerRevision,
+  type DaemonSet,
   type Node,
   type Pod,
 } from '#api'
 import { keyOf, selectorMatches } from '#machinery'
 import {
-  controllerOf,
   defineController,
   event,
+  orphanIndex,
+  orphansIn,
+  podsFor,
   sameJson,
   watching,
+  watchingOrphans,
   type Controller,
 } from '../framework/index.ts'
 import { decide, type Observed } from './decide.ts'
 import { nodeOf } from './nodes.ts'
 
-const orphaned = (object: Pod | ControllerRevision): readonly string[] =>
-  controllerOf(object) === undefined ? [object.metadata.namespace ?? ''] : []
+const selects = ({ spec }: DaemonSet, { metadata }: Pod): boolean =>
+  selectorMatches(spec.selector, metadata.labels)
 
 /** Runs a pod of each DaemonSet on every node that fits. */
 export const daemonSetController = (): Controller => {
@@ -39,33 +42,20 @@ export const daemonSetController = (): Controller => {
           ? []
           : cache.list(daemonSets).map(keyOf),
       ),
-      watching<Pod>(pods, (pod, _, cache) =>
-        controllerOf(pod) === undefined
-          ? cache
-              .list(daemonSets, pod.metadata.namespace)
-              .filter(({ spec }) => selectorMatches(spec.selector, pod.metadata.labels))
-              .map(keyOf)
-          : [],
-      ),
+      watchingOrphans(daemonSets, selects),
     ],
-    indexes: [
-      { ref: pods, name: 'orphans', values: orphaned },
-      { ref: controllerRevisions, name: 'orphans', values: orphaned },
-    ],
+    indexes: [orphanIndex(pods), orphanIndex(controllerRevisions)],
     observe(cache, key, now) {
       const daemonSet = cache.get(daemonSets, key)
       if (daemonSet === undefined) return undefined
       const { namespace = '' } = daemonSet.metadata
-      const orphans = cache
-        .by(pods, 'orphans', namespace)
-        .filter((pod) => selectorMatches(daemonSet.spec.selector, pod.metadata.labels))
       return {
         daemonSet,
         nodes: cache.list(nodes),
-        pods: [...cache.ownedBy(daemonSet, pods), ...orphans],
+        pods: podsFor(cache, daemonSet, selects),
         revisions: [
           ...cache.ownedBy(daemonSet, controllerRevisions),
-          ...cache.by(controllerRevisions, 'orphans', namespace),
+          ...orphansIn(cache, controllerRevisions, namespace),
         ],
         replaceAt: (pod) => replaceAt(daemonSet.metadata.uid, pod, now),
       }

@@ -1,4 +1,4 @@
-import { jobs, pods, type Pod } from '#api'
+import { jobs, pods, type Job, type Pod } from '#api'
 import { keyOf, selectorMatches } from '#machinery'
 import {
   controllerOf,
@@ -6,13 +6,19 @@ import {
   event,
   isTerminating,
   nothing,
+  orphanIndex,
   patch,
+  podsFor,
   watching,
+  watchingOrphans,
   type Decision,
 } from '../framework/index.ts'
 import { decide, type Observed } from './decide.ts'
 import { isTracked, TRACKING } from './pods.ts'
 import { isJobFinished } from './status.ts'
+
+const selects = ({ spec }: Job, { metadata }: Pod): boolean =>
+  selectorMatches(spec.selector, metadata.labels)
 
 /** Runs the pods of a Job to completion. */
 export const jobController = defineController<Observed>({
@@ -20,30 +26,12 @@ export const jobController = defineController<Observed>({
   component: 'job-controller',
   for: jobs,
   owns: [pods],
-  watches: [
-    watching<Pod>(pods, (pod, _, cache) =>
-      controllerOf(pod) === undefined && !isTerminating(pod)
-        ? cache
-            .list(jobs, pod.metadata.namespace)
-            .filter(({ spec }) => selectorMatches(spec.selector, pod.metadata.labels))
-            .map(keyOf)
-        : [],
-    ),
-  ],
-  indexes: [
-    {
-      ref: pods,
-      name: 'orphans',
-      values: (pod: Pod) => (controllerOf(pod) === undefined ? [pod.metadata.namespace ?? ''] : []),
-    },
-  ],
+  watches: [watchingOrphans(jobs, (job, pod) => !isTerminating(pod) && selects(job, pod))],
+  indexes: [orphanIndex(pods)],
   observe(cache, key) {
     const job = cache.get(jobs, key)
     if (job === undefined) return undefined
-    const orphans = cache
-      .by(pods, 'orphans', job.metadata.namespace ?? '')
-      .filter((pod) => selectorMatches(job.spec.selector, pod.metadata.labels))
-    return { job, pods: [...cache.ownedBy(job, pods), ...orphans] }
+    return { job, pods: podsFor(cache, job, selects) }
   },
   decide,
   failed({ job }, failures) {

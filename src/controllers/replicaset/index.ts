@@ -1,41 +1,32 @@
 import { pods, replicaSets, type Pod, type ReplicaSet } from '#api'
-import { keyOf, selectorMatches } from '#machinery'
-import { controllerOf, defineController, isReady, watching } from '../framework/index.ts'
+import { selectorMatches } from '#machinery'
+import {
+  controllerOf,
+  defineController,
+  isReady,
+  orphanIndex,
+  podsFor,
+  watchingOrphans,
+} from '../framework/index.ts'
 import { decide, failed, type Observed } from './decide.ts'
+
+const selects = ({ spec }: ReplicaSet, { metadata }: Pod): boolean =>
+  selectorMatches(spec.selector, metadata.labels)
 
 /** Keeps as many pods running as a ReplicaSet asks for. */
 export const replicaSetController = defineController<Observed>({
   name: 'replicaset',
   for: replicaSets,
   owns: [pods],
-  watches: [
-    // An orphan may be wanted by several: each looks, and the first to adopt it has it.
-    watching<Pod>(pods, (pod, _, cache) =>
-      controllerOf(pod) === undefined
-        ? cache
-            .list(replicaSets, pod.metadata.namespace)
-            .filter(({ spec }) => selectorMatches(spec.selector, pod.metadata.labels))
-            .map(keyOf)
-        : [],
-    ),
-  ],
-  indexes: [
-    {
-      ref: pods,
-      name: 'orphans',
-      values: (pod: Pod) => (controllerOf(pod) === undefined ? [pod.metadata.namespace ?? ''] : []),
-    },
-  ],
+  watches: [watchingOrphans(replicaSets, selects)],
+  indexes: [orphanIndex(pods)],
   workers: 5,
   observe(cache, key) {
     const replicaSet = cache.get(replicaSets, key)
     if (replicaSet === undefined) return undefined
-    const orphans = cache
-      .by(pods, 'orphans', replicaSet.metadata.namespace ?? '')
-      .filter((pod) => selectorMatches(replicaSet.spec.selector, pod.metadata.labels))
     return {
       replicaSet,
-      pods: [...cache.ownedBy(replicaSet, pods), ...orphans],
+      pods: podsFor(cache, replicaSet, selects),
       relatedByNode: crowding(replicaSet, cache.ownedBy.bind(cache)),
     }
 

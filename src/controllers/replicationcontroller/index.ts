@@ -5,12 +5,13 @@ import {
   type ReplicaSet,
   type ReplicationController,
 } from '#api'
-import { keyOf, selectorMatches, type ResourceRef } from '#machinery'
+import { selectorMatches, type ResourceRef } from '#machinery'
 import {
-  controllerOf,
   defineController,
+  orphanIndex,
+  podsFor,
   sameJson,
-  watching,
+  watchingOrphans,
   type Action,
   type Decision,
 } from '../framework/index.ts'
@@ -70,30 +71,12 @@ export const replicationControllerController = defineController<Observed>({
   component: 'replication-controller',
   for: replicationControllers,
   owns: [pods],
-  watches: [
-    watching<Pod>(pods, (pod, _, cache) =>
-      controllerOf(pod) === undefined
-        ? cache
-            .list(replicationControllers, pod.metadata.namespace)
-            .filter((each) => selects(each, pod))
-            .map(keyOf)
-        : [],
-    ),
-  ],
-  indexes: [
-    {
-      ref: pods,
-      name: 'orphans',
-      values: (pod: Pod) => (controllerOf(pod) === undefined ? [pod.metadata.namespace ?? ''] : []),
-    },
-  ],
+  watches: [watchingOrphans(replicationControllers, selects)],
+  indexes: [orphanIndex(pods)],
   observe(cache, key) {
     const controller = cache.get(replicationControllers, key)
     if (controller === undefined) return undefined
-    const orphans = cache
-      .by(pods, 'orphans', controller.metadata.namespace ?? '')
-      .filter((pod) => selects(controller, pod))
-    return { controller, pods: [...cache.ownedBy(controller, pods), ...orphans] }
+    return { controller, pods: podsFor(cache, controller, selects) }
   },
   decide,
   failed: (observed, failures, now) =>

@@ -3,16 +3,24 @@ import {
   persistentVolumeClaims,
   pods,
   statefulSets,
-  type ControllerRevision,
   type PersistentVolumeClaim,
   type Pod,
+  type StatefulSet,
 } from '#api'
 import { keyOf, selectorMatches } from '#machinery'
-import { controllerOf, defineController, event, watching } from '../framework/index.ts'
+import {
+  defineController,
+  event,
+  orphanIndex,
+  orphansIn,
+  podsFor,
+  watching,
+  watchingOrphans,
+} from '../framework/index.ts'
 import { decide, type Observed } from './decide.ts'
 
-const orphaned = (object: Pod | ControllerRevision): readonly string[] =>
-  controllerOf(object) === undefined ? [object.metadata.namespace ?? ''] : []
+const selects = ({ spec }: StatefulSet, { metadata }: Pod): boolean =>
+  selectorMatches(spec.selector, metadata.labels)
 
 /** Keeps the pods of a StatefulSet, each with its name and its claims. */
 export const statefulSetController = defineController<Observed>({
@@ -21,14 +29,7 @@ export const statefulSetController = defineController<Observed>({
   for: statefulSets,
   owns: [pods, controllerRevisions],
   watches: [
-    watching<Pod>(pods, (pod, _, cache) =>
-      controllerOf(pod) === undefined
-        ? cache
-            .list(statefulSets, pod.metadata.namespace)
-            .filter(({ spec }) => selectorMatches(spec.selector, pod.metadata.labels))
-            .map(keyOf)
-        : [],
-    ),
+    watchingOrphans(statefulSets, selects),
     // Only its absence or its owners matter.
     watching<PersistentVolumeClaim>(persistentVolumeClaims, (claim, old, cache) =>
       old !== undefined
@@ -43,23 +44,17 @@ export const statefulSetController = defineController<Observed>({
             .map(keyOf),
     ),
   ],
-  indexes: [
-    { ref: pods, name: 'orphans', values: orphaned },
-    { ref: controllerRevisions, name: 'orphans', values: orphaned },
-  ],
+  indexes: [orphanIndex(pods), orphanIndex(controllerRevisions)],
   observe(cache, key) {
     const set = cache.get(statefulSets, key)
     if (set === undefined) return undefined
     const { namespace = '' } = set.metadata
-    const orphans = cache
-      .by(pods, 'orphans', namespace)
-      .filter((pod) => selectorMatches(set.spec.selector, pod.metadata.labels))
     return {
       set,
-      pods: [...cache.ownedBy(set, pods), ...orphans],
+      pods: podsFor(cache, set, selects),
       revisions: [
         ...cache.ownedBy(set, controllerRevisions),
-        ...cache.by(controllerRevisions, 'orphans', namespace),
+        ...orphansIn(cache, controllerRevisions, namespace),
       ],
       claim: (name) => cache.get(persistentVolumeClaims, `${namespace}/${name}`),
     }
