@@ -1,6 +1,5 @@
 import {
   endpoints,
-  pods,
   services,
   type Endpoints,
   type EndpointSubset,
@@ -9,7 +8,12 @@ import {
 } from '#api'
 import { keyOf } from '#machinery'
 import { endpointOf, includes, portsFor } from '../endpointslice/endpoint.ts'
-import { endpointView, podsOf, selectionIndexes, servicesOf } from '../endpointslice/index.ts'
+import {
+  hasEndpoints,
+  podsOf,
+  selectionIndexes,
+  watchingSelected,
+} from '../endpointslice/selection.ts'
 import {
   create,
   defineController,
@@ -40,13 +44,7 @@ export function decide({ service, current, pods: selected }: Observed): Decision
       ? { actions: [remove(endpoints, current)] }
       : nothing
   const { spec, metadata } = service
-  if (
-    isTerminating(service) ||
-    spec.selector === undefined ||
-    Object.keys(spec.selector).length === 0 ||
-    spec.type === 'ExternalName'
-  )
-    return nothing
+  if (!hasEndpoints(service)) return nothing
   const subsets = subsetsOf(service, selected)
   const { [HEADLESS]: _, ...inherited } = metadata.labels ?? {}
   const labels = {
@@ -138,14 +136,7 @@ function subsetsOf(service: Service, selected: readonly Pod[]): readonly Endpoin
 export const endpointsController = defineController<Observed>({
   name: 'endpoint',
   for: services,
-  watches: [
-    watching<Pod>(pods, (pod, old, cache) =>
-      old !== undefined && endpointView(pod) === endpointView(old)
-        ? []
-        : servicesOf(pod, old, cache),
-    ),
-    watching<Endpoints>(endpoints, (object) => [keyOf(object)]),
-  ],
+  watches: [watchingSelected, watching<Endpoints>(endpoints, (object) => [keyOf(object)])],
   indexes: selectionIndexes,
   observe(cache, key) {
     const service = cache.get(services, key)

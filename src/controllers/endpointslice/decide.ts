@@ -14,6 +14,7 @@ import {
   type Decision,
 } from '../framework/index.ts'
 import { endpointOf, includes, portsFor, type SlicePort } from './endpoint.ts'
+import { hasEndpoints } from './selection.ts'
 
 export interface Observed {
   readonly service: Service
@@ -39,13 +40,7 @@ const NOT_COPIED = new Set([
 
 export function decide({ service, pods, slices, zoneOf }: Observed): Decision {
   const { spec } = service
-  if (
-    isTerminating(service) ||
-    spec.selector === undefined ||
-    Object.keys(spec.selector).length === 0 ||
-    spec.type === 'ExternalName'
-  )
-    return nothing
+  if (!hasEndpoints(service)) return nothing
   const families = (spec.ipFamilies ?? ['IPv4']).map((family) =>
     family === 'IPv6' ? 'IPv6' : 'IPv4',
   )
