@@ -23,6 +23,7 @@ export {
   accessControl,
   ensureAuthenticationConfig,
   ensureRbac,
+  ensureTokenTracking,
   followAggregation,
   openAccess,
   signLegacyToken,

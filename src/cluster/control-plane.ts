@@ -13,6 +13,7 @@ import {
   ensureBootstrap,
   ensureFlowControl,
   ensureRbac,
+  ensureTokenTracking,
   inScope,
   metricsReads,
   usageOf,
@@ -195,6 +196,7 @@ export async function startControlPlane(
     clientAuthority: pki.authority.certificate,
     frontProxyAuthority: pki.frontProxyAuthority.certificate,
   })
+  await ensureTokenTracking(masters, env.clock)
 
   const stop = new AbortController()
   const { signal } = stop

@@ -20,6 +20,7 @@ test('a cluster is healthy with what it begins with, and not for as long as that
     'bootstrap-controller',
     'start-kubernetes-service-cidr-controller',
     'start-cluster-authentication-info-controller',
+    'start-legacy-token-tracking-controller',
     'rbac/bootstrap-roles',
     'scheduling/bootstrap-system-priority-classes',
     'priority-and-fairness-config-producer',

@@ -23,6 +23,9 @@ const WANTED: Readonly<Record<string, readonly Wanted[]>> = {
   'start-cluster-authentication-info-controller': [
     [configMaps, 'kube-system', 'extension-apiserver-authentication'],
   ],
+  'start-legacy-token-tracking-controller': [
+    [configMaps, 'kube-system', 'kube-apiserver-legacy-service-account-token-tracking'],
+  ],
   'rbac/bootstrap-roles': [
     [clusterRoles, '', 'cluster-admin'],
     [clusterRoleBindings, '', 'cluster-admin'],

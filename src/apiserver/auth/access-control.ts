@@ -11,6 +11,7 @@ import {
 import { chainAuthorizer } from './authorization/chain.ts'
 import type { AuthorizationChain, Link } from './authorization/index.ts'
 import { discoveryPages } from './discovery.ts'
+import { noteUse } from './legacy-use.ts'
 import { nodeAuthorizer } from './node-authorizer.ts'
 import { rbacAuthorizer } from './rbac/authorizer.ts'
 import { escalationCheck } from './rbac/escalation.ts'
@@ -32,7 +33,7 @@ import {
 } from './tokens.ts'
 
 export interface AccessControlOptions {
-  readonly env: Pick<Env, 'clock' | 'random' | 'metrics'>
+  readonly env: Pick<Env, 'clock' | 'random' | 'metrics' | 'log'>
   /** PEM private keys of service account tokens: the first signs, all verify. */
   readonly serviceAccountKeys: readonly string[]
   /** PEM public or private keys: their tokens are good, and none is signed with them. */
@@ -72,13 +73,16 @@ export interface AccessControl {
   readonly escalationCheck: AdmissionPlugin
 }
 
+/** The server itself, where it notes who uses tokens of old. */
+const SERVER = { name: 'system:apiserver', groups: ['system:masters', 'system:authenticated'] }
+
 const DEFAULT_LINKS: readonly Link[] = [
   { type: 'Node', name: '' },
   { type: 'RBAC', name: '' },
 ]
 
 export function accessControl(
-  { read }: Pick<ServerInside, 'read'>,
+  { read, transport }: Pick<ServerInside, 'read' | 'transport'>,
   options: AccessControlOptions,
 ): AccessControl {
   const { env, serviceAccountKeys } = options
@@ -99,6 +103,7 @@ export function accessControl(
       keys: verifying,
       issuers,
       audiences,
+      noteUse: noteUse(() => transport(SERVER), env),
     }),
     bootstrapTokens(read, env.clock),
     ...(options.moreTokens ?? []),

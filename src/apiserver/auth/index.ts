@@ -1,5 +1,6 @@
 export { accessControl, type AccessControl, type AccessControlOptions } from './access-control.ts'
 export { ensureAuthenticationConfig, type AuthenticationConfig } from './authentication-config.ts'
+export { ensureTokenTracking } from './legacy-use.ts'
 export { nodeOf, apiServerUser } from './users.ts'
 export { references } from './node-authorizer.ts'
 export { followAggregation, type AggregationOptions } from './rbac/aggregation.ts'

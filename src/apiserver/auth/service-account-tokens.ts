@@ -6,6 +6,7 @@ import { BoundedMap, type Clock } from '#base'
 import { nodes, pods, secrets, serviceAccounts, type ServiceAccount } from '#api'
 import type { Reader } from '../server.ts'
 import { jose } from './jose.ts'
+import { isEnded, type NoteUse } from './legacy-use.ts'
 import type { TokenAuthenticator } from './tokens.ts'
 import { serviceAccountGroups, serviceAccountName, unauthorized } from './users.ts'
 
@@ -91,6 +92,8 @@ export interface ServiceAccountTokenOptions {
   readonly issuers?: readonly string[]
   /** What the server itself is called in tokens. Default: the issuers. */
   readonly audiences?: readonly string[]
+  /** Is told of Secrets whose tokens were used. */
+  readonly noteUse?: NoteUse
 }
 
 /** Checks signature, times, audience, and that the account and what the token is bound to are still the same ones. */
@@ -216,7 +219,7 @@ function legacyUser(
   token: string,
   wanted: readonly string[],
   ownAudiences: readonly string[],
-  { read }: Pick<ServiceAccountTokenOptions, 'read'>,
+  { read, noteUse }: Pick<ServiceAccountTokenOptions, 'read' | 'noteUse'>,
 ) {
   const claim = (name: string): string => {
     const value = claims[`${LEGACY}/${name}`]
@@ -227,11 +230,12 @@ function legacyUser(
   const account = read.get(serviceAccounts, namespace, name)
   const secret = read.get(secrets, namespace, claim('secret.name'))
   const current = Buffer.from(secret?.data?.['token'] ?? '', 'base64').toString('utf8')
-  if (account?.metadata.uid !== claim('service-account.uid') || current !== token)
-    throw unauthorized()
-  if (secret?.metadata.deletionTimestamp !== undefined) throw unauthorized()
+  if (account?.metadata.uid !== claim('service-account.uid')) throw unauthorized()
+  if (secret === undefined || current !== token) throw unauthorized()
+  if (secret.metadata.deletionTimestamp !== undefined || isEnded(secret)) throw unauthorized()
   const audiences = ownAudiences.filter((audience) => wanted.includes(audience))
   if (audiences.length === 0) throw unauthorized()
+  noteUse?.(secret)
   return {
     user: {
       name: serviceAccountName(namespace, name),
