@@ -34,7 +34,8 @@ export async function healthReply(
       continue
     }
     const why = await failure(check)
-    lines.push(why === undefined ? `[+]${name} ok` : `[-]${name} failed: ${why}`)
+    // Everybody may see this page: what went wrong, those who may see the check's own.
+    lines.push(why === undefined ? `[+]${name} ok` : `[-]${name} failed: reason withheld`)
     failed ||= why !== undefined
   }
   if (unknown.length > 0) {

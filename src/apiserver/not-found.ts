@@ -1,5 +1,6 @@
 /** Paths that lead nowhere: below what a server of the API has claimed that is a Status, anywhere else a page's plain text. */
 import { StatusError } from '#machinery'
+import { PlainError } from './plain-error.ts'
 import type { Registry } from './registry.ts'
 
 /** A path of the API that names nothing. */
@@ -9,13 +10,11 @@ const NO_RESOURCE = 'the server could not find the requested resource'
 const DETAILS = { details: {} }
 
 /** On the wire it is no object: `404 page not found`. */
-export class PageNotFound extends StatusError {
+export class PageNotFound extends PlainError {
   constructor() {
-    super('NotFound', NO_RESOURCE, DETAILS)
+    super('404 page not found', 'NotFound', NO_RESOURCE, DETAILS)
   }
 }
-
-export const PAGE_NOT_FOUND = '404 page not found\n'
 
 /** All below these is the API's own, whatever of it there is. */
 const CLAIMED: readonly string[] = ['api', 'version']

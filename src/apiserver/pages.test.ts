@@ -85,7 +85,7 @@ test('health is told in a word, check by check, and one check alone', async () =
   fails = true
   const failed = await send(server, 'GET /readyz')
   assert.equal(failed.status, 500)
-  assert.match(failed.text, /\[-\]extra failed: it is not there\n.*readyz check failed/s)
+  assert.match(failed.text, /\[-\]extra failed: reason withheld\n.*readyz check failed/s)
   assert.equal((await send(server, 'GET /readyz?exclude=extra')).status, 200)
   assert.equal((await send(server, 'GET /readyz/extra')).status, 500)
   const strange = await send(server, 'GET /readyz?exclude=extra&exclude=none&verbose')
@@ -231,4 +231,12 @@ test('what the API claims answers a Status where it has nothing, all else a plai
     assert.equal(answer.headers['content-type'], 'text/plain; charset=utf-8')
     assert.equal(answer.headers['x-content-type-options'], 'nosniff')
   }
+})
+
+test('pages beside the API answer any method, and those of the API only GET', async () => {
+  const { server } = await testServer()
+  for (const line of ['POST /healthz', 'PUT /livez/ping', 'HEAD /readyz', 'POST /openapi/v2'])
+    assert.equal((await send(server, line)).status, 200, line)
+  for (const line of ['HEAD /version', 'POST /api', 'DELETE /apis/apps/v1'])
+    assert.equal((await send(server, line)).status, 405, line)
 })

@@ -113,10 +113,8 @@ export function pagesHandler(options: PageOptions): Handler {
         : exchange.path
     const own = extensions().pages?.[path]
     if (own !== undefined) return own(exchange)
-    if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
-      if (pages[path] === undefined) throw nothingAt(registry, path)
-      throw methodNotAllowed()
-    }
+    const hasMethod = exchange.method === 'GET' || !isRouted(path)
+    if (!hasMethod && pages[path] !== undefined) throw methodNotAllowed()
     const page = pages[path]
     if (page !== undefined) return page(exchange)
     const [first = '', second = '', third = '', ...more] = path.slice(1).split('/')
@@ -135,10 +133,14 @@ export function pagesHandler(options: PageOptions): Handler {
             ? now.group(second)
             : now.version(second, third)
           : undefined
-    if (found === undefined) throw nothingAt(registry, path)
+    if (found === undefined || !hasMethod)
+      throw found === undefined ? nothingAt(registry, path) : methodNotAllowed()
     return json(exchange, found)
   }
 }
+
+/** What stands beside the API answers any method alike. */
+const isRouted = (path: string): boolean => /^\/(version|apis?)(\/|$)/.test(path)
 
 /** The aggregated form is a parameter of the media type, and the first that we know counts. */
 function aggregatedWanted(

@@ -4,7 +4,7 @@ import { stringify as stringifyYaml } from 'yaml'
 import type { Codec } from './codec/index.ts'
 import type { Exchange, Reply } from './exchange.ts'
 import { MEDIA_TYPES, negotiateError, type Encoding } from './negotiate.ts'
-import { PAGE_NOT_FOUND, PageNotFound } from './not-found.ts'
+import { PlainError } from './plain-error.ts'
 import { isTrue } from './requests.ts'
 
 const encoder = new TextEncoder()
@@ -57,14 +57,20 @@ export function valueReply(
 export function statusReply(codec: Codec, exchange: Exchange, error: StatusError): Reply {
   const { status } = error
   if (isInProcess(exchange)) return { status: error.code, headers: {}, value: status }
-  if (error instanceof PageNotFound) return textReply(404, PAGE_NOT_FOUND)
-  const encoding = negotiateError(exchange.headers['accept'])
   const seconds = status.details?.retryAfterSeconds
+  const later = seconds === undefined ? {} : { 'retry-after': String(seconds) }
+  if (error instanceof PlainError) {
+    const page = textReply(error.code, error.text)
+    return { ...page, headers: { ...page.headers, ...later } }
+  }
+  const encoding = negotiateError(exchange.headers['accept'])
   return {
     status: error.code,
     headers: {
       'content-type': MEDIA_TYPES[encoding],
-      ...(seconds === undefined ? {} : { 'retry-after': String(seconds) }),
+      ...later,
+      // Its text is what somebody else has sent.
+      ...(error.reason === 'Forbidden' ? { 'x-content-type-options': 'nosniff' } : {}),
     },
     body: encodeValue(codec, status, encoding, isPretty(exchange)),
   }

@@ -21,7 +21,11 @@ test('statusz and flagz are texts, and objects for those who ask by the whole me
   assert.deepEqual([status['kind'], status['apiVersion']], ['Statusz', 'config.k8s.io/v1beta1'])
   assert.deepEqual(status['metadata'], { name: 'kube-apiserver' })
   assert.equal(status['uptimeSeconds'], 3661)
-  const flagz = (await send(server, 'GET /flagz', undefined, as('Flagz', 'v1alpha1'))).json
+  const old = await send(server, 'GET /flagz', undefined, as('Flagz', 'v1alpha1'))
+  assert.deepEqual(old.headers['warning'], [
+    '299 - "This version of the flagz endpoint is deprecated. Please use a newer version."',
+  ])
+  const flagz = old.json
   assert.equal(flagz['apiVersion'], 'config.k8s.io/v1alpha1')
   assert.equal((flagz['flags'] as Record<string, string>)['request-timeout'], '60s')
   const bare = await send(server, 'GET /statusz', undefined, { accept: 'application/json' })

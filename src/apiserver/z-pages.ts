@@ -39,6 +39,10 @@ export function zPages(options: ZPagesOptions): Readonly<Record<'/statusz' | '/f
     (exchange) => {
       const wanted = wantedForm(exchange, kind)
       if (wanted === 'text') return Promise.resolve(textReply(200, text()))
+      if (wanted.version !== VERSIONS[0])
+        exchange.warnings.push(
+          `This version of the ${kind.toLowerCase()} endpoint is deprecated. Please use a newer version.`,
+        )
       const value = {
         kind,
         apiVersion: `${GROUP}/${wanted.version}`,

@@ -68,7 +68,7 @@ export function forbiddenFor(attributes: Attributes, reason: string): StatusErro
   if (!isResource)
     return new StatusError(
       'Forbidden',
-      `forbidden: ${who} path ${JSON.stringify(path)}${because}`,
+      `forbidden: ${inert(`${who} path ${JSON.stringify(path)}`)}${because}`,
       { details: {} },
     )
   const what = JSON.stringify(subresource === '' ? resource : `${resource}/${subresource}`)
@@ -77,6 +77,10 @@ export function forbiddenFor(attributes: Attributes, reason: string): StatusErro
   return forbidden(
     { group, resource },
     name,
-    `${who} resource ${what} in API group ${JSON.stringify(group)} ${where}${because}`,
+    `${inert(`${who} resource ${what} in API group ${JSON.stringify(group)} ${where}`)}${because}`,
   )
 }
+
+/** Nothing in it is HTML, even for who would have it so. */
+const inert = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

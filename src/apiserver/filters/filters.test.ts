@@ -43,6 +43,10 @@ test('a refusal says who may not do what, and where', async () => {
     'pods "web" is forbidden: User "jane" cannot get resource "pods/log" in API group "" in the namespace "shop"',
   )
   assert.equal(await message('GET /metrics'), 'forbidden: User "jane" cannot get path "/metrics"')
+  assert.equal(
+    await message('GET /<b>&'),
+    'forbidden: User "jane" cannot get path "/&lt;b&gt;&amp;"',
+  )
 })
 
 test('nobody known is 401', async () => {

@@ -4,7 +4,8 @@
  */
 import type { FlowSchema, PriorityLevelConfiguration } from '#api'
 import type { Awaitable, Env } from '#base'
-import { tooManyRequests, type RequestUser } from '#machinery'
+import type { RequestUser } from '#machinery'
+import { PlainError } from '../plain-error.ts'
 import type { RequestInfo } from '../exchange.ts'
 import { flowSchemas as defaultSchemas, priorityLevels as defaultLevels } from './defaults.ts'
 import { FairQueues } from './fair-queues.ts'
@@ -14,6 +15,8 @@ import { limitOf, shareSeats, type Share, type Use } from './seats.ts'
 
 /** A request waits no longer than this for its turn: a quarter of what it may take in all, as upstream. */
 const LONGEST_WAIT_MS = 15_000
+
+const TOO_MANY = 'Too many requests, please try again later.'
 
 export type Rejection = 'queue-full' | 'concurrency-limit' | 'time-out' | 'cancelled'
 
@@ -160,7 +163,9 @@ export function createFlowControl(
   const reject = (level: Level, counts: FlowCounts, reason: Rejection): Error => {
     level.rejected.set(reason, (level.rejected.get(reason) ?? 0) + 1)
     counts.rejected(reason)
-    return tooManyRequests('Too many requests, please try again later.', 1)
+    return new PlainError(TOO_MANY, 'TooManyRequests', TOO_MANY, {
+      details: { retryAfterSeconds: 1 },
+    })
   }
 
   /** Resolves with the queue that it has come out of. */

@@ -199,7 +199,7 @@ test('bodies arrive, answers have a length, HEAD has none', async () => {
   const made = await http2(session, 'POST', MAPS, map('one'))
   assert.equal(made.status, 201)
   assert.equal(Number(made.headers['content-length']), made.body.length)
-  const head = await http1('HEAD', '/version')
+  const head = await http1('HEAD', '/healthz')
   assert.equal(head.status, 200)
   assert.equal(head.body.length, 0)
   session.close()
@@ -383,12 +383,17 @@ test('closing lets requests that are under way finish, over both protocols', asy
   await Promise.all(begun.map(({ promise }) => promise))
   const [answered, first] = [event(stream, 'response'), event(socket, 'data')]
   const closed = own.server.close()
+  // A connection that is there already: what comes over it now is refused.
+  socket.write('GET /api HTTP/1.1\r\nHost: x\r\n\r\n')
   may.resolve()
   const [headers] = (await answered) as [Record<string, unknown>]
   assert.equal(headers[':status'], 201)
   const [head] = (await first) as [Buffer]
-  assert.match(head.toString(), /^HTTP\/1\.1 201 Created\r\n/)
+  let text = head.toString()
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
+  assert.match(text, /^HTTP\/1\.1 201 Created\r\n/)
   await closed
+  assert.match(text, /\r\nretry-after: 1\r\n[^]*"message":"apiserver is shutting down"/)
   session.destroy()
 })
 

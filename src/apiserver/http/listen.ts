@@ -14,8 +14,9 @@ import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
-import type { Exchange, Handler } from '../exchange.ts'
+import type { Exchange, Handler, Reply } from '../exchange.ts'
 import { isLongRunning } from '../filters/index.ts'
+import { utf8 } from '../replies.ts'
 import type { ListenOptions, Listening } from '../server.ts'
 import { answerHttp1, answerHttp2 } from './answer.ts'
 import { exchangeOf, peerOf } from './request.ts'
@@ -101,6 +102,10 @@ export async function listen(
     if (closing && running.size === 0) idle.resolve()
   }
 
+  /** Who comes too late is to come back to whoever is there then; whether this one lives can still be asked. */
+  const answered: Handler = (exchange) =>
+    closing && !HEALTH.test(exchange.path) ? Promise.resolve(goneSoon()) : handler(exchange)
+
   const fail = (error: unknown, path: string): void => {
     log.error('answer could not be sent', { path, error })
   }
@@ -120,7 +125,7 @@ export async function listen(
     const socket = stream.session?.socket as TLSSocket | undefined
     if (socket === undefined) return
     const peer = peerOf(socket)
-    answerHttp2(stream, handler, method, headers, () =>
+    answerHttp2(stream, answered, method, headers, () =>
       known(
         controller,
         exchangeOf(random, {
@@ -155,7 +160,7 @@ export async function listen(
     if (closing) response.setHeader('connection', 'close')
     const method = request.method ?? 'GET'
     const peer = peerOf(request.socket as TLSSocket)
-    answerHttp1(request, response, handler, method, () =>
+    answerHttp1(request, response, answered, method, () =>
       known(
         controller,
         exchangeOf(random, {
@@ -258,6 +263,20 @@ export async function listen(
     close: () => (closed ??= close()),
   }
 }
+
+const HEALTH = /^\/(livez|readyz|healthz)(\/|$)/
+
+const goneSoon = (): Reply => ({
+  status: 503,
+  headers: {
+    'content-type': 'application/json',
+    'retry-after': '1',
+    'x-content-type-options': 'nosniff',
+  },
+  body: utf8(
+    `${JSON.stringify(new StatusError('ServiceUnavailable', 'apiserver is shutting down').status)}\n`,
+  ),
+})
 
 /** Why a request's signal aborts when its client went away or has its answer. One for all: making errors is slow. */
 const GONE = new Error('the client has gone away')
