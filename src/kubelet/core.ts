@@ -155,14 +155,21 @@ export class KubeletCore {
     return this.#owners.get(id)
   }
 
-  /** As the API has it; undefined when the name is another pod's now. */
+  /**
+   * As the API has it. Without a uid the newest of the name: one that was deleted may still be ending. Undefined
+   * when the name is another pod's now.
+   */
   findPod(namespace: string, name: string, uid?: string): PodAgent | undefined {
+    const madeAt = ({ spec }: PodAgent): number => Date.parse(spec.metadata.creationTimestamp ?? '')
+    let found: PodAgent | undefined
     for (const agent of this.agents.values()) {
-      const { metadata } = agent.pod
+      const { metadata } = agent.spec
       if (metadata.name !== name || metadata.namespace !== namespace) continue
-      if (uid === undefined || uid === agent.uid) return agent
+      if (uid !== undefined && uid !== agent.uid) continue
+      // Times are whole seconds: the one that was seen later is the newer.
+      if (found === undefined || madeAt(agent) >= madeAt(found)) found = agent
     }
-    return undefined
+    return found
   }
 
   async #whenRuntimeAnswers() {

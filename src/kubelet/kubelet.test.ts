@@ -758,3 +758,26 @@ test('what is made while the runtime lists has not vanished from it', async () =
   assert.equal(first(node.get('web-15'))?.restartCount, 0)
   await node.stop()
 })
+
+test('who names a pod and not its uid means the newest, though an older one is still ending', async () => {
+  const env = virtualEnv()
+  const slow = { stopPodSandbox: () => env.clock.sleep(20_000) }
+  const node = await startTestNode(env, Object.assign(simulatedRuntime(env), slow))
+  const made = (run: string) =>
+    started('web', { metadata: { annotations: { [SIMULATION.output]: run } } })
+  node.create(made('the first'))
+  await env.advance(1000)
+  // Forced: the object is gone while the runtime takes its time.
+  node.remove('web', 0)
+  node.create(made('the second'))
+  await env.advance(1000)
+  const log = await node.kubelet.nodeApi.logs(
+    { namespace: 'shop', pod: 'web' },
+    { container: 'app' },
+    new AbortController().signal,
+  )
+  let text = ''
+  for await (const chunk of log) text += Buffer.from(chunk).toString()
+  assert.match(text, /the second/)
+  await node.stop()
+})

@@ -78,15 +78,11 @@ export class PodFiles {
     else this.#refresh(this.#agent.pod)
   }
 
-  /** Some show the labels and annotations of the pod itself. */
+  /** Some show the labels and annotations of the pod itself, or what its containers have been given. */
   podChanged(before: Pod, after: Pod): void {
-    const { labels, annotations } = after.metadata
-    const unchanged =
-      JSON.stringify([before.metadata.labels, before.metadata.annotations]) ===
-      JSON.stringify([labels, annotations])
     const names = downwardVolumes(after)
-    if (unchanged || names.size === 0 || this.#mounted === undefined) return
-    this.#write(after, names)
+    if (names.size === 0 || this.#mounted === undefined || shown(before) === shown(after)) return
+    this.#write(this.#agent.pod, names)
   }
 
   tearDown(): Promise<void> {
@@ -104,3 +100,11 @@ export class PodFiles {
       .catch((error: unknown) => this.failed(error))
   }
 }
+
+/** What volumes can show of a pod that changes. */
+const shown = ({ metadata, spec }: Pod): string =>
+  JSON.stringify([
+    metadata.labels,
+    metadata.annotations,
+    [...spec.containers, ...(spec.initContainers ?? [])].map(({ resources }) => resources),
+  ])
