@@ -16,6 +16,7 @@ export interface EventRecorder {
 
 export interface EventOptions {
   readonly fieldPath?: string
+  readonly annotations?: Readonly<Record<string, string>>
   /** What the component did or failed to do: the event then has the form of `events.k8s.io`, counted in a series. */
   readonly action?: string
   /** A second object that has to do with it. */
@@ -105,7 +106,7 @@ export function createEventRecorder(
   }
 
   return {
-    event(about, type, reason, message, { fieldPath, action, related } = {}) {
+    event(about, type, reason, message, { fieldPath, annotations, action, related } = {}) {
       const { metadata } = about
       const subject = `${about.kind}/${metadata.namespace ?? ''}/${metadata.name}/${metadata.uid}`
       if (queued >= QUEUE || !allowed(subject)) return
@@ -123,6 +124,7 @@ export function createEventRecorder(
           name: `${metadata.name}.${suffix}`,
           // Cluster-scoped objects have their events in `default`.
           namespace: metadata.namespace ?? 'default',
+          ...(annotations === undefined ? {} : { annotations }),
         },
         involvedObject: reference(about, fieldPath),
         type,

@@ -4,10 +4,11 @@ import type { Node, Pod, Service } from '#api'
 import type { Client, EventRecorder } from '#client'
 import type { NoRoom, Rejection } from './admission.ts'
 import type { PodCertificates } from './certificates/index.ts'
+import type { DiskMarks } from './garbage/images.ts'
 import type { Images } from './images.ts'
 import type { KubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
-import type { Thresholds } from './node/status.ts'
+import type { Thresholds } from './eviction/signals.ts'
 import type { DownwardFacts } from './pod/downward.ts'
 import type { DnsFacts } from './pod/network-files.ts'
 import type { SecurityFacts } from './pod/security.ts'
@@ -39,6 +40,8 @@ export interface KubeletConfig {
   /** Beyond the safe ones: names, or prefixes that end in `*`. */
   readonly allowedSysctls: readonly string[]
   readonly thresholds: Thresholds
+  /** From when on images are removed from a full disk, and until when. */
+  readonly imageMarks: DiskMarks
   readonly maxParallelPulls: number
   /** Where the kubelet's own API is served, when it is. */
   readonly port: number | undefined

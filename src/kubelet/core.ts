@@ -12,6 +12,9 @@ import { isStatus, keyOf } from '#machinery'
 import { PodAgent } from './agent/pod-agent.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { makeContext } from './make-context.ts'
+import { Eviction } from './eviction/index.ts'
+import { type Readings, machineReadings } from './eviction/readings.ts'
+import { Garbage } from './garbage/index.ts'
 import { DiskMeter } from './measure/pod-disk.ts'
 import { CpuRates } from './measure/rates.ts'
 import { countedRuntime, kubeletMetrics } from './metrics.ts'
@@ -34,6 +37,7 @@ export interface CoreOptions {
   readonly config: KubeletConfig
   readonly machine: Machine
   /** Caches that are kept anyway in this process. */
+  readonly readings: Readings | undefined
   readonly informers: Informers | undefined
 }
 
@@ -60,9 +64,10 @@ export class KubeletCore {
   #initial: ReadonlyMap<string, PodRuntime> = new Map()
   #pods: Informer<Pod> | undefined
   readonly #shared: Informers | undefined
+  readonly #readings: Readings | undefined
 
   constructor(
-    { client, runtime, env, config, machine, informers }: CoreOptions,
+    { client, runtime, env, config, machine, readings, informers }: CoreOptions,
     signal: AbortSignal,
   ) {
     this.#client = client
@@ -74,6 +79,8 @@ export class KubeletCore {
     this.config = config
     this.machine = machine
     this.#signal = signal
+    // A simulated node runs short of nothing.
+    this.#readings = readings ?? (runtime.simulated ? undefined : machineReadings(this))
     this.stopped = new Promise((resolve) => {
       const stop = () => void this.#stop().then(resolve)
       if (signal.aborted) stop()
@@ -101,8 +108,31 @@ export class KubeletCore {
       machine,
       runtimeVersion,
       diskTotalBytes: this.#diskTotalBytes,
+      isUnder: (pressure) => eviction?.isUnder(pressure) ?? false,
     })
     this.nodeAgent = agent
+    const garbage = new Garbage({
+      env,
+      runtime,
+      agents: this.agents,
+      events,
+      node: () => agent.about,
+      marks: config.imageMarks,
+      onRemoved: () => this.#track(agent.refreshImages()),
+    })
+    const eviction =
+      this.#readings &&
+      new Eviction({
+        env,
+        readings: this.#readings,
+        thresholds: config.thresholds,
+        agents: this.agents,
+        events,
+        node: () => agent.about,
+        freeDisk: () => garbage.freeDisk(),
+        onChange: () => this.#track(agent.refresh()),
+        counted: (signal) => this.metrics.podEvicted(signal),
+      })
     const informers = createInformers(this.#client, env, signal)
     const selection = { fieldSelector: `spec.nodeName=${config.nodeName}` }
     const podInformer = informers.informer(pods, selection)
@@ -125,9 +155,11 @@ export class KubeletCore {
       node: () => agent.node,
       allocatable: () => this.#allocatable(),
       others: (pod) => this.#others(pod),
+      underPressure: (pod) => eviction?.admit(pod),
       onImagePulled: () => this.#track(agent.refreshImages()),
       signal,
     })
+    await eviction?.observe().catch(() => undefined)
     // The runtime is read while the node registers and the pods arrive.
     const [initial] = await Promise.all([
       readRuntime(runtime),
@@ -139,6 +171,8 @@ export class KubeletCore {
     podInformer.onChange((current, old) => this.#podChanged(current, old))
     agent.follow(nodeInformer)
     this.#track(agent.run(signal))
+    if (eviction !== undefined) this.#track(eviction.run(signal))
+    if (!runtime.simulated) this.#track(garbage.run(signal))
     this.#track(followRuntime(this, signal))
     const orphans = new OrphanCollector(this)
     this.#track(orphans.collect(initial))

@@ -5,6 +5,7 @@ export { SIMULATION, simulatedRuntime, type SimulatedOptions } from './simulated
 export { startKubelet, type Kubelet, type KubeletOptions, type KubeletSettings } from './kubelet.ts'
 export type { KubeletConfig } from './context.ts'
 export { readMachine, simulatedMachine, type Machine } from './node/machine.ts'
-export { DEFAULT_THRESHOLDS, KUBELET_VERSION, type Thresholds } from './node/status.ts'
+export { DEFAULT_THRESHOLDS, type Thresholds } from './eviction/signals.ts'
+export { KUBELET_VERSION } from './node/status.ts'
 export { KUBELET_PORT, serveNode, type NodeServer, type NodeServerOptions } from './server/index.ts'
 export { reviewedAccess } from './server/access.ts'

@@ -4,9 +4,11 @@ import type { Node } from '#api'
 import type { Client, Informers, NodeApi } from '#client'
 import type { KubeletConfig } from './context.ts'
 import { KubeletCore } from './core.ts'
+import { DEFAULT_MARKS } from './garbage/images.ts'
 import { nodeApi } from './node-api.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
-import { DEFAULT_THRESHOLDS } from './node/status.ts'
+import { DEFAULT_THRESHOLDS } from './eviction/signals.ts'
+import type { Readings } from './eviction/readings.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import type { Runtime } from './runtime.ts'
 
@@ -20,6 +22,8 @@ export interface KubeletOptions {
   readonly config: KubeletSettings
   /** Read from Linux when absent; made up for a simulated runtime. */
   readonly machine?: Machine
+  /** What the node has left, and what its pods use; the machine's own numbers when absent. */
+  readonly readings?: Readings
   /** Caches that are kept anyway in this process: the services are read from there. */
   readonly informers?: Informers
 }
@@ -37,14 +41,25 @@ export interface Kubelet {
 
 /** Everything goes on until the signal aborts; containers outlive it. */
 export async function startKubelet(
-  { client, runtime, env: outerEnv, config: settings, machine: given, informers }: KubeletOptions,
+  {
+    client,
+    runtime,
+    env: outerEnv,
+    config: settings,
+    machine: given,
+    readings,
+    informers,
+  }: KubeletOptions,
   signal: AbortSignal,
 ): Promise<Kubelet> {
   const env: Env = { ...outerEnv, log: outerEnv.log.for('kubelet') }
   const config = withDefaults(settings)
   const machine = given ?? (runtime.simulated ? simulatedMachine() : await readMachine(env))
   if (!runtime.simulated) await env.fs.makeFolder(config.rootDir, { mode: 0o750 })
-  const core = new KubeletCore({ client, runtime, env, config, machine, informers }, signal)
+  const core = new KubeletCore(
+    { client, runtime, env, config, machine, readings, informers },
+    signal,
+  )
   const ready = core.start()
   ready.catch((error: unknown) => {
     if (!signal.aborted) env.log.error('The kubelet cannot start', { error: error as Error })
@@ -78,6 +93,7 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     podPidsLimit: settings.podPidsLimit,
     allowedSysctls: settings.allowedSysctls ?? [],
     thresholds: settings.thresholds ?? DEFAULT_THRESHOLDS,
+    imageMarks: settings.imageMarks ?? DEFAULT_MARKS,
     maxParallelPulls: settings.maxParallelPulls ?? 4,
     port: settings.port,
     unschedulable: settings.unschedulable ?? false,

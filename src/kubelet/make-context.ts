@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Env } from '#base'
 import { type Node, type Pod, type Service, nodes, runtimeClasses } from '#api'
 import type { Client, EventRecorder, Informer } from '#client'
-import { admit, roomFor } from './admission.ts'
+import { type Rejection, admit, roomFor } from './admission.ts'
 import type { PodAgent } from './agent/pod-agent.ts'
 import { PodCertificates } from './certificates/index.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
@@ -37,6 +37,8 @@ export interface ContextOptions {
   readonly allocatable: () => Readonly<Record<string, string>>
   /** The pods whose requests count beside this one's. */
   readonly others: (pod: Pod) => readonly Pod[]
+  /** Why the node takes no such pod now. */
+  readonly underPressure: (pod: Pod) => Rejection | undefined
   readonly onImagePulled: () => void
   readonly signal: AbortSignal
 }
@@ -55,6 +57,7 @@ export function makeContext({
   node,
   allocatable,
   others,
+  underPressure,
   onImagePulled,
   signal,
 }: ContextOptions): KubeletContext {
@@ -144,6 +147,8 @@ export function makeContext({
     allocatable,
     downward,
     admit: async (pod) => {
+      const pressure = underPressure(pod)
+      if (pressure !== undefined) return pressure
       const ask = (on: Node | undefined) =>
         admit(pod, {
           others: others(pod),

@@ -9,6 +9,8 @@ export interface KubeletMetrics {
   /** One round of a pod's worker that did something. */
   podSynced(seconds: number): void
   containerStarted(kind: string): void
+  /** Of what the node ran short. */
+  podEvicted(signal: string): void
 }
 
 const START_BUCKETS = [
@@ -42,6 +44,9 @@ export function kubeletMetrics(): KubeletMetrics {
   const containers = counter('started_containers_total', 'Containers that were started.', [
     'container_type',
   ])
+  const evictions = counter('evictions', 'Cumulative number of pod evictions by eviction signal', [
+    'eviction_signal',
+  ])
   return {
     page,
     podStarted(seconds) {
@@ -50,6 +55,7 @@ export function kubeletMetrics(): KubeletMetrics {
     },
     podSynced: (seconds) => rounds.with('sync').observe(seconds),
     containerStarted: (kind) => containers.with(kind).add(),
+    podEvicted: (signal) => evictions.with(signal).add(),
   }
 }
 

@@ -33,6 +33,9 @@ const OWNED_CONDITIONS = new Set([
   'PodResizePending',
   'PodResizeInProgress',
 ])
+/** Others disrupt pods too, and say so themselves. */
+const isOwn = ({ type, reason }: PodCondition): boolean =>
+  OWNED_CONDITIONS.has(type) || (type === 'DisruptionTarget' && reason === 'TerminationByKubelet')
 
 export class StatusWriter {
   readonly #client: Client
@@ -50,8 +53,10 @@ export class StatusWriter {
   current(pod: Pod): Pod {
     const entry = this.#entries.get(uidOf(pod))
     if (entry === undefined) return pod
-    const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !OWNED_CONDITIONS.has(type))
-    const own = (entry.wanted.conditions ?? []).filter(({ type }) => OWNED_CONDITIONS.has(type))
+    const own = (entry.wanted.conditions ?? []).filter(isOwn)
+    const foreign = (pod.status?.conditions ?? []).filter(
+      (condition) => !isOwn(condition) && own.every(({ type }) => type !== condition.type),
+    )
     return { ...pod, status: { ...entry.wanted, conditions: [...own, ...foreign] } }
   }
 
@@ -222,7 +227,7 @@ function conditionPatches(
 ): readonly unknown[] {
   const changed: unknown[] = []
   for (const condition of to) {
-    if (!OWNED_CONDITIONS.has(condition.type)) continue
+    if (!isOwn(condition)) continue
     const old = from.find(({ type }) => type === condition.type)
     if (same(old, condition)) continue
     // Fields of a merged entry stay unless they are taken out.
@@ -233,9 +238,9 @@ function conditionPatches(
     )
     changed.push({ ...gone, ...condition })
   }
-  for (const { type } of from) {
-    if (!OWNED_CONDITIONS.has(type) || to.some((condition) => condition.type === type)) continue
-    changed.push({ $patch: 'delete', type })
+  for (const old of from) {
+    if (!isOwn(old) || to.some(({ type }) => type === old.type)) continue
+    changed.push({ $patch: 'delete', type: old.type })
   }
   return changed
 }

@@ -18,7 +18,7 @@ import {
 import { type CrashState, afterRestart, crashKey } from '../pod/crash.ts'
 import { type PodContainer, type PodRuntime, readySandbox } from '../pod/pod-runtime.ts'
 import type { PodWorker } from '../pod/pod-worker.ts'
-import { type Waiting, statusOf } from '../pod/status.ts'
+import { type PodFailure, type Waiting, statusOf } from '../pod/status.ts'
 import type { Prober } from '../probes/prober.ts'
 import { Ending, type EndingPod } from './ending.ts'
 import { PodFiles } from './files.ts'
@@ -71,7 +71,7 @@ export class PodAgent implements SyncedPod, EndingPod {
   /** Until when containers are not started again, on the monotonic clock. */
   readonly #heldUntilMs = new Map<string, number>()
   #admitted: boolean
-  #failed: { readonly reason: string; readonly message: string } | undefined
+  #failed: PodFailure | undefined
   /** The API does not know it any more. */
   #removed = false
   /** When it was first seen here, until it runs. */
@@ -193,8 +193,9 @@ export class PodAgent implements SyncedPod, EndingPod {
     this.#lifecycle.requestStop(deleted, graceOf(pod), { type: 'deleted' })
   }
 
-  fail(reason: string, message: string, graceSeconds = graceOf(this.spec)): void {
-    this.#failed = { reason, message }
+  /** `disrupts` says that the node ends it for its own sake. */
+  fail(reason: string, message: string, graceSeconds = graceOf(this.spec), disrupts = false): void {
+    this.#failed = { reason, message, disrupts }
     this.#lifecycle.requestStop(this.spec, graceSeconds, { type: 'failed', reason, message })
   }
 
@@ -277,11 +278,18 @@ export class PodAgent implements SyncedPod, EndingPod {
     statuses.set(this.spec, status)
   }
 
-  event(type: 'Normal' | 'Warning', reason: string, message: string, containerName?: string): void {
+  event(
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    containerName?: string,
+    annotations?: Readonly<Record<string, string>>,
+  ): void {
     const about = { ...this.spec, apiVersion: 'v1', kind: 'Pod' }
-    const part =
-      containerName === undefined ? {} : { fieldPath: fieldPathOf(this.spec, containerName) }
-    this.context.events.event(about, type, reason, message, part)
+    this.context.events.event(about, type, reason, message, {
+      ...(containerName === undefined ? {} : { fieldPath: fieldPathOf(this.spec, containerName) }),
+      ...(annotations === undefined ? {} : { annotations }),
+    })
   }
 
   warn(message: string, error: unknown): void {
@@ -296,6 +304,11 @@ export class PodAgent implements SyncedPod, EndingPod {
 
   own(id: string): void {
     this.#keeper.own(id, this)
+  }
+
+  /** A container that ended is gone from the runtime. */
+  forget(id: string): void {
+    this.view.dropContainer(id)
   }
 
   disown(id: string): void {

@@ -1,7 +1,8 @@
 /** What pods keep on disks: their volumes, their logs. */
+import { join } from 'node:path'
 import type { Env } from '#base'
 import type { PodAgent } from '../agent/pod-agent.ts'
-import { namespaceOf } from '../pod/containers.ts'
+import { allContainers, namespaceOf } from '../pod/containers.ts'
 import { type DiskUse, measureFolders } from './disk.ts'
 
 export interface VolumeUse extends DiskUse {
@@ -16,10 +17,9 @@ export interface VolumeUse extends DiskUse {
 
 export interface PodDisk {
   readonly volumes: readonly VolumeUse[]
-  readonly logs: DiskUse
+  /** By the containers' names. */
+  readonly logs: ReadonlyMap<string, DiskUse>
 }
-
-const NOTHING: DiskUse = { bytes: 0, inodes: 0 }
 
 type Measured = Pick<PodAgent, 'uid' | 'spec' | 'logDirectory'> & {
   readonly files: Pick<PodAgent['files'], 'mounted'>
@@ -60,8 +60,10 @@ export async function measureDisks(
   agents: readonly Measured[],
 ): Promise<ReadonlyMap<string, PodDisk>> {
   const places = new Map(agents.map((agent) => [agent.uid, placesOf(agent)]))
+  const logsOf = ({ logDirectory, spec }: Measured): readonly (readonly [string, string])[] =>
+    [...allContainers(spec)].map(([{ name }]) => [name, join(logDirectory, name)])
   const folders = agents.flatMap((agent) => [
-    agent.logDirectory,
+    ...logsOf(agent).map(([, folder]) => folder),
     ...(places.get(agent.uid) ?? []).map(({ path }) => path),
   ])
   const used = await measureFolders(env, [...new Set(folders)])
@@ -74,7 +76,11 @@ export async function measureDisks(
       if (use !== undefined && fileSystem !== undefined)
         volumes.push({ ...about, ...use, fileSystem })
     }
-    found.set(agent.uid, { volumes, logs: used.get(agent.logDirectory) ?? NOTHING })
+    const logs = logsOf(agent).flatMap(([name, folder]): [string, DiskUse][] => {
+      const use = used.get(folder)
+      return use === undefined ? [] : [[name, use]]
+    })
+    found.set(agent.uid, { volumes, logs: new Map(logs) })
   }
   return found
 }

@@ -4,15 +4,9 @@ import { type Lease, type Node, type NodeStatus, leases, nodes } from '#api'
 import type { Client, EventRecorder, Informer } from '#client'
 import { isStatus } from '#machinery'
 import type { Image, Runtime, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
-import { type Machine, kibibytes } from './machine.ts'
-import {
-  type NodeStatusInput,
-  type Pressure,
-  type Thresholds,
-  nodeStatusOf,
-  sameNodeStatus,
-  showsStatus,
-} from './status.ts'
+import type { Pressure, Thresholds } from '../eviction/signals.ts'
+import type { Machine } from './machine.ts'
+import { type NodeStatusInput, nodeStatusOf, sameNodeStatus, showsStatus } from './status.ts'
 
 export interface NodeAgentOptions {
   readonly client: Client
@@ -33,6 +27,8 @@ export interface NodeAgentOptions {
   readonly port: number | undefined
   readonly diskTotalBytes: number
   readonly unschedulable: boolean
+  /** What the node runs short of, or did a moment ago. */
+  readonly isUnder: (pressure: Pressure) => boolean
 }
 
 const LEASE_NAMESPACE = 'kube-node-lease'
@@ -43,14 +39,6 @@ const FIRST_LEASE_MS = 1000
 const REPORT_MS = 300_000
 const RETRY_MS = 200
 const MAX_RETRY_MS = 7000
-/** With no disk of its own a simulated node has what the tests ask for. */
-const NO_PRESSURE: Pressure = {
-  memoryAvailableBytes: Number.POSITIVE_INFINITY,
-  disk: { totalBytes: 0, freeBytes: 0 },
-  inodes: { total: 0, free: 0 },
-  processes: 0,
-}
-
 export class NodeAgent {
   readonly #options: NodeAgentOptions
   #node: Node | undefined
@@ -69,6 +57,11 @@ export class NodeAgent {
 
   get node(): Node | undefined {
     return this.#node
+  }
+
+  /** For events about it. */
+  get about(): Node | undefined {
+    return this.#node === undefined ? undefined : this.#about(this.#node)
   }
 
   /** The node exists, and its status says what was found. */
@@ -138,6 +131,11 @@ export class NodeAgent {
     } catch (error) {
       env.log.debug('Cannot list images', { error: error as Error })
     }
+  }
+
+  /** What it says of itself has changed. */
+  async refresh(): Promise<void> {
+    await this.#report({ force: false })
   }
 
   async shutDown(): Promise<void> {
@@ -258,7 +256,6 @@ export class NodeAgent {
       ...options,
       runtime: options.runtimeVersion,
       runtimeStatus,
-      pressure: runtime.simulated ? NO_PRESSURE : await readPressure(options.rootDir, env),
       images: this.#images,
       shuttingDown: this.#shuttingDown,
       old: this.#node?.status ?? this.#sent,
@@ -320,21 +317,6 @@ function pick<T extends object>(value: T, keys: readonly string[]): Partial<T> {
   return Object.fromEntries(
     keys.map((key) => [key, (value as Readonly<Record<string, unknown>>)[key]]),
   ) as Partial<T>
-}
-
-async function readPressure(rootDir: string, { fs }: Pick<Env, 'fs'>): Promise<Pressure> {
-  const [meminfo, loadavg, usage] = await Promise.all([
-    fs.readText('/proc/meminfo').catch(() => ''),
-    fs.readText('/proc/loadavg').catch(() => ''),
-    fs.usage(rootDir),
-  ])
-  return {
-    memoryAvailableBytes:
-      meminfo === '' ? Number.POSITIVE_INFINITY : kibibytes(meminfo, 'MemAvailable') * 1024,
-    disk: { totalBytes: usage.totalBytes, freeBytes: usage.freeBytes },
-    inodes: { total: usage.inodes, free: usage.freeInodes },
-    processes: Number(/\/(\d+) /.exec(loadavg)?.[1] ?? 0),
-  }
 }
 
 /** Revisions of one object are numbers that grow (KEP-5504). */

@@ -1,32 +1,12 @@
 /** What a node says of itself. */
 import { timestamp } from '#machinery'
 import type { NodeAddress, NodeCondition, NodeStatus } from '#api'
+import type { Pressure, Thresholds } from '../eviction/signals.ts'
 import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
 import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import type { Machine } from './machine.ts'
 
 export const KUBELET_VERSION = 'v1.36.0'
-
-export interface Pressure {
-  /** Bytes that could still be had. */
-  readonly memoryAvailableBytes: number
-  readonly disk: { readonly totalBytes: number; readonly freeBytes: number }
-  readonly inodes: { readonly total: number; readonly free: number }
-  readonly processes: number
-}
-
-export interface Thresholds {
-  readonly memoryAvailableBytes: number
-  /** Parts of one. */
-  readonly diskAvailable: number
-  readonly inodesFree: number
-}
-/** As upstream evicts by default. */
-export const DEFAULT_THRESHOLDS: Thresholds = {
-  memoryAvailableBytes: 100 * 2 ** 20,
-  diskAvailable: 0.1,
-  inodesFree: 0.05,
-}
 
 export interface NodeStatusInput {
   readonly machine: Machine
@@ -36,7 +16,8 @@ export interface NodeStatusInput {
   readonly reserved: Readonly<Record<string, string>>
   readonly maxPods: number
   readonly diskTotalBytes: number
-  readonly pressure: Pressure
+  /** What it runs short of, or did a moment ago. */
+  readonly isUnder: (pressure: Pressure) => boolean
   readonly thresholds: Thresholds
   readonly runtime: RuntimeVersion
   readonly runtimeStatus: RuntimeStatus | undefined
@@ -153,29 +134,24 @@ type Verdict = Pick<NodeCondition, 'type' | 'status'> & {
 }
 
 function conditionsOf(input: NodeStatusInput): readonly NodeCondition[] {
-  const { pressure, thresholds, machine, old, now } = input
-  const { disk, inodes } = pressure
+  const { isUnder, old, now } = input
   const nowText = timestamp(now)
-  const diskShort =
-    disk.totalBytes > 0 &&
-    (disk.freeBytes / disk.totalBytes < thresholds.diskAvailable ||
-      (inodes.total > 0 && inodes.free / inodes.total < thresholds.inodesFree))
   const verdicts: Verdict[] = [
     pressureVerdict(
       'MemoryPressure',
-      pressure.memoryAvailableBytes < thresholds.memoryAvailableBytes,
+      isUnder('MemoryPressure'),
       ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
       ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
     ),
     pressureVerdict(
       'DiskPressure',
-      diskShort,
+      isUnder('DiskPressure'),
       ['KubeletHasDiskPressure', 'kubelet has disk pressure'],
       ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'],
     ),
     pressureVerdict(
       'PIDPressure',
-      pressure.processes > machine.pidMax * 0.95,
+      isUnder('PIDPressure'),
       ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
       ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
     ),

@@ -152,7 +152,7 @@ function podOf(
   const local = [
     ...layers,
     ...(disks?.disk?.volumes ?? []).filter(({ ephemeral }) => ephemeral),
-    ...(disks?.disk === undefined ? [] : [disks.disk.logs]),
+    ...(disks?.disk?.logs.values() ?? []),
   ]
   return {
     podRef: { name: metadata.name, namespace: metadata.namespace ?? '', uid: agent.uid },
@@ -160,6 +160,7 @@ function podOf(
     containers: containers.map((each, i) => {
       const startedAt = each.container?.startedAt
       const layer = onNode(layers[i] ?? { bytes: 0, inodes: 0 })
+      const logs = onNode(disks?.disk?.logs.get(each.name) ?? { bytes: 0, inodes: 0 })
       return {
         name: each.name,
         startTime: startedAt === undefined ? startTime : timestamp(startedAt),
@@ -171,6 +172,7 @@ function podOf(
           limitBytes: limit(each.use),
         }),
         ...(layer === undefined ? {} : { rootfs: layer }),
+        ...(logs === undefined ? {} : { logs }),
         ...(each.use === undefined
           ? {}
           : { swap: { time, swapUsageBytes: each.use.memory.swapBytes } }),

@@ -19,6 +19,13 @@ export interface Waiting {
   readonly message?: string
 }
 
+/** Why the kubelet ended a pod; `disrupts` when that was for the node's sake. */
+export interface PodFailure {
+  readonly reason: string
+  readonly message: string
+  readonly disrupts?: boolean
+}
+
 export interface StatusInput {
   readonly pod: Pod
   readonly runtime: PodRuntime
@@ -31,7 +38,7 @@ export interface StatusInput {
   /** All containers have ended for good: the phase is a last one. */
   readonly finished: boolean
   /** The kubelet ended the pod: rejected, deadline exceeded, evicted. */
-  readonly failed?: { readonly reason: string; readonly message: string } | undefined
+  readonly failed?: PodFailure | undefined
   /** It never began here: there is nothing to say about its containers. */
   readonly rejected?: boolean
   /** What a running container has, while it is to have something else. */
@@ -77,7 +84,7 @@ export function statusOf(input: StatusInput): PodStatus {
     phase,
     conditions: mergeConditions(
       old.conditions ?? [],
-      [...input.resize, ...conditions],
+      [...input.resize, ...disruptionOf(input), ...conditions],
       generation,
       now,
     ),
@@ -98,6 +105,19 @@ export function statusOf(input: StatusInput): PodStatus {
       : { resourceClaimStatuses: old.resourceClaimStatuses }),
   }
 }
+
+/** KEP-3329: Jobs and people tell by it that the pod itself did nothing wrong. */
+const disruptionOf = ({ failed }: StatusInput): readonly Condition[] =>
+  failed?.disrupts === true
+    ? [
+        {
+          type: 'DisruptionTarget',
+          status: 'True',
+          reason: 'TerminationByKubelet',
+          message: failed.message,
+        },
+      ]
+    : []
 
 /** RFC 3339 without fractions, as metav1.Time is written. */
 export const timestamp = (date: Date): string => `${date.toISOString().slice(0, 19)}Z`

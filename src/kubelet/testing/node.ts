@@ -3,6 +3,7 @@ import type { Env } from '#base'
 import { type Event, type Pod, namespaces, pods } from '#api'
 import { type Transport, createClient } from '#client'
 import { type MemoryTransport, memoryTransport } from '#client/testing'
+import type { Readings } from '../eviction/readings.ts'
 import { type Kubelet, type KubeletSettings, startKubelet } from '../kubelet.ts'
 import type { Machine } from '../node/machine.ts'
 import type { Runtime } from '../runtime.ts'
@@ -42,7 +43,11 @@ export async function startTestNode(
   env: Env,
   runtime: Runtime,
   config: Partial<KubeletSettings> = {},
-  options: { readonly api?: MemoryTransport; readonly machine?: Machine } = {},
+  options: {
+    readonly api?: MemoryTransport
+    readonly machine?: Machine
+    readonly readings?: Readings
+  } = {},
 ): Promise<TestNode> {
   const api = options.api ?? memoryTransport({ clock: env.clock })
   for (const name of ['default', 'shop', 'kube-node-lease']) {
@@ -58,6 +63,7 @@ export async function startTestNode(
       env,
       config: { nodeName: 'n1', nodeIps: ['192.168.0.1'], ...config },
       ...(options.machine === undefined ? {} : { machine: options.machine }),
+      ...(options.readings === undefined ? {} : { readings: options.readings }),
     },
     stop.signal,
   )
