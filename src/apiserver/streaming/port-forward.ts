@@ -6,10 +6,11 @@ import { badRequest } from '#machinery'
 import type { Exchange } from '../exchange.ts'
 import type { ConnectHandler } from '../server.ts'
 import { UPGRADED, type SessionOptions } from './exec.ts'
+import { acceptChannels } from './channels.ts'
 import { spdyProtocol, wantsSpdy } from './session.ts'
 import { serveSpdy, type SpdyStream } from './spdy.ts'
 import { nodeApiOf, podOf, targetOf } from './target.ts'
-import { acceptTunnel, acceptWebSocket, chooseProtocol, wantsWebSocket } from './websocket.ts'
+import { acceptTunnel, chooseProtocol, wantsWebSocket } from './websocket.ts'
 
 const PROTOCOL = 'portforward.k8s.io'
 const TUNNEL = `SPDY/3.1+${PROTOCOL}`
@@ -134,14 +135,11 @@ async function overChannels(
     .map(Number)
   if (ports.length === 0 || !ports.every(isPort))
     throw badRequest('query parameter "ports" is required, and must be a list of ports')
-  const base64 = protocol.includes('base64')
   const pods: (Duplex | undefined)[] = []
   let early: (() => void) | undefined
   const ready = new Promise<void>((resolve) => (early = resolve))
-  const connection = await acceptWebSocket(exchange, protocol, async ({ data }) => {
+  const connection = await acceptChannels(exchange, protocol, async (channel, payload) => {
     await ready
-    const channel = base64 ? data[0]! - 0x30 : data[0]!
-    const payload = base64 ? Buffer.from(data.toString('latin1', 1), 'base64') : data.subarray(1)
     const pod = channel % 2 === 0 ? pods[channel / 2] : undefined
     if (pod === undefined || pod.destroyed || payload.length === 0 || pod.write(payload)) return
     await new Promise<void>((resolve) => {
@@ -149,21 +147,14 @@ async function overChannels(
       pod.once('close', resolve)
     })
   })
-  const send = (channel: number, bytes: Uint8Array): void | Promise<void> =>
-    base64
-      ? connection.send(
-          Buffer.from(`${channel}${Buffer.from(bytes).toString('base64')}`, 'latin1'),
-          'text',
-        )
-      : connection.send(Buffer.concat([Buffer.of(channel), bytes]))
   const opened = ports.map(async (port, i) => {
     const announced = Buffer.of(port & 0xff, port >> 8)
-    await send(2 * i, announced)
-    await send(2 * i + 1, announced)
+    await connection.send(2 * i, announced)
+    await connection.send(2 * i + 1, announced)
     try {
       pods[i] = await node.portForward(target, port, connection.gone)
     } catch (error) {
-      await send(2 * i + 1, Buffer.from(failureText(target, port, error)))
+      await connection.send(2 * i + 1, Buffer.from(failureText(target, port, error)))
     }
   })
   await Promise.all(opened)
@@ -173,9 +164,9 @@ async function overChannels(
       if (pod === undefined) return
       connection.gone.addEventListener('abort', () => pod.destroy())
       try {
-        for await (const chunk of pod) await send(2 * i, chunk as Uint8Array)
+        for await (const chunk of pod) await connection.send(2 * i, chunk as Uint8Array)
       } catch (error) {
-        await send(2 * i + 1, Buffer.from(failureText(target, ports[i] ?? 0, error)))
+        await connection.send(2 * i + 1, Buffer.from(failureText(target, ports[i] ?? 0, error)))
       }
     }),
   )

@@ -4,9 +4,10 @@ import type { Clock } from '#base'
 import type { SessionStreams } from '#client'
 import { StatusError, badRequest, internalError, type Status } from '#machinery'
 import type { Exchange } from '../exchange.ts'
+import { acceptChannels } from './channels.ts'
 import { thenCall } from './frames.ts'
 import { serveSpdy, type SpdyStream } from './spdy.ts'
-import { acceptWebSocket, chooseProtocol, wantsWebSocket } from './websocket.ts'
+import { chooseProtocol, wantsWebSocket } from './websocket.ts'
 
 export interface StreamOptions {
   readonly stdin: boolean
@@ -90,15 +91,11 @@ async function webSocketSession(exchange: Exchange, options: StreamOptions): Pro
     throw badRequest(
       `unable to upgrade: no supported subprotocol among ${exchange.headers['sec-websocket-protocol'] ?? ''}`,
     )
-  const base64 = protocol.includes('base64')
   const structured = protocol === V5 || protocol.startsWith('v4.')
   const stdin = options.stdin ? inbox() : undefined
   const resize = resizeQueue()
 
-  const connection = await acceptWebSocket(exchange, protocol, ({ data }) => {
-    if (data.length === 0) return undefined
-    const channel = base64 ? data[0]! - 0x30 : data[0]!
-    const payload = base64 ? Buffer.from(data.toString('latin1', 1), 'base64') : data.subarray(1)
+  const connection = await acceptChannels(exchange, protocol, (channel, payload) => {
     if (channel === STDIN) return payload.length === 0 ? undefined : stdin?.put(payload)
     if (channel === RESIZE) resize.put(payload)
     if (channel === CLOSE && protocol === V5 && payload[0] === STDIN) stdin?.end()
@@ -109,23 +106,16 @@ async function webSocketSession(exchange: Exchange, options: StreamOptions): Pro
     resize.end()
   })
 
-  const send = (channel: number, bytes: Uint8Array): void | Promise<void> =>
-    base64
-      ? connection.send(
-          Buffer.from(`${channel}${Buffer.from(bytes).toString('base64')}`, 'latin1'),
-          'text',
-        )
-      : connection.send(Buffer.concat([Buffer.of(channel), bytes]))
   const outbox = (channel: number): Writable =>
     new Writable({
       write(chunk: Buffer, _encoding, callback) {
-        void thenCall(send(channel, chunk), callback)
+        void thenCall(connection.send(channel, chunk), callback)
       },
     })
   const stdout = options.stdout ? outbox(STDOUT) : undefined
   const stderr = options.stderr && !options.tty ? outbox(STDERR) : undefined
   // An empty message on the first channel that we write tells the client that the session is open.
-  await send(stdout ? STDOUT : stderr ? STDERR : ERROR, new Uint8Array())
+  await connection.send(stdout ? STDOUT : stderr ? STDERR : ERROR, new Uint8Array())
 
   return {
     streams: {
@@ -138,8 +128,8 @@ async function webSocketSession(exchange: Exchange, options: StreamOptions): Pro
     async finish(failure) {
       // What a slow client has not taken yet goes first: nothing is sent after the goodbye.
       await Promise.all([ended(stdout), ended(stderr)])
-      if (structured) await send(ERROR, outcome(failure))
-      else if (failure !== undefined) await send(ERROR, Buffer.from(failure.message))
+      if (structured) await connection.send(ERROR, outcome(failure))
+      else if (failure !== undefined) await connection.send(ERROR, Buffer.from(failure.message))
       connection.close()
     },
   }
