@@ -1,10 +1,8 @@
 /** More nodes of one machine, with real containers: a space in the kernel and an agent process for each. */
 import { join } from 'node:path'
-import { nodes as nodeResource } from '#api'
 import type { Pki } from '#apiserver'
 import type { Env } from '#base'
 import type { Client } from '#client'
-import { isStatus } from '#machinery'
 import { openImages, type Images } from '#kubelet'
 import { plugIntoNodeNetwork, removeNodeNetwork, setUpNodeNetwork } from '#network'
 import { nthAddress } from '../addresses.ts'
@@ -12,17 +10,11 @@ import { removeControlGroup } from '../control-groups.ts'
 import { isUsable } from '../credentials.ts'
 import { openDataFolder } from '../data-folder.ts'
 import { namesFor } from '../names.ts'
-import { ClusterError, type AgentProgram, type ServeOptions } from '../options.ts'
+import type { AgentProgram, ServeOptions } from '../options.ts'
 import { startAgent, type Agent } from './agent.ts'
 import type { MachineNodes } from './contract.ts'
-import {
-  grown,
-  readRecord,
-  without,
-  writeRecord,
-  type NodeRecord,
-  type NodesRecord,
-} from './record.ts'
+import { managedNodes } from './managed.ts'
+import { readRecord, type NodeRecord, type NodesRecord } from './record.ts'
 import { closeSpace, findSpace, openSpace, type Space } from './space.ts'
 
 export interface RealNodesOptions {
@@ -55,11 +47,10 @@ const STEADY_MS = 60_000
 export function realNodes(
   options: RealNodesOptions,
 ): MachineNodes & { images(): Promise<readonly Images[]> } {
-  const { cluster, env, client } = options
+  const { cluster, env, record } = options
   const log = env.log.for('cluster')
   const names = namesFor(cluster)
   const running = new Map<string, Running>()
-  let record = options.record
   let closing = false
   let network: Promise<string> | undefined
   /** Bridge and API for the nodes, once; where the API answers them. */
@@ -145,16 +136,6 @@ export function realNodes(
     }
   }
 
-  const known = (name: string): NodeRecord => {
-    const node = record.nodes.find((each) => each.name === name)
-    if (node !== undefined) return node
-    throw new ClusterError(
-      `This machine has no node "${name}" beside its first one`,
-      record.nodes.length === 0
-        ? 'More nodes: navarch up --nodes 3'
-        : `It has: ${record.nodes.map((each) => each.name).join(', ')}`,
-    )
-  }
   const end = async (name: string): Promise<void> => {
     const held = running.get(name)
     running.delete(name)
@@ -162,19 +143,20 @@ export function realNodes(
     if (space !== undefined) await closeSpace(env, space)
     await held?.agent.ended
   }
-  const bootAll = async (nodes: readonly NodeRecord[]): Promise<void> => {
-    const results = await Promise.allSettled(nodes.map(boot))
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-  }
-
-  const ready = bootAll(record.nodes)
-  ready.catch(() => undefined)
+  const managed = managedNodes({
+    ...options,
+    hands: {
+      isRunning: (name) => running.has(name),
+      boot,
+      end,
+      clear: (name) => clear(env, placeOf(name)),
+    },
+  })
   return {
-    ready,
+    ...managed,
     list: () =>
       Promise.all(
-        record.nodes.map(async ({ name, address }) => {
+        managed.nodes().map(async ({ name, address }) => {
           const held = running.get(name)
           const process = await held?.agent.process()
           return {
@@ -186,33 +168,6 @@ export function realNodes(
           }
         }),
       ),
-    async grow(count) {
-      const before = record
-      record = grown(before, cluster.nodeName, count)
-      if (record.nodes.length === before.nodes.length) return
-      await writeRecord(env, cluster.dataDir, record)
-      await bootAll(record.nodes.filter((node) => !before.nodes.includes(node)))
-    },
-    async powerOff(name) {
-      known(name)
-      if (!running.has(name)) throw new ClusterError(`Node "${name}" is off already`)
-      await end(name)
-    },
-    async powerOn(name) {
-      const node = known(name)
-      if (running.has(name)) throw new ClusterError(`Node "${name}" is on already`)
-      await boot(node)
-    },
-    async remove(name) {
-      known(name)
-      await end(name)
-      await client.delete(nodeResource, { name }).catch((error: unknown) => {
-        if (!isStatus(error, 'NotFound')) throw error
-      })
-      await clear(env, placeOf(name))
-      record = without(record, name)
-      await writeRecord(env, cluster.dataDir, record)
-    },
     async close(containers) {
       closing = true
       await Promise.all(

@@ -1,18 +1,17 @@
 /** More nodes of one machine whose containers are simulated: kubelets of this process. */
-import { nodes as nodeResource } from '#api'
 import type { Env } from '#base'
 import type { Client, Informers, NodeApi } from '#client'
 import { simulatedRuntime } from '#kubelet'
-import { isStatus } from '#machinery'
 import { register, podRange } from '../register.ts'
 import { startNode, type NodeOptions, type RunningNode } from '../node.ts'
-import { ClusterError } from '../options.ts'
 import type { MachineNodes } from './contract.ts'
-import { grown, without, writeRecord, type NodesRecord } from './record.ts'
+import { managedNodes } from './managed.ts'
+import type { NodesRecord } from './record.ts'
 
+/** Its own nodes and those that are added, until it is closed. */
 export function simulatedNodes({
   cluster,
-  record: first,
+  record,
   clientFor,
   client,
   informers,
@@ -29,7 +28,6 @@ export function simulatedNodes({
 }): MachineNodes {
   const running = new Map<string, RunningNode>()
   const stop = new AbortController()
-  let record = first
 
   const boot = async ({ name, address }: NodesRecord['nodes'][number]): Promise<void> => {
     const kubelet = clientFor(name)
@@ -61,48 +59,17 @@ export function simulatedNodes({
     nodeApis.delete(name)
     await node?.stop()
   }
-  const known = (name: string): NodesRecord['nodes'][number] => {
-    const node = record.nodes.find((each) => each.name === name)
-    if (node === undefined)
-      throw new ClusterError(`This machine has no node "${name}" beside its first one`)
-    return node
-  }
-  const bootAll = async (nodes: NodesRecord['nodes']): Promise<void> => {
-    await Promise.all(nodes.map(boot))
-  }
-
-  const ready = bootAll(record.nodes)
-  ready.catch(() => undefined)
+  const managed = managedNodes({
+    cluster,
+    env,
+    client,
+    record,
+    hands: { isRunning: (name) => running.has(name), boot, end },
+  })
   return {
-    ready,
+    ...managed,
     list: async () =>
-      record.nodes.map(({ name, address }) => ({ name, address, running: running.has(name) })),
-    async grow(count) {
-      const before = record
-      record = grown(before, cluster.nodeName, count)
-      if (record.nodes.length === before.nodes.length) return
-      await writeRecord(env, cluster.dataDir, record)
-      await bootAll(record.nodes.filter((node) => !before.nodes.includes(node)))
-    },
-    async powerOff(name) {
-      known(name)
-      if (!running.has(name)) throw new ClusterError(`Node "${name}" is off already`)
-      await end(name)
-    },
-    async powerOn(name) {
-      const node = known(name)
-      if (running.has(name)) throw new ClusterError(`Node "${name}" is on already`)
-      await boot(node)
-    },
-    async remove(name) {
-      known(name)
-      await end(name)
-      await client.delete(nodeResource, { name }).catch((error: unknown) => {
-        if (!isStatus(error, 'NotFound')) throw error
-      })
-      record = without(record, name)
-      await writeRecord(env, cluster.dataDir, record)
-    },
+      managed.nodes().map(({ name, address }) => ({ name, address, running: running.has(name) })),
     async close() {
       stop.abort(new Error('the cluster is stopping'))
       await Promise.all([...running.keys()].map(end))
