@@ -119,7 +119,8 @@ export function* decodeRow(header: string, data?: Uint8Array): Generator<LoggedC
 
 function unpack(data: Uint8Array, changes: readonly HeaderChange[]): Uint8Array {
   const length = changes.reduce((sum, change) => sum + change[5], 0)
-  return zstdDecompressSync(data, { maxOutputLength: length })
+  // In one piece.
+  return zstdDecompressSync(data, { maxOutputLength: length, chunkSize: length + 64 })
 }
 
 const NOTHING = new Uint8Array(0)
