@@ -59,6 +59,11 @@ export async function run(words: readonly string[]): Promise<number> {
     process.once(name, () => stop.abort(new CommandError('Interrupted')))
   }
   const [name = 'help', ...rest] = words
+  // Whoever reads the output may have seen enough (`| head`): what is under way goes on to its end without words.
+  process.stdout.on('error', () => {
+    if (name === 'logs') stop.abort(new CommandError('Nobody reads on'))
+  })
+  process.stderr.on('error', () => undefined)
   try {
     if (['help', '--help', '-h'].includes(name)) return help(terminal, rest[0])
     if (name === '--version')

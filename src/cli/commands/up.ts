@@ -31,6 +31,7 @@ import {
   whoRuns,
 } from './common.ts'
 import { pathsOf } from '../paths.ts'
+import { keepFlags, withKeptFlags } from './kept-flags.ts'
 
 const DEFAULT_PORT = 6443
 
@@ -80,7 +81,7 @@ export const up: Command = {
   usage: '[flags]',
   options,
   examples: [
-    ['navarch up', 'start, or find it running'],
+    ['navarch up', 'start, as it was started before, or find it running'],
     [
       'navarch up --port 7443 --data-dir /tmp/two --context two',
       'a second cluster beside the first',
@@ -88,10 +89,19 @@ export const up: Command = {
     ['navarch up --nodes 3', 'three nodes on this machine; with more than before, adds some'],
     ['navarch up --foreground', 'for a systemd unit'],
   ],
-  async run(context) {
-    return context.arguments.flags.has('foreground')
-      ? foreground(context, (env, report) => serve(serveOptions(context), env, report))
-      : detached(context)
+  async run(given) {
+    const { env } = given
+    const { dataDir } = pathsFor(given)
+    const context = {
+      ...given,
+      arguments: await withKeptFlags(env, dataDir, given.arguments),
+    }
+    if (!context.arguments.flags.has('foreground')) return detached(context)
+    return foreground(
+      context,
+      (_, report) => serve(serveOptions(context), env, report),
+      () => keepFlags(env, dataDir, context.arguments),
+    )
   },
 }
 
