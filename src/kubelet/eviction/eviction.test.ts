@@ -40,6 +40,17 @@ test('a node is short of what is below its threshold, memory first', () => {
   )
 })
 
+test('a large disk that is full of other things is not short while there is room for pods', () => {
+  const disk = (gib: number) => ({ available: gib * 1024 * MI, capacity: 500 * 1024 * MI })
+  const found = (gib: number) =>
+    shortages({ 'nodefs.available': disk(gib), 'imagefs.available': disk(gib) }, DEFAULT_THRESHOLDS)
+  assert.deepEqual(found(3), [])
+  assert.deepEqual(
+    found(1.5).map(({ signal, threshold }) => [signal, threshold]),
+    [['imagefs.available', 2048 * MI]],
+  )
+})
+
 test('what was seen once is told for five minutes', () => {
   const short = shortages(
     { 'memory.available': { available: 0, capacity: 1000 * MI } },

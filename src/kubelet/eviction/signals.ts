@@ -15,23 +15,38 @@ export interface Observation {
 }
 export type Observations = Readonly<Partial<Record<Signal, Observation>>>
 
+/** A part of the whole, but no more than so much. */
+export interface Bound {
+  readonly part: number
+  readonly most: number
+}
+
+export const boundOf = ({ part, most }: Bound, capacity: number): number =>
+  Math.min(capacity * part, most)
+
 /** What must stay available. */
 export interface Thresholds {
   readonly memoryAvailableBytes: number
-  /** Parts of one: of the disk of pods and logs, and of that of images and containers. */
-  readonly diskAvailable: number
-  readonly inodesFree: number
-  readonly imageDiskAvailable: number
-  readonly imageInodesFree: number
+  /** Of the disk of pods and logs. */
+  readonly disk: Bound
+  readonly inodes: Bound
+  /** Of the disk of images and containers. */
+  readonly imageDisk: Bound
+  readonly imageInodes: Bound
 }
 
-/** As upstream evicts by default. */
+const GIB = 2 ** 30
+
+/**
+ * The parts that upstream evicts at by default, for disks of a few GiB. On a machine that is more than a node (a
+ * laptop whose disk is nine tenths full of other things) pods run on for as long as there is room.
+ */
 export const DEFAULT_THRESHOLDS: Thresholds = {
   memoryAvailableBytes: 100 * 2 ** 20,
-  diskAvailable: 0.1,
-  inodesFree: 0.05,
-  imageDiskAvailable: 0.15,
-  imageInodesFree: 0.05,
+  disk: { part: 0.1, most: GIB },
+  inodes: { part: 0.05, most: 100_000 },
+  imageDisk: { part: 0.15, most: 2 * GIB },
+  imageInodes: { part: 0.05, most: 100_000 },
 }
 /** Processes have no threshold upstream: nothing is evicted for them, and the node says when they run out. */
 const PROCESSES_FREE = 0.05
@@ -66,13 +81,13 @@ export function shortages(observations: Observations, thresholds: Thresholds): r
       case 'memory.available':
         return thresholds.memoryAvailableBytes
       case 'nodefs.available':
-        return capacity * thresholds.diskAvailable
+        return boundOf(thresholds.disk, capacity)
       case 'nodefs.inodesFree':
-        return capacity * thresholds.inodesFree
+        return boundOf(thresholds.inodes, capacity)
       case 'imagefs.available':
-        return capacity * thresholds.imageDiskAvailable
+        return boundOf(thresholds.imageDisk, capacity)
       case 'imagefs.inodesFree':
-        return capacity * thresholds.imageInodesFree
+        return boundOf(thresholds.imageInodes, capacity)
       case 'pid.available':
         return capacity * PROCESSES_FREE
     }

@@ -23,6 +23,9 @@ test('nothing is freed below the high mark, and above it down to the low one', (
   assert.equal(bytesToFree(disk(150), DEFAULT_MARKS), 50)
   assert.equal(bytesToFree(disk(0), DEFAULT_MARKS), 200)
   assert.equal(bytesToFree({ availableBytes: 0, totalBytes: 0 }, DEFAULT_MARKS), 0)
+  const large = (gib: number) => ({ availableBytes: gib * 2 ** 30, totalBytes: 1000 * 2 ** 30 })
+  assert.equal(bytesToFree(large(20), DEFAULT_MARKS), 0)
+  assert.equal(bytesToFree(large(7), DEFAULT_MARKS), 3 * 2 ** 30)
 })
 
 test('the image that was not used for longest goes first, and no more than needed', () => {

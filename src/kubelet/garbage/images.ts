@@ -79,16 +79,23 @@ const order = (a: number, b: number): number => (a === b ? 0 : a < b ? -1 : 1)
 export interface DiskMarks {
   readonly highPercent: number
   readonly lowPercent: number
+  /** A disk with so much room is not too full, whatever the percentage says: others may have filled it. */
+  readonly enoughBytes: number
 }
-export const DEFAULT_MARKS: DiskMarks = { highPercent: 85, lowPercent: 80 }
+export const DEFAULT_MARKS: DiskMarks = {
+  highPercent: 85,
+  lowPercent: 80,
+  enoughBytes: 10 * 2 ** 30,
+}
 
 /** 0 while the disk is not too full. */
 export function bytesToFree(
   { availableBytes, totalBytes }: { readonly availableBytes: number; readonly totalBytes: number },
-  { highPercent, lowPercent }: DiskMarks,
+  { highPercent, lowPercent, enoughBytes }: DiskMarks,
 ): number {
   if (totalBytes === 0) return 0
   const usedPercent = 100 - Math.floor((availableBytes * 100) / totalBytes)
   if (usedPercent < highPercent) return 0
-  return Math.max(0, Math.floor((totalBytes * (100 - lowPercent)) / 100 - availableBytes))
+  const wanted = Math.min((totalBytes * (100 - lowPercent)) / 100, enoughBytes)
+  return Math.max(0, Math.floor(wanted - availableBytes))
 }

@@ -1,7 +1,7 @@
 /** What a node says of itself. */
 import { timestamp } from '#machinery'
 import type { NodeAddress, NodeCondition, NodeStatus } from '#api'
-import type { Pressure, Thresholds } from '../eviction/signals.ts'
+import { boundOf, type Pressure, type Thresholds } from '../eviction/signals.ts'
 import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
 import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import type { Machine } from './machine.ts'
@@ -99,7 +99,9 @@ export function allocatableOf(
   const memory =
     machine.memoryBytes - hugepages - bytesOf(reserved['memory']) - thresholds.memoryAvailableBytes
   const disk =
-    diskTotalBytes * (1 - thresholds.diskAvailable) - bytesOf(reserved['ephemeral-storage'])
+    diskTotalBytes -
+    boundOf(thresholds.disk, diskTotalBytes) -
+    bytesOf(reserved['ephemeral-storage'])
   return {
     ...capacityOf(input),
     cpu: milliQuantity(cpu),

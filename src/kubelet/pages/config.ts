@@ -1,9 +1,10 @@
 /** `/configz`: the kubelet's settings in the form of its configuration file. */
 import type { KubeletCore } from '../core.ts'
+import type { Bound } from '../eviction/signals.ts'
 
 export function configOf({ config }: KubeletCore): unknown {
   const { thresholds } = config
-  const percent = (part: number): string => `${Math.round(part * 100)}%`
+  const percent = ({ part }: Bound): string => `${Math.round(part * 100)}%`
   return {
     enableServer: config.port !== undefined,
     ...(config.port === undefined ? {} : { port: config.port }),
@@ -41,10 +42,10 @@ export function configOf({ config }: KubeletCore): unknown {
     maxParallelImagePulls: config.maxParallelPulls,
     evictionHard: {
       'memory.available': `${thresholds.memoryAvailableBytes / 2 ** 20}Mi`,
-      'nodefs.available': percent(thresholds.diskAvailable),
-      'nodefs.inodesFree': percent(thresholds.inodesFree),
-      'imagefs.available': percent(thresholds.imageDiskAvailable),
-      'imagefs.inodesFree': percent(thresholds.imageInodesFree),
+      'nodefs.available': percent(thresholds.disk),
+      'nodefs.inodesFree': percent(thresholds.inodes),
+      'imagefs.available': percent(thresholds.imageDisk),
+      'imagefs.inodesFree': percent(thresholds.imageInodes),
     },
     evictionPressureTransitionPeriod: '5m0s',
     imageMinimumGCAge: '2m0s',
