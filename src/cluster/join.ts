@@ -29,6 +29,7 @@ export interface JoinOptions extends Pick<
   | 'logLevel'
   | 'logFormat'
   | 'nodeIp'
+  | 'podManifestPath'
 > {
   /** `https://10.0.0.1:6443` */
   readonly server: string

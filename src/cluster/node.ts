@@ -143,7 +143,13 @@ export interface RunningNode {
 
 export interface NodeOptions extends Pick<
   ServeOptions,
-  'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'serviceCidr' | 'clusterDomain'
+  | 'dataDir'
+  | 'runDir'
+  | 'nodeName'
+  | 'podCidr'
+  | 'serviceCidr'
+  | 'clusterDomain'
+  | 'podManifestPath'
 > {
   readonly nodeIp: string
   readonly nodePodCidr?: string
@@ -244,6 +250,7 @@ export async function startNode(
         nodeIps: [nodeIp],
         podCidrs: [podCidr],
         port: options.kubeletPort,
+        staticPodPath: options.podManifestPath,
         cgroupRoot: names.cgroup,
         mountImage: containerd?.images.mount,
         reserved: { cpu: '100m', memory: '256Mi', 'ephemeral-storage': '1Gi' },

@@ -31,6 +31,8 @@ export interface ServeOptions {
   /** The address other machines reach this one by. Default: its first. */
   readonly nodeIp?: string
   readonly api?: ApiSettings
+  /** A folder of manifests of pods that the machine's node runs by itself. */
+  readonly podManifestPath?: string
   /** How many nodes this machine is. Default: as many as the last time, and one at first. */
   readonly nodes?: number
   /** Needed for more than one node with real containers. */

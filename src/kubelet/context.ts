@@ -45,6 +45,8 @@ export interface KubeletConfig {
   readonly maxParallelPulls: number
   /** Where the kubelet's own API is served, when it is. */
   readonly port: number | undefined
+  /** A folder of manifests of pods that run here whatever the API says. */
+  readonly staticPodPath: string | undefined
   /** Registers as unschedulable. */
   readonly unschedulable: boolean
   /** Shows the files of an image of the runtime in a folder, for runtimes that cannot mount images into containers. */

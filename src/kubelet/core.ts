@@ -26,6 +26,8 @@ import { namespaceOf, uidOf } from './pod/containers.ts'
 import type { PodRuntime } from './pod/pod-runtime.ts'
 import { followRuntime, readRuntime } from './runtime-view.ts'
 import type { Runtime } from './runtime.ts'
+import { StaticPods } from './static-pods/index.ts'
+import { isMirror } from './static-pods/manifest.ts'
 
 /** Simulated nodes have a disk of this size. */
 const SIMULATED_DISK_BYTES = 100 * 2 ** 30
@@ -59,6 +61,8 @@ export class KubeletCore {
   readonly #signal: AbortSignal
   readonly #owners = new Map<string, PodAgent>()
   readonly #releasing = new Set<string>()
+  /** Who waits for the end of a pod. */
+  readonly #waiting = new Map<string, () => void>()
   readonly #tasks = new Set<Promise<unknown>>()
   #diskTotalBytes = SIMULATED_DISK_BYTES
   #initial: ReadonlyMap<string, PodRuntime> = new Map()
@@ -168,12 +172,30 @@ export class KubeletCore {
       serviceInformer.synced,
     ])
     this.#initial = initial
-    podInformer.onChange((current, old) => this.#podChanged(current, old))
+    podInformer.onChange((current, old) => {
+      const pod = current ?? old
+      if (pod === undefined || !isMirror(pod)) this.#podChanged(current, old)
+    })
+    if (config.staticPodPath !== undefined) {
+      const staticPods = new StaticPods({
+        folder: config.staticPodPath,
+        nodeName: config.nodeName,
+        client: this.#client,
+        env,
+        informer: podInformer,
+        node: () => agent.node,
+        onChange: (current, old) => this.#podChanged(current, old),
+        ended: (uid) => this.#released(uid),
+        onMirror: (uid, mirror) => this.context.statuses.mirrored(uid, mirror),
+      })
+      await staticPods.begin(signal)
+      this.#track(staticPods.run())
+    }
+    this.#track(followRuntime(this, signal))
     agent.follow(nodeInformer)
     this.#track(agent.run(signal))
     if (eviction !== undefined) this.#track(eviction.run(signal))
     if (!runtime.simulated) this.#track(garbage.run(signal))
-    this.#track(followRuntime(this, signal))
     const orphans = new OrphanCollector(this)
     this.#track(orphans.collect(initial))
     this.#initial = new Map()
@@ -199,7 +221,11 @@ export class KubeletCore {
     for (const agent of this.agents.values()) {
       const { metadata } = agent.spec
       if (metadata.name !== name || metadata.namespace !== namespace) continue
-      if (uid !== undefined && uid !== agent.uid) continue
+      const isMeant =
+        uid === undefined ||
+        uid === agent.uid ||
+        uid === this.#context?.statuses.mirrorOf(agent.uid)
+      if (!isMeant) continue
       // Times are whole seconds: the one that was seen later is the newer.
       if (found === undefined || madeAt(agent) >= madeAt(found)) found = agent
     }
@@ -264,6 +290,14 @@ export class KubeletCore {
     )
   }
 
+  /** Resolves when nothing of the pod is left. */
+  #released(uid: string): Promise<void> {
+    if (!this.agents.has(uid)) return Promise.resolve()
+    const gone = Promise.withResolvers<void>()
+    this.#waiting.set(uid, gone.resolve)
+    return gone.promise
+  }
+
   /** Deletes the pod's object for good, then what the runtime still keeps for its logs. */
   async #release(agent: PodAgent): Promise<void> {
     const { uid, pod } = agent
@@ -304,6 +338,8 @@ export class KubeletCore {
       this.#owners.delete(id)
     }
     this.#releasing.delete(uid)
+    this.#waiting.get(uid)?.()
+    this.#waiting.delete(uid)
   }
 
   #track(task: Promise<unknown>): void {

@@ -96,6 +96,7 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     imageMarks: settings.imageMarks ?? DEFAULT_MARKS,
     maxParallelPulls: settings.maxParallelPulls ?? 4,
     port: settings.port,
+    staticPodPath: settings.staticPodPath,
     unschedulable: settings.unschedulable ?? false,
     mountImage: settings.mountImage,
     drained: settings.drained,

@@ -42,6 +42,8 @@ export class StatusWriter {
   readonly #env: Pick<Env, 'clock' | 'log'>
   readonly #entries = new Map<string, Entry>()
   readonly #signal: AbortSignal
+  /** Of pods that are others in the API: their uids there. */
+  readonly #mirrors = new Map<string, string>()
 
   constructor(client: Client, env: Pick<Env, 'clock' | 'log'>, signal: AbortSignal) {
     this.#client = client
@@ -96,6 +98,29 @@ export class StatusWriter {
     this.#compare(uid, entry)
   }
 
+  /** The pod comes from a file; in the API this is its image, which shows what was written to it so far. */
+  mirrored(uid: string, mirror: Pod): void {
+    const isNew = this.#mirrors.get(uid) !== uidOf(mirror)
+    this.#mirrors.set(uid, uidOf(mirror))
+    const entry = this.#entries.get(uid)
+    if (entry === undefined) return
+    if (!isNew) {
+      entry.shown = newer(entry.shown, mirror)
+      this.#compare(uid, entry)
+      return
+    }
+    entry.published = mirror.status ?? {}
+    entry.shown = mirror
+    // What was under way was meant for nobody.
+    entry.tried = undefined
+    this.#begin(uid, entry)
+  }
+
+  /** Its uid in the API, when it is another there. */
+  mirrorOf(uid: string): string | undefined {
+    return this.#mirrors.get(uid)
+  }
+
   /** In the middle of a write there is nothing to compare with: its end does. */
   #compare(uid: string, entry: Entry): void {
     if (entry.writing !== undefined || this.#entries.get(uid) !== entry) return
@@ -124,6 +149,7 @@ export class StatusWriter {
   forget(uid: string): void {
     this.#entries.get(uid)?.cancelRestore?.()
     this.#entries.delete(uid)
+    this.#mirrors.delete(uid)
   }
 
   async #write(uid: string, entry: Entry): Promise<void> {
@@ -137,7 +163,7 @@ export class StatusWriter {
           pods,
           { namespace: namespaceOf(pod), name: pod.metadata.name },
           'strategic',
-          { metadata: { uid }, status: patch },
+          { metadata: { uid: this.#mirrors.get(uid) ?? uid }, status: patch },
           {
             subresource: 'status',
             signal: this.#signal,

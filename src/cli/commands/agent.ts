@@ -5,7 +5,7 @@ import type { Command, CommandContext } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 import { mustNotRun } from './server.ts'
 import { foreground } from './foreground.ts'
-import { logFormat, logLevel, nodeName, options } from './up.ts'
+import { logFormat, logLevel, nodeName, options, podManifestOption, podManifests } from './up.ts'
 
 const KUBELET_PORT = 10_250
 const SHARED: readonly string[] = [
@@ -43,6 +43,7 @@ export const agent: Command = {
       value: 'PORT',
       summary: `Port of the kubelet (default ${KUBELET_PORT}; 0 takes a free one)`,
     },
+    podManifestOption,
     ...options.filter(({ name }) => SHARED.includes(name)),
   ],
   examples: [
@@ -103,5 +104,6 @@ function joinOptions(context: CommandContext): JoinOptions {
     ...(token === undefined ? {} : { token }),
     ...(caHash === undefined ? {} : { caHash }),
     ...(nodeIp === undefined ? {} : { nodeIp }),
+    ...podManifests(parsed),
   }
 }

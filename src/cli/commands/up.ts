@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { hostname } from 'node:os'
 import {
   MAX_NODES,
@@ -35,6 +35,17 @@ import { keepFlags, withKeptFlags } from './kept-flags.ts'
 
 const DEFAULT_PORT = 6443
 
+export const podManifestOption: OptionSpec = {
+  name: 'pod-manifest-path',
+  value: 'DIR',
+  summary: "Folder of manifests of pods that this machine's node runs by itself (static pods)",
+}
+
+export function podManifests(parsed: ParsedArguments): { readonly podManifestPath?: string } {
+  const folder = first(parsed, 'pod-manifest-path')
+  return folder === undefined ? {} : { podManifestPath: resolve(folder) }
+}
+
 export const options: readonly OptionSpec[] = [
   dataDirOption,
   {
@@ -68,6 +79,7 @@ export const options: readonly OptionSpec[] = [
     value: 'N',
     summary: 'How many nodes this machine is (default as many as before, at first 1)',
   },
+  podManifestOption,
   ...apiOptions,
   { name: 'foreground', summary: 'Stay in the foreground and log to standard error; for systemd' },
   { name: 'detach', summary: 'Return when the node is Ready; the cluster runs on (the default)' },
@@ -134,6 +146,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     logFormat: logFormat(parsed),
     api: apiSettings(parsed),
     ...(nodes === undefined ? {} : { nodes }),
+    ...podManifests(parsed),
     agent: agentProgram(context),
   }
 }

@@ -28,6 +28,8 @@ export function simulatedNodes({
 }): MachineNodes {
   const running = new Map<string, RunningNode>()
   const stop = new AbortController()
+  // The machine's manifests are its first node's.
+  const { podManifestPath: _, ...shared } = cluster
 
   const boot = async ({ name, address }: NodesRecord['nodes'][number]): Promise<void> => {
     const kubelet = clientFor(name)
@@ -39,7 +41,7 @@ export function simulatedNodes({
     })
     const node = await startNode(
       {
-        ...cluster,
+        ...shared,
         dataDir: `${cluster.dataDir}/nodes/${name}`,
         nodeName: name,
         nodeIp: address,

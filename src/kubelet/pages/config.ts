@@ -8,6 +8,8 @@ export function configOf({ config }: KubeletCore): unknown {
   return {
     enableServer: config.port !== undefined,
     ...(config.port === undefined ? {} : { port: config.port }),
+    ...(config.staticPodPath === undefined ? {} : { staticPodPath: config.staticPodPath }),
+    fileCheckFrequency: '20s',
     syncFrequency: '1m0s',
     authentication: {
       x509: {},
