@@ -1,39 +1,30 @@
 /** Values against schemas, told in the words that clients know from OpenAPI validation. */
-import type { FieldError, FieldErrorType } from '#machinery'
+import type { FieldError } from '#machinery'
 import { isObject, sameJson } from '../json.ts'
-import { fitsFormat, isKnownFormat } from './formats.ts'
+import { fitsFormat, isFormatOf, isKnownFormat } from './formats.ts'
+import { inBody, nothingFound, problem, shownValue, type Found } from './found.ts'
 import { patternOf } from './patterns.ts'
+import { goNumber } from './go-number.ts'
 import { isIntOrString, itemsOf, own, valuesOf, type Schema } from './schema.ts'
+import { checkNumber, isNearlyWhole } from './validate-number.ts'
 
 /** What was there before: a value that did not change is not judged anew (KEP-4008). */
 export type Before = { readonly value: unknown } | undefined
 
-/** The problems of a value; `path` is '' for a whole object. */
+/** The problems of a value; `path` is '' for a whole object. Each is told once. */
 export function validateValue(
   schema: Schema,
   value: unknown,
   path = '',
   before?: Before,
 ): readonly FieldError[] {
-  const errors: FieldError[] = []
-  check(schema, value, path, before, errors)
-  return errors
+  const found = nothingFound()
+  check(schema, value, path, before, found)
+  const { errors } = found
+  return errors.length < 2
+    ? errors
+    : [...new Map(errors.map((each) => [`${each.field}: ${each.detail}`, each])).values()]
 }
-
-const problem = (type: FieldErrorType, path: string, detail: string): FieldError => ({
-  type,
-  field: path === '' ? '<nil>' : path,
-  detail,
-})
-
-/** `Invalid value: 5: spec.size in body should be less than or equal to 3` */
-const inBody = (
-  path: string,
-  value: unknown,
-  why: string,
-  type: FieldErrorType = 'FieldValueInvalid',
-): FieldError =>
-  problem(type, path, `Invalid value: ${JSON.stringify(value) ?? 'null'}: ${path} in body ${why}`)
 
 function typeOf(value: unknown): string {
   if (value === null || value === undefined) return 'null'
@@ -52,191 +43,150 @@ function typeOf(value: unknown): string {
   }
 }
 
-function check(
-  schema: Schema,
-  value: unknown,
-  path: string,
-  before: Before,
-  errors: FieldError[],
-): void {
+function check(schema: Schema, value: unknown, path: string, before: Before, found: Found): void {
   if (isUnchanged(schema, value, before)) return
-  checkType(schema, value, path, errors)
   if (value === null || value === undefined) {
-    checkEnum(schema, value, path, errors)
+    if (checkType(schema, null, path, found)) found.matches++
+    checkEnum(schema, null, path, found)
     return
   }
-  checkJunctors(schema, value, path, before, errors)
-  if (typeof value === 'string') checkText(schema, value, path, errors)
-  else if (typeof value === 'number' || typeof value === 'bigint')
-    checkNumber(schema, value, path, errors)
-  else if (Array.isArray(value)) checkList(schema, value, path, before, errors)
-  checkEnum(schema, value, path, errors)
-  if (isObject(value)) checkObject(schema, value, path, before, errors)
+  // Each look counts, and those that find something of what they look for count twice.
+  found.matches += 3
+  if ((schema.type ?? '') !== '' || isIntOrString(schema) || formatOf(schema) !== '') {
+    found.matches++
+    if (checkType(schema, value, path, found)) found.matches++
+  }
+  checkJunctors(schema, value, path, before, found)
+  if (typeof value === 'string') checkText(schema, value, path, found)
+  else if (typeof value === 'number' || typeof value === 'bigint') {
+    found.matches += 2
+    checkNumber(schema, value, path, found)
+  } else if (Array.isArray(value)) checkList(schema, value, path, before, found)
+  checkEnum(schema, value, path, found)
+  if (isObject(value)) checkObject(schema, value, path, before, found)
 }
 
-function checkType(schema: Schema, value: unknown, path: string, errors: FieldError[]): void {
+/** '' for one that says nothing of the type. */
+const formatOf = ({ type, format = '' }: Schema): string =>
+  format !== '' && isFormatOf(type, format) ? format : ''
+
+/** Whether the value is of the schema's type. */
+function checkType(schema: Schema, value: unknown, path: string, found: Found): boolean {
   const wanted = isIntOrString(schema) ? 'integer,string' : (schema.type ?? '')
-  if (wanted === '') return
+  const wrong = (type: string, given: string): boolean => {
+    const why = `must be of type ${type}: ${JSON.stringify(given)}`
+    inBody(found, path, given, why, 'FieldValueTypeInvalid')
+    return false
+  }
+  if (value === null)
+    return wanted === '' || schema.nullable === true ? true : wrong(wanted, 'null')
   const given = typeOf(value)
-  if (given === 'null' && schema.nullable === true) return
-  if (wanted.split(',').includes(given) || (given === 'integer' && wanted === 'number')) return
-  const { format = '' } = schema
-  // A part of a number is told in the words of the format, where it has one.
-  const isPart = given === 'number' && wanted === 'integer' && RANGES[format] !== undefined
-  const found = isPart ? 'float64' : given
-  errors.push(
-    inBody(
-      path,
-      found,
-      `must be of type ${isPart ? format : wanted}: ${JSON.stringify(found)}`,
-      'FieldValueTypeInvalid',
-    ),
-  )
+  const types = wanted === '' ? [] : wanted.split(',')
+  const format = formatOf(schema)
+  const fits =
+    types.includes(given) ||
+    (given === 'integer' && types.includes('number')) ||
+    (given === 'number' && types.includes('integer') && isNearlyWhole(value as number))
+  const isTextOrList = given === 'string' || given === 'array'
+  if (format !== '' && !isTextOrList && !fits && GO_FORMATS[given] !== format)
+    return wrong(format, GO_FORMATS[given] ?? '')
+  if (format !== '' && isTextOrList && !types.includes('number') && !types.includes('integer'))
+    return true
+  return fits || wanted === '' ? true : wrong(wanted, given)
 }
 
-/** How far below allOf, anyOf and oneOf a failure is shown: the alternative that failed least. */
+/** What Go holds values in, in the words of formats. */
+const GO_FORMATS: Readonly<Record<string, string>> = { integer: 'int64', number: 'float64' }
+
+/** How far below allOf, anyOf and oneOf a failure is shown: the alternative that fits best. */
 function checkJunctors(
   schema: Schema,
   value: unknown,
   path: string,
   before: Before,
-  errors: FieldError[],
+  found: Found,
 ): void {
-  const failuresOf = (each: Schema): FieldError[] => {
-    const found: FieldError[] = []
-    check(each, value, path, before, found)
-    return found
+  found.matches++
+  const tried = (each: Schema): Found => {
+    const own = nothingFound()
+    check(each, value, path, before, own)
+    return own
   }
-  const whole = (why: string): FieldError =>
-    problem('FieldValueInvalid', '', `Invalid value: "": ${JSON.stringify(path)} ${why}`)
+  const whole = (why: string): number =>
+    found.errors.push(
+      problem('FieldValueInvalid', '', `Invalid value: "": ${JSON.stringify(path)} ${why}`),
+    )
+  const add = ({ errors, matches }: Found): void => {
+    found.errors.push(...errors)
+    found.matches += matches
+  }
   const { anyOf = [], oneOf = [], allOf = [], not } = schema
   if (anyOf.length > 0) {
-    const failures = untilOneFits(anyOf, failuresOf)
-    if (failures !== undefined)
-      errors.push(whole('must validate at least one schema (anyOf)'), ...least(failures))
+    const results = untilOneFits(anyOf, tried)
+    if (!results.some(isValid)) whole('must validate at least one schema (anyOf)')
+    add(best(results))
   }
   if (oneOf.length > 0) {
-    const failures = oneOf.map(failuresOf)
-    const fitting = failures.filter((each) => each.length === 0).length
-    if (fitting !== 1) {
-      const found = fitting === 0 ? 'Found none valid' : `Found ${fitting} valid alternatives`
-      errors.push(whole(`must validate one and only one schema (oneOf). ${found}`))
-      if (fitting === 0) errors.push(...least(failures))
-    }
+    const results = oneOf.map(tried)
+    const fitting = results.filter(isValid)
+    if (fitting.length !== 1) {
+      const count =
+        fitting.length === 0 ? 'Found none valid' : `Found ${fitting.length} valid alternatives`
+      whole(`must validate one and only one schema (oneOf). ${count}`)
+      if (fitting.length === 0) add(best(results))
+    } else add(fitting[0]!)
   }
   if (allOf.length > 0) {
-    const failures = allOf.map(failuresOf)
-    const failed = failures.filter((each) => each.length > 0)
-    if (failed.length > 0) {
-      errors.push(...failed.flat())
-      const none = failed.length === allOf.length ? '. None validated' : ''
-      errors.push(whole(`must validate all the schemas (allOf)${none}`))
-    }
+    const results = allOf.map(tried)
+    for (const each of results) add(each)
+    const failed = results.filter((each) => !isValid(each)).length
+    const none = failed === allOf.length ? '. None validated' : ''
+    if (failed > 0) whole(`must validate all the schemas (allOf)${none}`)
   }
-  if (not !== undefined && failuresOf(not).length === 0)
-    errors.push(whole('must not validate the schema (not)'))
+  if (not !== undefined && isValid(tried(not))) whole('must not validate the schema (not)')
 }
 
-function untilOneFits(
-  schemas: readonly Schema[],
-  failuresOf: (schema: Schema) => FieldError[],
-): readonly FieldError[][] | undefined {
-  const failures: FieldError[][] = []
+const isValid = ({ errors }: Found): boolean => errors.length === 0
+
+/** The last one fits, if any does. */
+function untilOneFits(schemas: readonly Schema[], tried: (schema: Schema) => Found): Found[] {
+  const results: Found[] = []
   for (const schema of schemas) {
-    const found = failuresOf(schema)
-    if (found.length === 0) return undefined
-    failures.push(found)
+    const result = tried(schema)
+    results.push(result)
+    if (isValid(result)) break
   }
-  return failures
+  return results
 }
 
-const least = (failures: readonly FieldError[][]): readonly FieldError[] =>
-  failures.reduce((best, each) => (each.length < best.length ? each : best))
+/** One that fits, or of those that do not the first that fits best. */
+const best = (results: readonly Found[]): Found =>
+  results.find(isValid) ?? results.reduce((top, each) => (each.matches > top.matches ? each : top))
 
-function checkText(schema: Schema, value: string, path: string, errors: FieldError[]): void {
-  const { maxLength, minLength, pattern, format } = schema
+/** Of what is wrong with a text's length and pattern the first is told. */
+function checkText(schema: Schema, value: string, path: string, found: Found): void {
+  found.matches++
+  const { maxLength, minLength, pattern } = schema
   const length = maxLength === undefined && minLength === undefined ? 0 : Array.from(value).length
   if (maxLength !== undefined && length > maxLength)
-    errors.push(
+    found.errors.push(
       problem(
         'FieldValueTooLong',
         path,
         `Too long: may not be more than ${maxLength} byte${maxLength === 1 ? '' : 's'}`,
       ),
     )
-  if (minLength !== undefined && length < minLength)
-    errors.push(inBody(path, value, `should be at least ${minLength} chars long`))
-  if (pattern !== undefined && pattern !== '' && patternOf(pattern)?.test(value) === false)
-    errors.push(inBody(path, value, `should match '${pattern}'`))
-  if (format !== undefined && isKnownFormat(format) && !fitsFormat(format, value))
-    errors.push(
-      inBody(
-        path,
-        value,
-        `must be of type ${format}: ${JSON.stringify(value)}`,
-        'FieldValueTypeInvalid',
-      ),
-    )
-}
-
-/** The ends of the integers that a format can hold. */
-const RANGES: Readonly<Record<string, readonly [number, number]>> = {
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-  int64: [-(2 ** 63), 2 ** 63],
-}
-
-function checkNumber(
-  schema: Schema,
-  value: number | bigint,
-  path: string,
-  errors: FieldError[],
-): void {
-  const { multipleOf, maximum, exclusiveMaximum, minimum, exclusiveMinimum, format = '' } = schema
-  if (schema.type === 'integer') {
-    const range = RANGES[format]
-    const which = range === undefined ? '(default format)' : `with format ${format}`
-    const isWhole = typeof value === 'bigint' || Number.isInteger(value)
-    if (!isWhole || (range !== undefined && (value < range[0] || value > range[1])))
-      errors.push(
-        problem(
-          'FieldValueInvalid',
-          '',
-          `Invalid value: "": Checked value must be of type integer ${which} in ${path}`,
-        ),
-      )
+  else if (minLength !== undefined && length < minLength)
+    inBody(found, path, value, `should be at least ${minLength} chars long`)
+  else if (pattern !== undefined && pattern !== '' && patternOf(pattern)?.test(value) === false)
+    inBody(found, path, value, `should match '${pattern}'`)
+  const format = formatOf(schema)
+  if (format === '' || !isKnownFormat(format)) return
+  found.matches++
+  if (!fitsFormat(format, value)) {
+    const why = `must be of type ${format}: ${JSON.stringify(value)}`
+    inBody(found, path, value, why, 'FieldValueTypeInvalid')
   }
-  if (multipleOf !== undefined && !isMultiple(value, multipleOf))
-    errors.push(inBody(path, value, `should be a multiple of ${multipleOf}`))
-  if (maximum !== undefined) {
-    if (exclusiveMaximum === true ? value >= maximum : value > maximum)
-      errors.push(
-        inBody(
-          path,
-          value,
-          `should be less than ${exclusiveMaximum === true ? '' : 'or equal to '}${maximum}`,
-        ),
-      )
-  }
-  if (minimum !== undefined) {
-    if (exclusiveMinimum === true ? value <= minimum : value < minimum)
-      errors.push(
-        inBody(
-          path,
-          value,
-          `should be greater than ${exclusiveMinimum === true ? '' : 'or equal to '}${minimum}`,
-        ),
-      )
-  }
-}
-
-function isMultiple(value: number | bigint, of: number): boolean {
-  if (typeof value === 'bigint')
-    return Number.isInteger(of) && of !== 0
-      ? value % BigInt(of) === 0n
-      : isMultiple(Number(value), of)
-  const quotient = value / of
-  // 0.3 is a multiple of 0.1, whatever binary fractions make of it.
-  return Math.abs(quotient - Math.round(quotient)) < 1e-9 * Math.max(1, Math.abs(quotient))
 }
 
 function checkList(
@@ -244,19 +194,20 @@ function checkList(
   value: readonly unknown[],
   path: string,
   before: Before,
-  errors: FieldError[],
+  found: Found,
 ): void {
+  found.matches += 2
   const { maxItems, minItems } = schema
   const items = itemsOf(schema)
   if (items !== undefined) {
     const earlier = itemsBefore(schema, before)
     for (const [i, item] of value.entries())
-      check(items, item, `${path}[${i}]`, earlier(item), errors)
+      check(items, item, `${path}[${i}]`, earlier(item), found)
   }
   if (minItems !== undefined && value.length < minItems)
-    errors.push(inBody(path, value.length, `should have at least ${minItems} items`))
+    inBody(found, path, value.length, `should have at least ${minItems} items`)
   if (maxItems !== undefined && value.length > maxItems)
-    errors.push(tooMany(path, value.length, maxItems))
+    found.errors.push(tooMany(path, value.length, maxItems))
 }
 
 const tooMany = (path: string, count: number, most: number): FieldError =>
@@ -316,25 +267,26 @@ function checkObject(
   value: Readonly<Record<string, unknown>>,
   path: string,
   before: Before,
-  errors: FieldError[],
+  found: Found,
 ): void {
+  found.matches++
   const { required = [], minProperties, maxProperties, properties } = schema
   const keys = Object.keys(value)
   if (minProperties !== undefined && keys.length < minProperties)
-    errors.push(inBody(path, keys.length, `should have at least ${minProperties} properties`))
+    inBody(found, path, keys.length, `should have at least ${minProperties} properties`)
   if (maxProperties !== undefined && keys.length > maxProperties)
-    errors.push(tooMany(path, keys.length, maxProperties))
+    found.errors.push(tooMany(path, keys.length, maxProperties))
   const below = (key: string): string => (path === '' ? key : `${path}.${key}`)
   const values = valuesOf(schema)
   for (const key of keys) {
     const known = own(properties, key) ?? values
     // What an object is called changes with the version that is asked for: it has no past.
     const past = path === '' && (key === 'apiVersion' || key === 'kind') ? undefined : before
-    if (known !== undefined) check(known, value[key], below(key), fieldBefore(past, key), errors)
+    if (known !== undefined) check(known, value[key], below(key), fieldBefore(past, key), found)
   }
   for (const key of required)
     if (!Object.hasOwn(value, key))
-      errors.push(problem('FieldValueRequired', below(key), 'Required value'))
+      found.errors.push(problem('FieldValueRequired', below(key), 'Required value'))
 }
 
 /** Values by which lists are not atomic must differ: sets, and the keys of maps. */
@@ -345,7 +297,16 @@ export function validateLists(schema: Schema, value: unknown, path = ''): readon
     const type = schema['x-kubernetes-list-type']
     const errors: FieldError[] = []
     if (type === 'set') errors.push(...doubles(value, path, (item) => item))
-    if (type === 'map') {
+    const odd = type === 'map' ? value.findIndex((item) => item !== null && !isObject(item)) : -1
+    if (odd >= 0)
+      errors.push(
+        problem(
+          'FieldValueInvalid',
+          `${path}[${odd}]`,
+          `Invalid value: ${shownValue(value[odd])}: must be an object for an array of list-type map`,
+        ),
+      )
+    else if (type === 'map') {
       const keys = schema['x-kubernetes-list-map-keys'] ?? []
       errors.push(
         ...doubles(value, path, (item) =>
@@ -370,20 +331,27 @@ export function validateLists(schema: Schema, value: unknown, path = ''): readon
   })
 }
 
+/** Each is told of once: where it comes for the second time. */
 function doubles(
   list: readonly unknown[],
   path: string,
   keyOf: (item: unknown) => unknown,
 ): readonly FieldError[] {
-  const seen = new Set<string>()
+  const times = new Map<string, number>()
   return list.flatMap((item, i) => {
     const key = keyOf(item)
     const id = canonical(key)
-    if (!seen.has(id)) {
-      seen.add(id)
-      return []
-    }
-    return [problem('FieldValueDuplicate', `${path}[${i}]`, `Duplicate value: ${id}`)]
+    const before = times.get(id) ?? 0
+    times.set(id, before + 1)
+    return before === 1
+      ? [
+          problem(
+            'FieldValueDuplicate',
+            `${path}[${i}]`,
+            `Duplicate value: ${typeof key === 'number' ? goNumber(key) : id}`,
+          ),
+        ]
+      : []
   })
 }
 
@@ -397,19 +365,24 @@ function canonical(value: unknown): string {
   return `{${entries.join(',')}}`
 }
 
-function checkEnum(schema: Schema, value: unknown, path: string, errors: FieldError[]): void {
+function checkEnum(schema: Schema, value: unknown, path: string, found: Found): void {
   const allowed = schema.enum
   if (allowed === undefined || allowed.length === 0) return
-  if ((value === null || value === undefined) && schema.nullable === true) return
-  if (allowed.some((each) => sameJson(each, value))) return
+  if (allowed.some((each) => each !== null && isSameAs(each, value))) return
   const shown = allowed.map((each) =>
     JSON.stringify(typeof each === 'string' ? each : JSON.stringify(each)),
   )
-  errors.push(
+  found.errors.push(
     problem(
       'FieldValueNotSupported',
       path,
-      `Unsupported value: ${JSON.stringify(value) ?? 'null'}: supported values: ${shown.join(', ')}`,
+      `Unsupported value: ${shownValue(value)}: supported values: ${shown.join(', ')}`,
     ),
   )
 }
+
+/** Among whole numbers, Go cuts the part off before it compares. */
+const isSameAs = (allowed: unknown, value: unknown): boolean =>
+  typeof allowed === 'number' && typeof value === 'number' && Number.isInteger(allowed)
+    ? Math.trunc(value) === allowed
+    : sameJson(allowed, value)
