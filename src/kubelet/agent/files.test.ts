@@ -83,9 +83,8 @@ const about = (limit: string, labels = { app: 'a' }): Pod =>
 test('what a container has been given in place is in the files of the downward API', async () => {
   const { agent, files, read } = await world(about('500m'))
   assert.equal(await read('cpu'), '500')
-  const before = agent.pod
   agent.pod = about('700m')
-  files.podChanged(before, agent.pod)
+  files.resized()
   assert.equal(await read('cpu'), '700')
 })
 

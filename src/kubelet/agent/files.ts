@@ -78,15 +78,28 @@ export class PodFiles {
     else this.#refresh(this.#agent.pod)
   }
 
-  /** Some show the labels and annotations of the pod itself, or what its containers have been given. */
+  /** Some show the labels and annotations of the pod itself. */
   podChanged(before: Pod, after: Pod): void {
-    const names = downwardVolumes(after)
-    if (names.size === 0 || this.#mounted === undefined || shown(before) === shown(after)) return
-    this.#write(this.#agent.pod, names)
+    const { labels, annotations } = after.metadata
+    const unchanged =
+      JSON.stringify([before.metadata.labels, before.metadata.annotations]) ===
+      JSON.stringify([labels, annotations])
+    if (!unchanged) this.#writeDownward()
+  }
+
+  /** And some what its containers have been given, which is another amount now. */
+  resized(): void {
+    this.#writeDownward()
   }
 
   tearDown(): Promise<void> {
     return this.#volumes.tearDown()
+  }
+
+  #writeDownward(): void {
+    const { pod } = this.#agent
+    const names = downwardVolumes(pod)
+    if (names.size > 0 && this.#mounted !== undefined) this.#write(pod, names)
   }
 
   #refresh(pod: Pod): void {
@@ -100,11 +113,3 @@ export class PodFiles {
       .catch((error: unknown) => this.failed(error))
   }
 }
-
-/** What volumes can show of a pod that changes. */
-const shown = ({ metadata, spec }: Pod): string =>
-  JSON.stringify([
-    metadata.labels,
-    metadata.annotations,
-    [...spec.containers, ...(spec.initContainers ?? [])].map(({ resources }) => resources),
-  ])

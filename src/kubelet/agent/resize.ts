@@ -87,12 +87,12 @@ export class Resizer {
     return this.#working ? [...found, { type: 'PodResizeInProgress', status: 'True' }] : found
   }
 
-  /** Gives the pod what its spec asks for, when there is room for it. */
-  async allocate(agent: ResizedPod, spec: Pod): Promise<void> {
+  /** Gives the pod what its spec asks for, when there is room for it; true when that is another amount. */
+  async allocate(agent: ResizedPod, spec: Pod): Promise<boolean> {
     const wanted = askedFor(spec)
     if (sameAllocation(this.#allocation, wanted)) {
       this.#pending = undefined
-      return
+      return false
     }
     const problem = await agent.context.room(spec)
     if (problem === undefined) {
@@ -100,7 +100,7 @@ export class Resizer {
       this.#allocation = wanted
       this.#working = true
       agent.event('Normal', 'ResizeStarted', `Pod resize started: ${summaryOf(spec, wanted)}`)
-      return
+      return true
     }
     const { reason, message } = problem
     if (this.#pending?.reason !== reason || this.#pending.message !== message) {
@@ -108,6 +108,7 @@ export class Resizer {
     }
     this.#pending = { type: 'PodResizePending', status: 'True', reason, message }
     if (reason === 'Deferred') agent.wakeIn(RETRY_MS)
+    return false
   }
 
   /** Brings the running containers to what they have been given. */

@@ -30,9 +30,7 @@ export interface SyncedPod extends StartedPod, ResizedPod {
 export async function syncPod(agent: SyncedPod): Promise<void> {
   const { view } = agent
   if (!isTerminal(agent.pod) && (!(await agent.admit()) || isOverdue(agent))) return
-  const before = agent.pod
-  await agent.resizer.allocate(agent, agent.spec)
-  agent.files.podChanged(before, agent.pod)
+  if (await agent.resizer.allocate(agent, agent.spec)) agent.files.resized()
   for (;;) {
     agent.publish()
     const { pod } = agent

@@ -1,6 +1,7 @@
 /** `/metrics` and `/metrics/probes`: what the kubelet knows of itself, of volumes, and of its probes. */
 import type { KubeletCore } from '../core.ts'
 import type { VolumeUse } from '../measure/pod-disk.ts'
+import { KUBELET_VERSION } from '../node/status.ts'
 import { isTerminal } from '../pod/containers.ts'
 import { readySandbox } from '../pod/pod-runtime.ts'
 import { type Family, pageOf } from './samples.ts'
@@ -24,7 +25,29 @@ export async function ownMetrics(core: KubeletCore): Promise<string> {
     samples,
   })
   const fixed = { static: '' }
+  const [, major = '', minor = ''] = /^v(\d+)\.(\d+)/.exec(KUBELET_VERSION) ?? []
   return pageOf([
+    {
+      name: 'kubernetes_build_info',
+      type: 'gauge',
+      help: 'What this program is; always 1.',
+      samples: [
+        {
+          labels: {
+            build_date: '',
+            compiler: '',
+            git_commit: '',
+            git_tree_state: '',
+            git_version: KUBELET_VERSION,
+            go_version: '',
+            major,
+            minor,
+            platform: `${core.machine.operatingSystem}/${core.machine.architecture}`,
+          },
+          value: 1,
+        },
+      ],
+    },
     gauge('node_name', "The node's name. The count is always 1.", [
       { labels: { node: core.config.nodeName }, value: 1 },
     ]),

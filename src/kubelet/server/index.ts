@@ -43,6 +43,8 @@ interface Answer {
 }
 
 const MAX_CONNECTIONS = 1000
+/** Who asks every half minute keeps its connection. */
+const IDLE_MS = 90_000
 const AUTHENTICATED = 'system:authenticated'
 
 /** Resolves when it listens. */
@@ -62,11 +64,14 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
     (request, response) => {
       request.resume()
       void answer(options, request).then(({ status, headers, body }) =>
-        response.writeHead(status, headers).end(body),
+        response
+          .writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+          .end(body),
       )
     },
   )
   server.maxConnections = MAX_CONNECTIONS
+  server.keepAliveTimeout = IDLE_MS
   server.on('tlsClientError', (error) => log.debug('A client was refused', { error }))
   server.on('upgrade', (request, socket: Duplex, head) => {
     socket.on('error', () => undefined)
