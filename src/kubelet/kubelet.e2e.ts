@@ -404,6 +404,56 @@ test(
   },
 )
 
+test(
+  'what a pod uses is in the pages, and one that fills its volume is evicted',
+  { skip },
+  async () => {
+    const fill = 'dd if=/dev/zero of=/cache/x bs=1M count=4 2>/dev/null; sleep 1000 & wait'
+    const cache = [{ name: 'cache', mountPath: '/cache' }]
+    const limits = { cpu: '500m', memory: '64Mi' }
+    create('modest', {
+      containers: [{ command: ['sh', '-c', fill], volumeMounts: cache, resources: { limits } }],
+      volumes: [{ name: 'cache', emptyDir: { sizeLimit: '8Mi' } }],
+    })
+    create('filler', {
+      containers: [{ command: ['sh', '-c', fill], volumeMounts: cache }],
+      volumes: [{ name: 'cache', emptyDir: { sizeLimit: '2Mi' } }],
+    })
+    await eventually(() => status('filler')?.reason === 'Evicted', 40)
+    assert.equal(
+      status('filler')?.message,
+      'Usage of EmptyDir volume "cache" exceeds the limit "2Mi". ',
+    )
+    assert.equal(status('modest')?.phase, 'Running')
+    const page = async (path: string): Promise<string> => {
+      const found = await node.kubelet.nodeApi.page(path, '')
+      return Buffer.from(found?.body ?? []).toString()
+    }
+    const about =
+      'container="app",id="[^"]+",image="[^"]+",name="[0-9a-f]{64}",namespace="shop",pod="modest"'
+    const numbers = await page('/metrics/cadvisor')
+    for (const sample of [
+      `container_cpu_usage_seconds_total\\{${about},cpu="total"\\} [\\d.]+`,
+      `container_memory_working_set_bytes\\{${about}\\} [1-9]\\d+`,
+      `container_spec_memory_limit_bytes\\{${about}\\} ${64 * 2 ** 20}`,
+      `container_spec_cpu_quota\\{${about}\\} 50000`,
+      'container_network_receive_bytes_total\\{container="",id="[^"]+",image="",name="[0-9a-f]{64}",namespace="shop",pod="modest",interface="eth0"\\} \\d+',
+    ])
+      assert.match(numbers, new RegExp(`^${sample}$`, 'm'))
+    const { pods: shown } = JSON.parse(await page('/stats/summary')) as {
+      pods: { podRef: { name: string }; volume: { name: string; usedBytes: number }[] }[]
+    }
+    const volume = shown.find(({ podRef }) => podRef.name === 'modest')?.volume[0]
+    assert.equal(volume?.name, 'cache')
+    assert.ok(
+      volume.usedBytes >= 4 * 2 ** 20 && volume.usedBytes < 5 * 2 ** 20,
+      `${volume.usedBytes}`,
+    )
+    node.remove('filler', 0)
+    node.remove('modest', 0)
+  },
+)
+
 test('a runtime that dies and comes back loses no pod and no event', { skip }, async () => {
   create('survivor')
   await eventually(() => isReady('survivor'))

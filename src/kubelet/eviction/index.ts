@@ -39,6 +39,8 @@ const EVERY_MS = 10_000
 /** An evicted pod is waited for so long before the next is chosen. */
 const GONE_MS = 30_000
 const LOOK_MS = 1000
+/** Files are counted at most in one part of the time out of so many. */
+const REST = 20
 /** Those who are evicted have a second to end, whatever they ask for. */
 const GRACE_SECONDS = 1
 const MEMORY_TAINT = 'node.kubernetes.io/memory-pressure'
@@ -46,6 +48,8 @@ const MEMORY_TAINT = 'node.kubernetes.io/memory-pressure'
 export class Eviction {
   readonly #options: EvictionOptions
   #seen: Seen = new Map()
+  /** Counting files takes long on some disks: when it may be done again. */
+  #limitsFromMs = 0
 
   constructor(options: EvictionOptions) {
     this.#options = options
@@ -104,8 +108,11 @@ export class Eviction {
   /** Those that use more of the disk than they allowed themselves. */
   async #overLimits(active: readonly PodAgent[]): Promise<readonly PodAgent[]> {
     const limited = active.filter(({ spec }) => hasDiskLimits(spec))
-    if (limited.length === 0) return []
+    const { clock } = this.#options.env
+    const begunMs = clock.monotonic()
+    if (limited.length === 0 || begunMs < this.#limitsFromMs) return []
     const uses = await this.#options.readings.pods(limited)
+    this.#limitsFromMs = begunMs + REST * (clock.monotonic() - begunMs)
     return limited.filter((agent) => {
       const use = uses.get(agent.uid)
       const message = use && brokenLimit(agent.spec, use)

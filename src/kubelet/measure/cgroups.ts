@@ -26,6 +26,20 @@ export interface CgroupUse {
   readonly processes: readonly number[]
   readonly threads?: number
   readonly oomKills: number
+  /** Where the kernel counts it: version 2 only. */
+  readonly stalls?: Readonly<Partial<Record<'cpu' | 'memory' | 'io', Stall>>>
+}
+
+/** Pressure stall information: time that was lost waiting, and the part of the last seconds, in percent. */
+export interface Stall {
+  readonly some: StallTimes
+  readonly full: StallTimes
+}
+export interface StallTimes {
+  readonly seconds: number
+  readonly avg10: number
+  readonly avg60: number
+  readonly avg300: number
 }
 
 export interface MemoryUse {
@@ -74,6 +88,9 @@ const FILES_V2 = [
   'memory/memory.max',
   'pids/pids.current',
   'cpu/cgroup.procs',
+  'cpu/cpu.pressure',
+  'cpu/memory.pressure',
+  'cpu/io.pressure',
 ] as const
 
 /** Undefined when there is no such group. */
@@ -198,6 +215,27 @@ export function useV2(files: CgroupFiles): CgroupUse {
     processes: processesIn(files('cpu/cgroup.procs')),
     ...(pids === '' ? {} : { threads: Number(pids) }),
     oomKills: field(events, 'oom_kill'),
+    ...stallsOf(files),
+  }
+}
+
+function stallsOf(files: CgroupFiles): Pick<CgroupUse, 'stalls'> {
+  const found = (['cpu', 'memory', 'io'] as const).flatMap((what): [string, Stall][] => {
+    const text = files(`cpu/${what}.pressure`)
+    return text === '' ? [] : [[what, { some: stalled(text, 'some'), full: stalled(text, 'full') }]]
+  })
+  return found.length === 0 ? {} : { stalls: Object.fromEntries(found) }
+}
+
+/** `some avg10=0.12 avg60=0.05 avg300=0.01 total=12345`, in microseconds. */
+function stalled(text: string, kind: 'some' | 'full'): StallTimes {
+  const line = new RegExp(`^${kind} (.*)$`, 'm').exec(text)?.[1] ?? ''
+  const of = (name: string): number => Number(new RegExp(`${name}=([\\d.]+)`).exec(line)?.[1] ?? 0)
+  return {
+    seconds: of('total') / 1e6,
+    avg10: of('avg10'),
+    avg60: of('avg60'),
+    avg300: of('avg300'),
   }
 }
 

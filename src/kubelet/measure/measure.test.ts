@@ -45,6 +45,8 @@ test('version 2: the same in its own words', () => {
       'memory/memory.stat': 'anon 600\nfile 300\ninactive_file 250\npgfault 7\npgmajfault 1',
       'memory/memory.events': 'low 0\nmax 4\noom 1\noom_kill 1',
       'memory/memory.max': '4096',
+      'cpu/cpu.pressure':
+        'some avg10=1.50 avg60=0.50 avg300=0.10 total=2500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=500000',
     }),
   )
   assert.equal(use.cpuSeconds, 2.5)
@@ -53,6 +55,12 @@ test('version 2: the same in its own words', () => {
   assert.equal(use.memory.failures, 4)
   assert.deepEqual(use.limits, { cpuShares: 2, cpuPeriod: 100_000, memoryBytes: 4096 })
   assert.equal(use.oomKills, 1)
+  assert.deepEqual(use.stalls, {
+    cpu: {
+      some: { seconds: 2.5, avg10: 1.5, avg60: 0.5, avg300: 0.1 },
+      full: { seconds: 0.5, avg10: 0, avg60: 0, avg300: 0 },
+    },
+  })
 })
 
 test('a group that is not there says nothing', async () => {

@@ -254,6 +254,18 @@ export async function containerMetrics(core: KubeletCore): Promise<string> {
       'Count of out of memory events observed for the container',
       ({ use }) => use?.oomKills,
     ),
+    ...(['cpu', 'io', 'memory'] as const).flatMap((what) => [
+      counter(
+        `pressure_${what}_stalled_seconds_total`,
+        `Total time duration no tasks in the container could make progress due to ${what} congestion.`,
+        ({ use }) => use?.stalls?.[what]?.full.seconds,
+      ),
+      counter(
+        `pressure_${what}_waiting_seconds_total`,
+        `Total time duration tasks in the container have waited due to ${what} congestion.`,
+        ({ use }) => use?.stalls?.[what]?.some.seconds,
+      ),
+    ]),
     gauge('processes', 'Number of processes running inside the container.', ({ use, labels }) =>
       labels['container'] === '' ? undefined : use?.processes.length,
     ),

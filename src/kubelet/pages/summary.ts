@@ -1,6 +1,6 @@
 /** `/stats/summary`: the node and its pods, in numbers. */
 import type { KubeletCore } from '../core.ts'
-import type { CgroupUse } from '../measure/cgroups.ts'
+import type { CgroupUse, StallTimes } from '../measure/cgroups.ts'
 import type { InterfaceUse } from '../measure/network.ts'
 import { nodeUse } from '../measure/node.ts'
 import type { PodDisk, VolumeUse } from '../measure/pod-disk.ts'
@@ -18,7 +18,7 @@ import { timestamp } from '../pod/status.ts'
 
 interface Words {
   readonly time: string
-  cpu(key: string, seconds: number): object
+  cpu(key: string, seconds: number, use?: CgroupUse): object
   memory(given: {
     readonly workingSetBytes: number
     readonly usageBytes: number
@@ -34,12 +34,13 @@ export async function summary(core: KubeletCore, query: URLSearchParams): Promis
   const time = timestamp(now)
   const words: Words = {
     time,
-    cpu(key, seconds) {
+    cpu(key, seconds, of) {
       const nanoCores = core.rates.nanoCores(key, seconds, core.env.clock.monotonic())
       return {
         time,
         ...(nanoCores === undefined ? {} : { usageNanoCores: nanoCores }),
         usageCoreNanoSeconds: Math.round(seconds * 1e9),
+        ...psiOf(of, 'cpu'),
       }
     },
     memory: ({ workingSetBytes, usageBytes, use: of, limitBytes }) => ({
@@ -55,6 +56,7 @@ export async function summary(core: KubeletCore, query: URLSearchParams): Promis
             rssBytes: of.memory.rssBytes,
             pageFaults: of.memory.pageFaults,
             majorPageFaults: of.memory.majorPageFaults,
+            ...psiOf(of, 'memory'),
           }),
     }),
   }
@@ -105,6 +107,17 @@ export async function summary(core: KubeletCore, query: URLSearchParams): Promis
     },
     pods: pods.map((pod) => podOf(words, pod, { disk: disks.get(pod.agent.uid), fs })),
   }
+}
+
+/** Times in nanoseconds here. */
+function psiOf(use: CgroupUse | undefined, what: 'cpu' | 'memory' | 'io'): object {
+  const found = use?.stalls?.[what]
+  if (found === undefined) return {}
+  const line = ({ seconds, ...averages }: StallTimes) => ({
+    total: Math.round(seconds * 1e9),
+    ...averages,
+  })
+  return { psi: { full: line(found.full), some: line(found.some) } }
 }
 
 type FileSystem = VolumeUse['fileSystem']
@@ -164,13 +177,14 @@ function podOf(
       return {
         name: each.name,
         startTime: startedAt === undefined ? startTime : timestamp(startedAt),
-        cpu: words.cpu(each.id, cpuSecondsOf(each)),
+        cpu: words.cpu(each.id, cpuSecondsOf(each), each.use),
         memory: words.memory({
           workingSetBytes: workingSetOf(each),
           usageBytes: memoryUsageOf(each),
           use: each.use,
           limitBytes: limit(each.use),
         }),
+        ...(each.use?.stalls?.io === undefined ? {} : { io: { time, ...psiOf(each.use, 'io') } }),
         ...(layer === undefined ? {} : { rootfs: layer }),
         ...(logs === undefined ? {} : { logs }),
         ...(each.use === undefined
@@ -178,7 +192,7 @@ function podOf(
           : { swap: { time, swapUsageBytes: each.use.memory.swapBytes } }),
       }
     }),
-    cpu: words.cpu(agent.uid, podCpuSecondsOf(measured)),
+    cpu: words.cpu(agent.uid, podCpuSecondsOf(measured), measured.use),
     memory: words.memory({
       workingSetBytes: podWorkingSetOf(measured),
       usageBytes: measured.use?.memory.usageBytes ?? total(containers, memoryUsageOf),
