@@ -17,6 +17,17 @@ if ! cmp -s package-lock.json "$stamp" 2>/dev/null || [ ! -x node_modules/.bin/n
   node_modules/.bin/node scripts/warm.ts >/dev/null 2>&1 || true
 fi
 
+# `npx navarch` in a clone: the program from its source, with the Node that it pins.
+program=node_modules/.bin/navarch
+if [ ! -e "$program" ]; then
+  cat >"$program" <<'end'
+#!/bin/sh
+bin=$(dirname "$0")
+exec "$bin/node" "$bin/../../src/cli/main.ts" "$@"
+end
+  chmod 755 "$program"
+fi
+
 # Real containers need Linux and root; without them Navarch runs a simulated node and says so.
 [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] || exit 0
 
