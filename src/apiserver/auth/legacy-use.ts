@@ -20,7 +20,7 @@ export const isEnded = ({ metadata }: Secret): boolean =>
   (metadata.labels?.[INVALID_SINCE] ?? '') !== ''
 
 /** What the label must become; undefined when it says so already. Of two servers the other's day may have begun. */
-export function dayToNote({ metadata }: Secret, now: Date): string | undefined {
+function dayToNote({ metadata }: Secret, now: Date): string | undefined {
   const noted = metadata.labels?.[LAST_USED]
   const today = day(now)
   const tomorrow = day(new Date(now.getTime() + DAY_MS))

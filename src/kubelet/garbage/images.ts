@@ -27,7 +27,7 @@ export function recordImages(
 }
 
 /** By its id, or by a name. */
-export const isUsed = ({ id, tags, digests }: Image, inUse: ReadonlySet<string>): boolean =>
+const isUsed = ({ id, tags, digests }: Image, inUse: ReadonlySet<string>): boolean =>
   [id, ...tags, ...digests].some((name) => inUse.has(name))
 
 /** So young, an image may be about to be used. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { type Node, type Pod, findDefinition, pods } from '#api'
 import { type JsonObject, decodeYaml } from '#machinery'
 
-export const ANNOTATIONS = {
+const ANNOTATIONS = {
   /** The pod's uid here; on its mirror in the API too. */
   hash: 'kubernetes.io/config.hash',
   mirror: 'kubernetes.io/config.mirror',

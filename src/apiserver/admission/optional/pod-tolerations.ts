@@ -92,7 +92,7 @@ const isSame = (a: Toleration, b: Toleration): boolean =>
   a.tolerationSeconds === b.tolerationSeconds
 
 /** Whether `wider` tolerates all that the other does. */
-export function covers(wider: Toleration, each: Toleration): boolean {
+function covers(wider: Toleration, each: Toleration): boolean {
   if (isSame(wider, each)) return true
   const isForAll = !wider.key && wider.operator === 'Exists'
   if ((each.key ?? '') !== (wider.key ?? '') && !isForAll) return false
