@@ -44,7 +44,8 @@ async function creates(
   }
   const all = (name: string, until: number): Promise<unknown> =>
     Promise.all(open.map((each) => client(each, until, name)))
-  await all(`warm-${clients}`, count / 4)
+  // Until the engine has compiled what is hot.
+  await all(`warm-${clients}`, count)
   latencies.length = 0
   next = 0
   const cpu = cpuSeconds(served.pid)
