@@ -6,6 +6,8 @@
  * must make up its mind first: `Number(value)` is right for both.
  */
 
+import { hasEscapedKeys, parseWithEscapedKeys } from './escaped-keys.ts'
+
 declare global {
   interface JSON {
     /** A value that `stringify` writes as this text: an integer keeps all its digits. */
@@ -23,10 +25,13 @@ if (!('toJSON' in BigInt.prototype))
     configurable: true,
   })
 
-/** `JSON.parse`, but no integer loses digits. Other texts cost a look at every sixteenth character. */
-export function parseJson(text: string): unknown {
-  return hasWideIntegers(text) ? (JSON.parse(text, exactly) as unknown) : JSON.parse(text)
-}
+/** `JSON.parse`, but no integer loses digits, and no key its characters. Throws a SyntaxError. */
+export const parseJson = (text: string): unknown =>
+  hasEscapedKeys(text) ? parseWithEscapedKeys(text, parseExactly) : parseExactly(text)
+
+/** Texts without large integers cost a look at every sixteenth character. */
+const parseExactly = (text: string): unknown =>
+  hasWideIntegers(text) ? (JSON.parse(text, exactly) as unknown) : JSON.parse(text)
 
 function exactly(_: string, value: unknown, context?: { readonly source?: string }): unknown {
   const source = context?.source

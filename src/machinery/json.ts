@@ -43,8 +43,9 @@ export function decodeJson(
   let value: unknown
   try {
     value = parseJson(text)
-  } catch {
-    throw badRequest(jsonSyntaxError(text))
+  } catch (error) {
+    // What the engine reads without end, the walk through its keys may not.
+    throw badRequest(error instanceof RangeError ? TOO_DEEP : jsonSyntaxError(text))
   }
   // A document of so few characters cannot be deeper.
   if (options.duplicates !== true && text.length < MAX_DEPTH) return { value, duplicateFields: [] }

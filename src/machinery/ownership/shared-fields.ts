@@ -42,7 +42,7 @@ function share(text: string): Shared {
     if (byText.size >= MOST) byText.clear()
     // A part of a longer text would keep all of it.
     const own = Buffer.from(text).toString()
-    shared = { fields: JSON.parse(own) as FieldSet, text: own, bytes: undefined }
+    shared = { fields: parseJson(own) as FieldSet, text: own, bytes: undefined }
     byText.set(own, shared)
     byFields.set(shared.fields, shared)
   }
