@@ -119,9 +119,11 @@ function coerceEmbedded(
   if (!isObject(value)) return
   if (!isRoot && isEmbedded(schema)) formResource(value, path, options)
   for (const key of Object.keys(value)) {
-    const known = own(schema.properties, key) ?? valuesOf(schema)
+    const named = own(schema.properties, key)
     if (isRoot && OBJECT_FIELDS.has(key)) continue
-    coerceEmbedded(value[key], known, below(path, key), options)
+    // Values of a map are told by their keys here.
+    const at = named === undefined ? `${path}[${key}]` : below(path, key)
+    coerceEmbedded(value[key], named ?? valuesOf(schema), at, options)
   }
 }
 
@@ -137,8 +139,9 @@ function formResource(resource: JsonObject, path: string, options: PruneOptions)
     refuse(key, 'must be a string')
     delete resource[key]
   }
+  if (resource['metadata'] === null) resource['metadata'] = {}
   const { metadata } = resource
-  if (metadata === undefined || metadata === null) return
+  if (metadata === undefined) return
   if (!isObject(metadata)) {
     const found = Array.isArray(metadata) ? 'array' : typeof metadata
     refuse('metadata', `json: cannot unmarshal ${found} into Go value of type v1.ObjectMeta`)

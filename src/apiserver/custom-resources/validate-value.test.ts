@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { pruneObject } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { validateLists, validateValue } from './validate-value.ts'
 
@@ -93,4 +94,21 @@ test('what is in a list twice is told of once, and what is no object of a map of
   assert.deepEqual(said(map, [{ a: 'x' }, 'y', { a: 'x' }]).slice(1), [
     'spec[1]: Invalid value: "y": must be an object for an array of list-type map',
   ])
+})
+
+test('metadata of a resource within a value is there when it is null, and is told by the key of its map', () => {
+  const resource: Schema = {
+    type: 'object',
+    'x-kubernetes-embedded-resource': true,
+    'x-kubernetes-preserve-unknown-fields': true,
+  }
+  const object = { spec: { a: { metadata: null }, b: { metadata: { odd: 1 } } } }
+  const unknown: string[] = []
+  const schema: Schema = {
+    type: 'object',
+    properties: { spec: { type: 'object', additionalProperties: resource } },
+  }
+  pruneObject(object, schema, { unknown, keepsNulls: true })
+  assert.deepEqual(object, { spec: { a: { metadata: {} }, b: { metadata: {} } } })
+  assert.deepEqual(unknown, ['spec[b].metadata.odd'])
 })
