@@ -176,21 +176,19 @@ export class KubeletCore {
       const pod = current ?? old
       if (pod === undefined || !isMirror(pod)) this.#podChanged(current, old)
     })
-    if (config.staticPodPath !== undefined) {
-      const staticPods = new StaticPods({
-        folder: config.staticPodPath,
-        nodeName: config.nodeName,
-        client: this.#client,
-        env,
-        informer: podInformer,
-        node: () => agent.node,
-        onChange: (current, old) => this.#podChanged(current, old),
-        ended: (uid) => this.#released(uid),
-        onMirror: (uid, mirror) => this.context.statuses.mirrored(uid, mirror),
-      })
-      await staticPods.begin(signal)
-      this.#track(staticPods.run())
-    }
+    const staticPods = new StaticPods({
+      folder: config.staticPodPath,
+      nodeName: config.nodeName,
+      client: this.#client,
+      env,
+      informer: podInformer,
+      node: () => agent.node,
+      onChange: (current, old) => this.#podChanged(current, old),
+      ended: (uid) => this.#released(uid),
+      onMirror: (uid, mirror) => this.context.statuses.mirrored(uid, mirror),
+    })
+    await staticPods.begin(signal)
+    this.#track(staticPods.run())
     this.#track(followRuntime(this, signal))
     agent.follow(nodeInformer)
     this.#track(agent.run(signal))

@@ -8,7 +8,8 @@ import { uidOf } from '../pod/containers.ts'
 import { isMirror, mirrorOf, mirrors, staticPodOf } from './manifest.ts'
 
 export interface StaticPodsOptions {
-  readonly folder: string
+  /** Without one it only takes the images of earlier pods out of the API. */
+  readonly folder: string | undefined
   readonly nodeName: string
   readonly client: Client
   readonly env: Pick<Env, 'clock' | 'fs' | 'log'>
@@ -44,18 +45,20 @@ export class StaticPods {
   /** Finds what is there now, before anybody takes its containers for those of nobody. */
   async begin(signal: AbortSignal): Promise<void> {
     this.#signal = signal
+    await this.#look()
+    // Images of pods that are no more go.
     this.#options.informer.onChange((current, old) => {
       const pod = current ?? old
       if (pod !== undefined && (isMirror(pod) || this.#running.has(keyOf(pod))))
         this.#reflect(keyOf(pod))
     })
-    await this.#look()
   }
 
   /** Follows the folder until the signal of the beginning aborts. */
   async run(): Promise<void> {
     const { env, folder } = this.#options
     const signal = this.#signal
+    if (folder === undefined) return
     let pause = new AbortController()
     env.fs.watch(folder, () => pause.abort(), signal)
     while (!signal.aborted) {
@@ -67,6 +70,7 @@ export class StaticPods {
 
   async #look(): Promise<void> {
     const { env, folder, nodeName } = this.#options
+    if (folder === undefined) return
     const names = await env.fs.list(folder).catch(() => [])
     const found = new Map<string, string>()
     for (const name of names) {

@@ -124,6 +124,7 @@ test('a changed file is another pod, once the one before has ended; a file that 
 test('a new kubelet finds its containers running', async () => {
   const { env, node, runtime } = await world()
   const id = node.get('web-n1')?.status?.containerStatuses?.[0]?.containerID
+  const uid = node.get('web-n1')?.metadata.uid
   await node.stop()
   const again = await startTestNode(
     env,
@@ -135,6 +136,17 @@ test('a new kubelet finds its containers running', async () => {
   const status = again.get('web-n1')?.status?.containerStatuses?.[0]
   assert.equal(status?.containerID, id)
   assert.equal(status?.restartCount, 0)
+  assert.equal(again.get('web-n1')?.metadata.uid, uid)
   assert.equal(again.kubelet.podsRunning(), 1)
+  await again.stop()
+})
+
+test('a kubelet without a folder takes away what an earlier one has left in the API', async () => {
+  const { env, node, runtime } = await world()
+  await node.stop()
+  const again = await startTestNode(env, runtime, {}, { api: node.api })
+  await env.advance(5000)
+  assert.equal(again.get('web-n1'), undefined)
+  assert.equal((await runtime.listContainers()).length, 0)
   await again.stop()
 })
