@@ -83,13 +83,13 @@ export function machineLogs(
   const roots = [folder, podLogs]
   const isInside = (path: string): boolean =>
     roots.some((root) => !/^\.\.(\/|$)/.test(relative(root, path)))
-  const follow = async (path: string): Promise<string | undefined> => {
+  const follow = async (path: string, links = 0): Promise<string | undefined> => {
     const root = roots.find((each) => !/^\.\.(\/|$)/.test(relative(each, path))) ?? folder
     let at = root
     const rest = relative(root, path)
       .split('/')
       .filter((part) => part !== '')
-    for (let links = 0; rest.length > 0;) {
+    while (rest.length > 0) {
       const next = resolve(at, rest.shift() ?? '')
       const stat = await fs.stat(next)
       if (stat === undefined) return undefined
@@ -98,8 +98,8 @@ export function machineLogs(
         continue
       }
       const target = resolve(at, await fs.readLink(next))
-      if (++links > MAX_LINKS || !isInside(target)) return undefined
-      return follow(join(target, ...rest))
+      if (links >= MAX_LINKS || !isInside(target)) return undefined
+      return follow(join(target, ...rest), links + 1)
     }
     return at
   }

@@ -119,6 +119,7 @@ test('a machine’s logs are shown, and nothing beside them', async () => {
   await fs.symlink('/etc-passwd', '/var/log/out')
   await fs.symlink('../..', '/var/log/up')
   await fs.symlink('sys log.1', '/var/log/same')
+  await fs.symlink('round', '/var/log/round')
   await fs.symlink('/data/pods/shop_web_1/0.log', '/var/log/web.log')
   const source = machineLogs({ fs }, { folder: '/var/log', podLogs: '/data/pods' })
   const read = async (path: string) => {
@@ -127,7 +128,7 @@ test('a machine’s logs are shown, and nothing beside them', async () => {
   }
   assert.deepEqual(
     [...((await read('/logs/')) ?? '').matchAll(/href="([^"]+)"/g)].map((found) => found[1]),
-    ['apt/', 'out', 'pods/', 'same', 'sys%20log.1', 'up', 'web.log'],
+    ['apt/', 'out', 'pods/', 'round', 'same', 'sys%20log.1', 'up', 'web.log'],
   )
   assert.equal(await read('/logs/sys log.1'), 'hello\n')
   assert.equal(await read('/logs/same'), 'hello\n')
@@ -137,6 +138,7 @@ test('a machine’s logs are shown, and nothing beside them', async () => {
   assert.equal((await logPage(source, '/logs/sys log.1/'))?.headers?.['location'], '../sys%20log.1')
   for (const path of [
     '/logs/out',
+    '/logs/round',
     '/logs/up/etc-passwd',
     '/logs/../etc-passwd',
     '/logs/pods/../../../etc-passwd',
