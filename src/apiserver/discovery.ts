@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { apiVersionOf, type JsonObject, type ResourceDefinition } from '#machinery'
 import { groupPriority, type RemoteApi } from './aggregation/index.ts'
 import type { Registry } from './registry.ts'
-import { hasHandler, type Extensions } from './server.ts'
+import { hasHandler, type Extensions } from './extensions.ts'
 import { compareVersions } from './versions.ts'
 import { idOf } from './writes/index.ts'
 

@@ -6,19 +6,11 @@ export { GIT_VERSION } from './version.ts'
 export type * from './access.ts'
 export type * from './admission.ts'
 export type * from './exchange.ts'
-export type {
-  ApiServer,
-  ApiServerOptions,
-  ConnectHandler,
-  ConnectTarget,
-  Extensions,
-  Listening,
-  ListenOptions,
-  OwnSchemas,
-  Reader,
-  ServerInside,
-  VirtualResource,
-} from './server.ts'
+export type { ConnectHandler, ConnectTarget, Extensions, VirtualResource } from './extensions.ts'
+export type { Listening, ListenOptions } from './http/index.ts'
+export type { Reader, ServerInside } from './inside.ts'
+export type { OwnSchemas } from './own-schemas.ts'
+export type { ApiServer, ApiServerOptions } from './server.ts'
 export {
   accessControl,
   ensureAuthenticationConfig,

@@ -3,7 +3,7 @@ import type { KubeObject, ResourceDefinition, ResourceRef } from '#machinery'
 import { shownAs, type Collection } from './collection.ts'
 import { keyFor, rangeFor } from './keys.ts'
 import type { Registry, Served } from './registry.ts'
-import type { Reader } from './server.ts'
+import type { Reader } from './inside.ts'
 
 type Stored = Served & { readonly collection: Collection }
 

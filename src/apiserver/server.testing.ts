@@ -6,7 +6,9 @@ import type { JsonObject } from '#machinery'
 import { createMemoryStorage, type Storage } from '#storage'
 import { createApiServer } from './create-server.ts'
 import type { Exchange } from './exchange.ts'
-import type { ApiServer, ApiServerOptions, Extensions, ServerInside } from './server.ts'
+import type { Extensions } from './extensions.ts'
+import type { ServerInside } from './inside.ts'
+import type { ApiServer, ApiServerOptions } from './server.ts'
 
 export const ADMIN = { name: 'admin', groups: ['system:masters', 'system:authenticated'] }
 

@@ -1,6 +1,6 @@
 /** Calls: control flow first, then the overload that the arguments decide. */
 import type { Call } from './ast.ts'
-import type { Compiler } from './compile.ts'
+import type { Compiling } from './compiling.ts'
 import { isConstant } from './constant.ts'
 import { charge, isAbsorbed, noOverload, optionalField, type Eval, type Frame } from './frame.ts'
 import type { Overload } from './functions.ts'
@@ -9,7 +9,7 @@ import { listEquality, listSum } from './list-types.ts'
 import type { CelType } from './types.ts'
 import { CelOptional, equals, isOf, kindOf } from './values.ts'
 
-export function compileCall(compiler: Compiler, call: Call, operand?: Eval): Eval {
+export function compileCall(compiler: Compiling, call: Call, operand?: Eval): Eval {
   const namespaced = compiler.checked.namespaced.has(call)
   const parts = call.target === undefined || namespaced ? call.args : [call.target, ...call.args]
   const runs = parts.map((part, i) =>

@@ -1,12 +1,12 @@
 /** Macros over lists and maps. What they cost is what their loops would cost, step by step. */
 import type { Expression, Fold } from './ast.ts'
-import type { Compiler } from './compile.ts'
+import type { Compiling } from './compiling.ts'
 import { isConstant } from './constant.ts'
 import { CelError } from './errors.ts'
 import { charge, isAbsorbed, noOverload, type Eval, type Frame } from './frame.ts'
 import { CelMap, kindOf, mapEntries } from './values.ts'
 
-export function compileFold(compiler: Compiler, fold: Fold): Eval {
+export function compileFold(compiler: Compiling, fold: Fold): Eval {
   if (fold.gathering === 'bind' || fold.gathering === 'optMap')
     return compileBinding(compiler, fold)
   const range = compiler.access(fold.range)
@@ -62,7 +62,7 @@ const fresh = (): State => ({
   map: new CelMap(),
 })
 
-function gather(compiler: Compiler, fold: Fold): Body {
+function gather(compiler: Compiling, fold: Fold): Body {
   switch (fold.gathering) {
     case 'all':
       return quantifier(compiler, fold, { decides: false, before: 2 })
@@ -90,7 +90,7 @@ function argumentsOf(step: Expression): readonly Expression[] {
 
 /** `before` is what the loop's condition costs each time. */
 function quantifier(
-  compiler: Compiler,
+  compiler: Compiling,
   { step }: Fold,
   { decides, before }: { readonly decides: boolean; readonly before: number },
 ): Body {
@@ -129,7 +129,7 @@ const failing: Eval = () => {
   throw noOverload()
 }
 
-function counter(compiler: Compiler, { step }: Fold): Body {
+function counter(compiler: Compiling, { step }: Fold): Body {
   const [predicate] = argumentsOf(step)
   const run = predicate === undefined ? failing : compiler.compile(predicate)
   return {
@@ -162,7 +162,7 @@ function holds(condition: Eval | undefined, frame: Frame): boolean {
   return value
 }
 
-function lister(compiler: Compiler, { step }: Fold): Body {
+function lister(compiler: Compiling, { step }: Fold): Body {
   const [condition, adding] = conditional(step)
   const list = argumentsOf(adding)[1]
   const element = list?.kind === 'list' ? list.elements[0] : undefined
@@ -187,7 +187,7 @@ function lister(compiler: Compiler, { step }: Fold): Body {
   }
 }
 
-function mapper(compiler: Compiler, { step }: Fold): Body {
+function mapper(compiler: Compiling, { step }: Fold): Body {
   const [condition, adding] = conditional(step)
   const [, first, second] = argumentsOf(adding)
   const when = condition === undefined ? undefined : compiler.compile(condition)
@@ -223,7 +223,7 @@ function insert(map: CelMap, key: unknown, value: unknown): void {
 }
 
 /** `cel.bind` and `optMap`: a name for a value. */
-function compileBinding(compiler: Compiler, fold: Fold): Eval {
+function compileBinding(compiler: Compiling, fold: Fold): Eval {
   const value = compiler.compile(fold.start)
   return compiler.scoped(fold.accumulator, false, (slot) => {
     const result = compiler.compile(fold.result)

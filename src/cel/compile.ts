@@ -11,6 +11,7 @@ import type { Checked } from './checker.ts'
 import { CelError } from './errors.ts'
 import { compileCall } from './compile-call.ts'
 import { compileFold } from './compile-fold.ts'
+import type { Access, Compiling } from './compiling.ts'
 import { isConstant } from './constant.ts'
 import { charge, noOverload, optionalField, type Eval, type Frame } from './frame.ts'
 import { noSuchKey } from './library/standard.ts'
@@ -18,19 +19,14 @@ import { unescapeProperty } from './schema.ts'
 import { parseType, type CelType, DYN } from './types.ts'
 import { CelMap, CelOptional, CelStruct, CelTypeValue, kindOf, mapGet } from './values.ts'
 
-/** A value, and whether it is still as it was in JSON. */
-export interface Access {
-  readonly run: Eval
-  readonly raw: boolean
-}
-
 interface Scope {
   readonly name: string
   readonly slot: number
   readonly raw: boolean
 }
 
-export class Compiler {
+/** One for each program. */
+export class Compiler implements Compiling {
   readonly checked: Checked
   readonly #variables: ReadonlyMap<string, number>
   readonly #scopes: Scope[] = []

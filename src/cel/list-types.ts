@@ -1,6 +1,6 @@
 /** Lists of a schema that are sets or maps: their order says nothing, and each element is in them once. */
 import type { Expression } from './ast.ts'
-import type { Compiler } from './compile.ts'
+import type { Compiling } from './compiling.ts'
 import { charge, noOverload, type Eval } from './frame.ts'
 import { TRAVERSAL } from './functions.ts'
 import { escapeProperty } from './schema.ts'
@@ -9,7 +9,7 @@ import { costSize, equals, kindOf, mapEntries, mapGet, mapSize } from './values.
 
 /** Undefined when nothing in the values is such a list. */
 export function listEquality(
-  compiler: Compiler,
+  compiler: Compiling,
   [left, right]: readonly Expression[],
   negated: boolean,
 ): Eval | undefined {
@@ -28,7 +28,7 @@ export function listEquality(
 
 /** Undefined when the list on the left is a plain one. */
 export function listSum(
-  compiler: Compiler,
+  compiler: Compiling,
   [left, right]: readonly Expression[],
 ): Eval | undefined {
   if (left === undefined || right === undefined) return undefined

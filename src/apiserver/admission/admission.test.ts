@@ -18,7 +18,7 @@ import { conflict, type JsonObject, type RequestUser, type StatusError } from '#
 import type { Authorizer } from '../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { testReader, type TestReader } from '../auth/reader.testing.ts'
-import type { ServerInside } from '../server.ts'
+import type { ServerInside } from '../inside.ts'
 import { builtInAdmission } from './index.ts'
 import { violations } from './pod-security/violations.ts'
 

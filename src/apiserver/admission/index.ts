@@ -3,7 +3,7 @@ import type { Env } from '#base'
 import type { Authorizer } from '../access.ts'
 import type { AdmissionPlugin } from '../admission.ts'
 import { apiServerUser } from '../auth/index.ts'
-import type { ServerInside } from '../server.ts'
+import type { ServerInside } from '../inside.ts'
 import type { CallWebhook } from '../webhook-client/index.ts'
 import {
   defaultIngressClass,

@@ -4,7 +4,7 @@ import type { OwnerReference } from '#machinery'
 import type { Attributes, Authorizer } from '../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import { readRequest } from '../certificates/index.ts'
-import type { ServerInside } from '../server.ts'
+import type { ServerInside } from '../inside.ts'
 import { isAbout, objectOf, refuse } from './words.ts'
 
 const CERTIFICATES = 'certificates.k8s.io'

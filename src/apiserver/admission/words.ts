@@ -1,7 +1,7 @@
 /** What admission plugins share: looking into requests, and saying no as Kubernetes does. */
 import { forbidden, type GroupResource, type ResourceList, type StatusError } from '#machinery'
 import type { AdmissionRequest } from '../admission.ts'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 
 /** The server's newest state, read without waiting. */
 export type AdmissionLookups = Pick<Reader, 'get' | 'list'>

@@ -1,6 +1,6 @@
 /** Which group versions other servers serve: what APIServices say. */
 import { apiServices, type APIService } from '#api'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 
 export interface Remote {
   readonly group: string

@@ -6,7 +6,7 @@ import { createWorkQueue, type Transport } from '#client'
 import { isStatus, timestamp, type JsonObject } from '#machinery'
 import type { Exchange, Reply } from '../exchange.ts'
 import { isObject } from '../json.ts'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 import {
   LOCAL,
   PASSED,

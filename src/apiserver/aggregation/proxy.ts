@@ -7,7 +7,7 @@ import { StatusError, parseJson, type RequestUser, type WatchEvent } from '#mach
 import type { Exchange, Reply } from '../exchange.ts'
 import { requireUser } from '../filters/index.ts'
 import { isInProcess, textReply } from '../replies.ts'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 import {
   hasBody,
   isForwarded,

@@ -2,7 +2,8 @@
 import type { Env } from '#base'
 import type { Authenticator, Authorizer } from '../access.ts'
 import type { AdmissionPlugin } from '../admission.ts'
-import type { Extensions, ServerInside } from '../server.ts'
+import type { Extensions } from '../extensions.ts'
+import type { ServerInside } from '../inside.ts'
 import {
   certificateAuthenticator,
   frontProxyAuthenticator,

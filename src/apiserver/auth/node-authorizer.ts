@@ -1,7 +1,7 @@
 /** What a kubelet may do: all that nodes may, but only with the objects that its own pods use. */
 import { persistentVolumeClaims, persistentVolumes, pods, volumeAttachments, type Pod } from '#api'
 import type { Attributes, Authorizer, Decision } from '../access.ts'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 import { nodeRules } from './rbac/bootstrap.ts'
 import { ruleAllows } from './rbac/rules.ts'
 import { nodeOf } from './users.ts'

@@ -1,6 +1,6 @@
 /** A server's cache for tests: objects that are put in by hand. */
 import { keyOf, type KubeObject, type ResourceRef } from '#machinery'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 
 export interface TestReader extends Reader {
   put<T extends KubeObject>(ref: ResourceRef<T>, object: unknown): T

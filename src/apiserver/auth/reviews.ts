@@ -19,7 +19,7 @@ import type {
 } from '#api'
 import type { Attributes, Authorizer } from '../access.ts'
 import type { Exchange } from '../exchange.ts'
-import type { VirtualResource } from '../server.ts'
+import type { VirtualResource } from '../extensions.ts'
 import type { TokenAuthenticator } from './tokens.ts'
 import { authenticated } from './authenticators.ts'
 import { anonymous } from './users.ts'

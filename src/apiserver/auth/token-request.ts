@@ -11,7 +11,8 @@ import {
   type KubeObject,
 } from '#machinery'
 import { nodes, pods, secrets, type TokenRequestSpec } from '#api'
-import type { Extensions, Reader } from '../server.ts'
+import type { Extensions } from '../extensions.ts'
+import type { Reader } from '../inside.ts'
 import { DEFAULT_ISSUER, type TokenClaims, type TokenSigner } from './service-account-tokens.ts'
 
 const MIN_SECONDS = 10 * 60

@@ -5,7 +5,7 @@ import type { RequestUser } from '#machinery'
 import { secrets } from '#api'
 import type { Authenticator } from '../access.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 import { unauthorized } from './users.ts'
 
 export interface TokenAnswer {

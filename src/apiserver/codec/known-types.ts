@@ -16,7 +16,7 @@ import {
 } from '#machinery'
 import { cannotBeHandled, kindOf, type ExpectedKind } from '../body.ts'
 import { copyJson, isObject } from '../json.ts'
-import type { OwnSchemas } from '../server.ts'
+import type { OwnSchemas } from '../own-schemas.ts'
 
 /** Types by their definitions, and the forms and shapes of values that follow from them. */
 export class KnownTypes {

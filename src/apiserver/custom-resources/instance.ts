@@ -9,7 +9,7 @@ import {
   type SubresourceFact,
 } from '#machinery'
 import { copyJson, textOf } from '../json.ts'
-import type { OwnSchemas } from '../server.ts'
+import type { OwnSchemas } from '../own-schemas.ts'
 import { columnsOf } from './columns.ts'
 import { conversionFor, type Convert } from './convert.ts'
 import { deprecationOf } from './deprecation.ts'

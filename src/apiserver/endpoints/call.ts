@@ -10,7 +10,7 @@ import type { ReadContext } from '../reads.ts'
 import type { Registry } from '../registry.ts'
 import { entryReply, objectReply, writtenReply, type RenderContext } from '../render.ts'
 import { isInProcess, valueReply } from '../replies.ts'
-import type { Extensions } from '../server.ts'
+import type { Extensions } from '../extensions.ts'
 import type { Outcome, WriteTarget, Writer } from '../writes/index.ts'
 
 /** What all requests for resources share. */

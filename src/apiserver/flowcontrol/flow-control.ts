@@ -10,6 +10,7 @@ import type { RequestInfo } from '../exchange.ts'
 import { flowSchemas as defaultSchemas, priorityLevels as defaultLevels } from './defaults.ts'
 import { FairQueues } from './fair-queues.ts'
 import { flowOf, inOrder, matches } from './match.ts'
+import type { LevelState, Rejection, Served, WaitingRequest } from './levels.ts'
 import { flowMetrics, type FlowCounts } from './metrics.ts'
 import { limitOf, shareSeats, type Share, type Use } from './seats.ts'
 
@@ -18,32 +19,10 @@ const LONGEST_WAIT_MS = 15_000
 
 const TOO_MANY = 'Too many requests, please try again later.'
 
-export type Rejection = 'queue-full' | 'concurrency-limit' | 'time-out' | 'cancelled'
-
-/** A request that waits for its turn. */
-export interface WaitingRequest {
-  readonly schema: string
-  /** What tells its flow from others of the schema: a user or a namespace. */
-  readonly flow: string
-  readonly user: RequestUser
-  readonly info: RequestInfo
-  readonly seats: number
-  readonly arrived: Date
-  readonly queue: number
-  /** Its place in the queue. */
-  readonly index: number
-}
-
 type Waiting = Omit<WaitingRequest, 'queue' | 'index'> & {
   readonly admit: () => void
   /** Known once it is in one. */
   queue: number
-}
-
-/** What has come out of a queue and is in the works. */
-interface Served {
-  executing: number
-  inUse: number
 }
 
 interface Level {
@@ -87,27 +66,6 @@ export interface FlowControl {
   levels(): Iterable<LevelState>
   /** Who waits at a level. */
   waiting(level: string): Iterable<WaitingRequest>
-}
-
-export interface LevelState {
-  readonly name: string
-  readonly exempt: boolean
-  readonly nominalSeats: number
-  readonly currentSeats: number
-  readonly lowestSeats: number
-  readonly highestSeats: number
-  readonly seatsInUse: number
-  readonly executing: number
-  readonly waiting: number
-  readonly queues: readonly (Served & {
-    readonly length: number
-    /** Of what waits in it. */
-    readonly seats: number
-    /** The virtual time at which its next request may start, in seats. */
-    readonly start: number
-  })[]
-  readonly dispatched: number
-  readonly rejected: ReadonlyMap<Rejection, number>
 }
 
 const mandatory = <T extends FlowSchema | PriorityLevelConfiguration>(

@@ -3,7 +3,7 @@ import { flowSchemas, priorityLevelConfigurations, type FlowSchema } from '#api'
 import type { Clock, Logger } from '#base'
 import type { Transport } from '#client'
 import { isStatus } from '#machinery'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 import type { FlowControl } from './flow-control.ts'
 
 /** Calls back soon after either changes, once for many changes. Returns what ends that. */

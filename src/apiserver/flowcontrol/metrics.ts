@@ -1,6 +1,6 @@
 /** What is counted of flow control, under upstream's names. */
 import type { Counter, Histogram, Metrics, Sample } from '#base'
-import type { LevelState, Rejection } from './flow-control.ts'
+import type { LevelState, Rejection } from './levels.ts'
 
 /** One flow schema at one priority level. */
 export interface FlowCounts {

@@ -1,7 +1,8 @@
 /** What upstream shows below /debug/api_priority_and_fairness: who waits where, as comma-separated lines. */
 import type { Exchange, Reply } from '../exchange.ts'
 import { textReply } from '../replies.ts'
-import type { FlowControl, LevelState, WaitingRequest } from './flow-control.ts'
+import type { FlowControl } from './flow-control.ts'
+import type { LevelState, WaitingRequest } from './levels.ts'
 
 const BASE = '/debug/api_priority_and_fairness'
 const HEADERS = {

@@ -1,1 +1,2 @@
 export { listen } from './listen.ts'
+export type { ListenOptions, Listening } from './listening.ts'

@@ -14,7 +14,7 @@ import type { Exchange, Handler } from '../exchange.ts'
 import { listen } from './listen.ts'
 import { MAX_BODY_BYTES } from './request.ts'
 import { ADMIN, testServer, type TestServer } from '../server.testing.ts'
-import type { Listening } from '../server.ts'
+import type { Listening } from './listening.ts'
 
 const env = realEnv()
 let pki: Pki

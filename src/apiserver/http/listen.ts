@@ -17,7 +17,7 @@ import { StatusError } from '#machinery'
 import type { Exchange, Handler, Reply } from '../exchange.ts'
 import { isLongRunning } from '../filters/index.ts'
 import { utf8 } from '../replies.ts'
-import type { ListenOptions, Listening } from '../server.ts'
+import type { ListenOptions, Listening } from './listening.ts'
 import { answerHttp1, answerHttp2 } from './answer.ts'
 import { exchangeOf, peerOf } from './request.ts'
 

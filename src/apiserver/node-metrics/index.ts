@@ -6,7 +6,8 @@
 import { nodes, pods, type Node, type Pod } from '#api'
 import type { Env } from '#base'
 import type { KubeObject } from '#machinery'
-import type { Extensions, Reader } from '../server.ts'
+import type { Extensions } from '../extensions.ts'
+import type { Reader } from '../inside.ts'
 import type { NodeApis } from '../streaming/index.ts'
 import { nodeUsage, podUsage, sampleOf, type Sample } from './usage.ts'
 

@@ -2,7 +2,7 @@
 import type { Clock } from '#base'
 import { badRequest, type StatusError } from '#machinery'
 import type { Reply } from '../exchange.ts'
-import type { ConnectHandler } from '../server.ts'
+import type { ConnectHandler } from '../extensions.ts'
 import { exitStatus, failureOf, openSession, type StreamOptions } from './session.ts'
 import { containerOf, flag, nodeApiOf, podOf, targetOf, type NodeApis } from './target.ts'
 

@@ -13,7 +13,7 @@ import {
   type FieldError,
 } from '#machinery'
 import type { Exchange } from '../exchange.ts'
-import type { ConnectHandler } from '../server.ts'
+import type { ConnectHandler } from '../extensions.ts'
 import { UPGRADED, type SessionOptions } from './exec.ts'
 import { containerOf, flag, podOf, reach, targetOf } from './target.ts'
 import { acceptWebSocket, chooseProtocol, wantsWebSocket } from './websocket.ts'

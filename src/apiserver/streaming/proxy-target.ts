@@ -2,7 +2,7 @@
 import { endpointSlices, pods, services, type EndpointSlice, type Pod, type Service } from '#api'
 import type { Random } from '#base'
 import { StatusError, badRequest, notFound } from '#machinery'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 
 export interface ProxyAddress {
   readonly scheme: 'http' | 'https'

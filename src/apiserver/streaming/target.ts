@@ -2,7 +2,7 @@
 import type { NodeApi, PodTarget } from '#client'
 import type { Pod } from '#api'
 import { StatusError, badRequest, notFound } from '#machinery'
-import type { ConnectTarget } from '../server.ts'
+import type { ConnectTarget } from '../extensions.ts'
 
 /** How the API server reaches a node's kubelet; undefined when it cannot. */
 export type NodeApis = (nodeName: string) => NodeApi | undefined

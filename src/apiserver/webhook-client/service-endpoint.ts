@@ -1,7 +1,7 @@
 /** Where a Service leads: straight to one of its ready endpoints, because this host may have no service proxy. */
 import { endpointSlices, services } from '#api'
 import type { Random } from '#base'
-import type { Reader } from '../server.ts'
+import type { Reader } from '../inside.ts'
 
 export interface ServicePort {
   readonly namespace: string

@@ -1,4 +1,5 @@
 /** A path and what can be done there, and the names that such things go by. */
+import type { ResourceFact } from '../facts.ts'
 
 /** Query parameters by verb: name to `string`, `integer` or `boolean`. */
 export type QueryParameters = Readonly<Record<string, Readonly<Record<string, string>>>>
@@ -100,3 +101,10 @@ export function without(
 
 /** What `kubectl get --raw` shows of any path: line ends on request. */
 export const PRETTY = { pretty: 'string' }
+
+/** What the facts of resources do not say. */
+export interface PathOptions {
+  readonly queryParameters: QueryParameters
+  /** Whether a resource's objects have no form but JSON: custom resources. */
+  readonly isCustom: (resource: ResourceFact) => boolean
+}

@@ -7,17 +7,10 @@ import {
   readPath,
   tagOf,
   type ApiPath,
-  type QueryParameters,
+  type PathOptions,
 } from './path.ts'
 import { mainPaths } from './resource-paths.ts'
 import { subresourcePaths } from './subresource-paths.ts'
-
-/** What the facts of resources do not say. */
-export interface PathOptions {
-  readonly queryParameters: QueryParameters
-  /** Whether a resource's objects have no form but JSON: custom resources. */
-  readonly isCustom: (resource: ResourceFact) => boolean
-}
 
 /** Everything that can be done with the resources of one group version, sorted by path. */
 export function resourcePaths(

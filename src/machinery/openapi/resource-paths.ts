@@ -15,7 +15,7 @@ import {
   type Common,
   type QueryParameters,
 } from './path.ts'
-import type { PathOptions } from './paths.ts'
+import type { PathOptions } from './path.ts'
 
 const PATCH_TYPES = [
   'application/apply-patch+yaml',

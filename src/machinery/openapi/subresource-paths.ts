@@ -13,7 +13,7 @@ import {
   type ApiOperation,
   type ApiPath,
 } from './path.ts'
-import type { PathOptions } from './paths.ts'
+import type { PathOptions } from './path.ts'
 import { objectOperations } from './resource-paths.ts'
 
 const CONNECT_METHODS = {

@@ -9,7 +9,7 @@ import {
   type ResourceDefinition,
 } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import type { AdmissionLookups } from '../words.ts'
 import { ruleMatches } from './rules.ts'
 import { namespaceOf, subjectOf } from './view.ts'

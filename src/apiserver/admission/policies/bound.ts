@@ -2,7 +2,7 @@
 import type { MatchResources, ParamKind, ParamRef } from '#api'
 import type { KubeObject, ResourceDefinition } from '#machinery'
 import type { AdmissionRequest } from '../../admission.ts'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import { matchingDefinition, type Criteria } from '../dynamic/match.ts'
 import { namespaceOf } from '../dynamic/view.ts'
 import type { AdmissionLookups } from '../words.ts'

@@ -16,7 +16,7 @@ import {
 } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../../admission.ts'
 import { copyJson, isObject, sameJson } from '../../json.ts'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import { conditionsMatch } from '../dynamic/conditions.ts'
 import type { Expression } from '../dynamic/expressions.ts'
 import { isUnjudged } from '../dynamic/match.ts'

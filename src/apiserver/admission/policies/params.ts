@@ -1,7 +1,7 @@
 /** The objects that a binding gives to its policy as parameters. */
 import type { ParamKind, ParamRef } from '#api'
 import { apiVersionOf, selectorMatches, type KubeObject, type ResourceDefinition } from '#machinery'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import type { AdmissionLookups } from '../words.ts'
 
 type Inside = Pick<ServerInside, 'definitions'> & { readonly read: AdmissionLookups }

@@ -3,7 +3,7 @@ import { validatingAdmissionPolicies, type ValidatingAdmissionPolicy } from '#ap
 import type { Env } from '#base'
 import { createWorkQueue, type Transport } from '#client'
 import { isStatus } from '#machinery'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import { typeWarnings } from './type-check.ts'
 
 const PATH = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies'

@@ -7,7 +7,7 @@ import {
 } from '#api'
 import type { CelDeclaration } from '#cel'
 import { apiVersionOf, type JsonObject, type ResourceDefinition } from '#machinery'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import { expression, type Environment } from '../dynamic/expressions.ts'
 import type { AdmissionLookups } from '../words.ts'
 import { compileVariables, environmentOf } from './compile.ts'

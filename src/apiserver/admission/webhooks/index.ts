@@ -10,7 +10,7 @@ import { applyJsonPatch, internalError, type JsonObject, type ResourceDefinition
 import type { Authorizer } from '../../access.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../../admission.ts'
 import { copyJson, isObject, sameJson } from '../../json.ts'
-import type { ServerInside } from '../../server.ts'
+import type { ServerInside } from '../../inside.ts'
 import { celAuthorizer, requestResource } from '../dynamic/authorizer.ts'
 import { conditionExpressions, conditionsMatch, type Condition } from '../dynamic/conditions.ts'
 import { WEBHOOK_ENVIRONMENT, newBudget } from '../dynamic/expressions.ts'

@@ -3,7 +3,7 @@ import { clusterRoles, type ClusterRole, type PolicyRule } from '#api'
 import type { Clock, Logger } from '#base'
 import type { Transport } from '#client'
 import { isStatus, selectorMatches, type Draft } from '#machinery'
-import type { Reader } from '../../server.ts'
+import type { Reader } from '../../inside.ts'
 
 /** The rules that an aggregated role should have: those of all roles its selectors pick, by name, each once. */
 export function aggregatedRules(

@@ -10,7 +10,7 @@ import {
   type RbacV1Subject as Subject,
 } from '#api'
 import { keyOf, type RequestUser } from '#machinery'
-import type { Reader } from '../../server.ts'
+import type { Reader } from '../../inside.ts'
 import { parseServiceAccount } from '../users.ts'
 
 export type AnyBinding = ClusterRoleBinding | RoleBinding
