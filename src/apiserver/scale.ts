@@ -14,7 +14,7 @@ import {
   type LabelSelector,
   type ResourceDefinition,
 } from '#machinery'
-import type { ExpectedKind } from './body.ts'
+import type { ExpectedKind } from './expected-kind.ts'
 import { copyJson, isObject, setAt, valueAt } from './json.ts'
 
 export const SCALE: ExpectedKind = {

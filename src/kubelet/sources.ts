@@ -9,7 +9,7 @@ import type { ResourceRef } from '#machinery'
 import { namespaceOf, uidOf } from './pod/containers.ts'
 import { environmentSources } from './pod/environment.ts'
 import { sourceRefs } from './volumes/payload.ts'
-import { clusterTrustBundles } from './volumes/sources.ts'
+import { clusterTrustBundles } from './volumes/trust-bundles.ts'
 
 type Kind = 'ConfigMap' | 'Secret' | 'ClusterTrustBundle'
 

@@ -10,7 +10,7 @@ import {
   readEnvelope,
   type JsonObject,
 } from '#machinery'
-import { checkKind, unrecognized, type ExpectedKind } from '../body.ts'
+import { checkKind, unrecognized, type ExpectedKind } from '../expected-kind.ts'
 import { isObject } from '../json.ts'
 import { bodyEncoding, unsupportedMediaType, type Encoding } from '../negotiate.ts'
 import type { KnownTypes } from './known-types.ts'

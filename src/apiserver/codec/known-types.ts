@@ -14,7 +14,7 @@ import {
   type StatusError,
   type TypeTable,
 } from '#machinery'
-import { cannotBeHandled, kindOf, type ExpectedKind } from '../body.ts'
+import { cannotBeHandled, kindOf, type ExpectedKind } from '../expected-kind.ts'
 import { copyJson, isObject } from '../json.ts'
 import type { OwnSchemas } from '../own-schemas.ts'
 

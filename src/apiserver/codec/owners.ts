@@ -12,7 +12,7 @@ import {
   type OwnershipContext,
   type ResourceDefinition,
 } from '#machinery'
-import { kindOf } from '../body.ts'
+import { kindOf } from '../expected-kind.ts'
 import type { KnownTypes } from './known-types.ts'
 
 /** Who writes, and when: for managedFields. */

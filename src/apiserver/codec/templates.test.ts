@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { definitions, pods, typeTable, type Pod } from '#api'
 import type { JsonObject, KubeObject } from '#machinery'
-import { kindOf } from '../body.ts'
+import { kindOf } from '../expected-kind.ts'
 import { Codec } from './codec.ts'
 import { send, testServer } from '../server.testing.ts'
 

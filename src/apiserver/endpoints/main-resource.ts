@@ -1,5 +1,6 @@
 /** The verbs of a resource itself: each is one call of reading, watching or writing. */
-import { kindOf, readDeleteOptions, readNewObject, readObject } from '../body.ts'
+import { readDeleteOptions, readNewObject, readObject } from '../body.ts'
+import { kindOf } from '../expected-kind.ts'
 import { readyEntry, type Collection } from '../collection.ts'
 import type { Reply } from '../exchange.ts'
 import { PageNotFound } from '../not-found.ts'

@@ -12,7 +12,7 @@ import {
   type LabelSelector,
 } from '#machinery'
 import type { Pod, PodDisruptionBudget } from '#api'
-import type { ExpectedKind } from '../body.ts'
+import type { ExpectedKind } from '../expected-kind.ts'
 import { shownAs, storedForm } from '../collection.ts'
 import { copyJson, isObject } from '../json.ts'
 import { keyFor } from '../keys.ts'

@@ -1,6 +1,7 @@
 /** The endpoints below an object: its status, what it is connected by, bindings, evictions, tokens. */
 import { StatusError, notFound, type JsonObject, type SubresourceFact } from '#machinery'
-import { readObject, type ExpectedKind } from '../body.ts'
+import { readObject } from '../body.ts'
+import type { ExpectedKind } from '../expected-kind.ts'
 import { readyEntry, type Collection } from '../collection.ts'
 import { connectOptions } from './connect-options.ts'
 import type { Reply } from '../exchange.ts'

@@ -10,7 +10,8 @@ import {
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { kindOf, readObject } from '../body.ts'
+import { readObject } from '../body.ts'
+import { kindOf } from '../expected-kind.ts'
 import type { Exchange, Reply } from '../exchange.ts'
 import { textOf } from '../json.ts'
 import { NO_SHAPES, negotiate } from '../negotiate.ts'

@@ -2,7 +2,7 @@
 import type { JsonObject, KubeObject } from '#machinery'
 import { admit, mutate } from '../admission-run.ts'
 import type { AdmissionRequest } from '../admission.ts'
-import { checkKind, kindOf } from '../body.ts'
+import { checkKind, kindOf } from '../expected-kind.ts'
 import { requireUser } from '../filters/index.ts'
 import { isObject } from '../json.ts'
 import type { WriteTarget, Writer } from './target.ts'

@@ -13,7 +13,7 @@ import {
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import { checkKind, kindOf, type ExpectedKind } from '../body.ts'
+import { checkKind, kindOf, type ExpectedKind } from '../expected-kind.ts'
 import { fieldProblems, type Codec } from '../codec/index.ts'
 import type { Exchange } from '../exchange.ts'
 import { copyJson, isObject, textOf } from '../json.ts'

@@ -1,23 +1,13 @@
 /** Where volumes get what they need of the API. */
 import { type Pod, persistentVolumeClaims, persistentVolumes } from '#api'
 import type { Client } from '#client'
-import type { KubeObject, ResourceRef } from '#machinery'
 import type { PodCertificates } from '../certificates/index.ts'
 import { namespaceOf } from '../pod/containers.ts'
 import type { Sources } from '../sources.ts'
 import type { Tokens } from '../tokens.ts'
 import type { FoundSources, SourceRef } from './payload.ts'
 import type { VolumeSources } from './pod-volumes.ts'
-
-export const clusterTrustBundles: ResourceRef<
-  KubeObject & { readonly spec: { readonly signerName?: string; readonly trustBundle: string } }
-> = {
-  group: 'certificates.k8s.io',
-  version: 'v1beta1',
-  resource: 'clustertrustbundles',
-  kind: 'ClusterTrustBundle',
-  namespaced: false,
-}
+import { clusterTrustBundles } from './trust-bundles.ts'
 
 interface Makers {
   readonly objects: Sources
