@@ -1,13 +1,13 @@
 /** What a body should be, and the words for one that is not. */
 import {
   FieldPath,
-  StatusError,
   apiVersionOf,
   badRequest,
   invalid,
   invalidValue,
   type JsonObject,
   type ResourceDefinition,
+  type StatusError,
 } from '#machinery'
 import { isObject, textOf } from './json.ts'
 
