@@ -9,6 +9,9 @@ export interface KubeletMetrics {
   /** One round of a pod's worker that did something. */
   podSynced(seconds: number): void
   containerStarted(kind: string): void
+  /** Somebody asked how it is. */
+  healthChecked(name: string): void
+  healthChecks(): ReadonlyMap<string, number>
   /** Of what the node ran short. */
   podEvicted(signal: string): void
 }
@@ -47,6 +50,7 @@ export function kubeletMetrics(): KubeletMetrics {
   const evictions = counter('evictions', 'Cumulative number of pod evictions by eviction signal', [
     'eviction_signal',
   ])
+  const checks = new Map<string, number>()
   return {
     page,
     podStarted(seconds) {
@@ -55,6 +59,8 @@ export function kubeletMetrics(): KubeletMetrics {
     },
     podSynced: (seconds) => rounds.with('sync').observe(seconds),
     containerStarted: (kind) => containers.with(kind).add(),
+    healthChecked: (name) => void checks.set(name, (checks.get(name) ?? 0) + 1),
+    healthChecks: () => checks,
     podEvicted: (signal) => evictions.with(signal).add(),
   }
 }

@@ -64,15 +64,17 @@ export async function measureDisks(
     [...allContainers(spec)].map(([{ name }]) => [name, join(logDirectory, name)])
   const folders = agents.flatMap((agent) => [
     ...logsOf(agent).map(([, folder]) => folder),
-    ...(places.get(agent.uid) ?? []).map(({ path }) => path),
+    ...(places.get(agent.uid) ?? [])
+      .filter(({ claim }) => claim === undefined)
+      .map(({ path }) => path),
   ])
   const used = await measureFolders(env, [...new Set(folders)])
   const found = new Map<string, PodDisk>()
   for (const agent of agents) {
     const volumes: VolumeUse[] = []
     for (const { path, ...about } of places.get(agent.uid) ?? []) {
-      const use = used.get(path)
       const fileSystem = await env.fs.usage(path).catch(() => undefined)
+      const use = about.claim === undefined ? used.get(path) : fileSystem && allOf(fileSystem)
       if (use !== undefined && fileSystem !== undefined)
         volumes.push({ ...about, ...use, fileSystem })
     }
@@ -84,6 +86,17 @@ export async function measureDisks(
   }
   return found
 }
+
+/** A claim is a disk of its own, mostly, and may be a large one: its files are not counted. */
+const allOf = ({
+  totalBytes,
+  freeBytes,
+  inodes,
+  freeInodes,
+}: VolumeUse['fileSystem']): DiskUse => ({
+  bytes: totalBytes - freeBytes,
+  inodes: inodes - freeInodes,
+})
 
 /** To count files takes long: who asks again soon gets the same answer. */
 const FRESH_MS = 60_000

@@ -6,7 +6,7 @@ import { runningContainers } from '../pod/pod-runtime.ts'
 import { containerMetrics } from './cadvisor.ts'
 import { configOf } from './config.ts'
 import { logPage, machineLogs, memoryLogs } from './log-folder.ts'
-import { ownMetrics, probeMetrics } from './own.ts'
+import { HEALTH_CHECKS, healthMetrics, ownMetrics, probeMetrics } from './own.ts'
 import { json, text } from './page.ts'
 import { resourceMetrics } from './resource.ts'
 import { summary } from './summary.ts'
@@ -22,6 +22,12 @@ export async function page(
   if (path === '/logs' || path.startsWith('/logs/')) return logPage(logsOf(core), path)
   switch (path.replace(/\/+$/, '') || '/') {
     case '/healthz':
+      for (const check of HEALTH_CHECKS) core.metrics.healthChecked(check)
+      return text(
+        new URLSearchParams(query).has('verbose')
+          ? `${HEALTH_CHECKS.map((name) => `[+]${name} ok\n`).join('')}healthz check passed\n`
+          : 'ok',
+      )
     case '/healthz/ping':
     case '/healthz/log':
     case '/healthz/syncloop':
@@ -45,6 +51,8 @@ export async function page(
       const body = `${counted.trimEnd()}\n${ofProcess.split('\n').filter(isOfProcess).join('\n')}\n${own}`
       return text(body, METRICS_TYPE)
     }
+    case '/metrics/slis':
+      return text(healthMetrics(core), METRICS_TYPE)
     case '/metrics/probes':
       return text(probeMetrics(core), METRICS_TYPE)
     case '/metrics/cadvisor':

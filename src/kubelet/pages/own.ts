@@ -132,3 +132,28 @@ export const probeMetrics = (core: KubeletCore): string =>
       ),
     },
   ])
+
+/** It answers: that is all there is to say of its health. */
+export const HEALTH_CHECKS = ['ping', 'log', 'syncloop'] as const
+
+/** `/metrics/slis` (KEP-3466) */
+export function healthMetrics({ metrics }: KubeletCore): string {
+  const checks = [...metrics.healthChecks()]
+  return pageOf([
+    {
+      name: 'kubernetes_healthcheck',
+      type: 'gauge',
+      help: '[STABLE] This metric records the result of a single healthcheck.',
+      samples: checks.map(([name]) => ({ labels: { name, type: 'healthz' }, value: 1 })),
+    },
+    {
+      name: 'kubernetes_healthchecks_total',
+      type: 'counter',
+      help: '[STABLE] This metric records the results of all healthcheck.',
+      samples: checks.map(([name, value]) => ({
+        labels: { name, status: 'success', type: 'healthz' },
+        value,
+      })),
+    },
+  ])
+}

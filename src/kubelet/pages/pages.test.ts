@@ -145,3 +145,19 @@ test('a machine’s logs are shown, and nothing beside them', async () => {
   ])
     assert.equal(await read(path), undefined, path)
 })
+
+test('health is told in words and in numbers', async () => {
+  const { node, page } = await world()
+  assert.equal((await page('/healthz')).text, 'ok')
+  assert.equal(
+    (await page('/healthz', 'verbose')).text,
+    '[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n',
+  )
+  const { text } = await page('/metrics/slis')
+  assert.match(text, /^kubernetes_healthcheck\{name="ping",type="healthz"\} 1$/m)
+  assert.match(
+    text,
+    /^kubernetes_healthchecks_total\{name="syncloop",status="success",type="healthz"\} 2$/m,
+  )
+  await node.stop()
+})
