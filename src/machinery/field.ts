@@ -1,4 +1,5 @@
 /** Paths to fields, and what is wrong there, in the form Kubernetes gives them. */
+import { goNumber } from './go-number.ts'
 import { goJson } from './go-json.ts'
 
 /** `spec.containers[0].image`; keys of maps in brackets: `metadata.labels[app]`. */
@@ -72,7 +73,9 @@ export const shown = (value: unknown): string =>
     ? 'null'
     : typeof value === 'object'
       ? goJson(JSON.stringify(value))
-      : JSON.stringify(value)
+      : typeof value === 'number' || typeof value === 'bigint'
+        ? goNumber(value)
+        : JSON.stringify(value)
 
 export const required = (path: FieldPath, why = ''): FieldError =>
   make('FieldValueRequired', path, 'Required value', why)

@@ -1,4 +1,5 @@
 /** Rules against an object and what it was before, within what they may cost. */
+import { shownValue } from './found.ts'
 import type { CelBudget, CelProgram } from '#cel'
 import { FieldPath, type FieldError } from '#machinery'
 import { isObject } from '../json.ts'
@@ -31,7 +32,15 @@ export function validateRules(
     tolerated: [],
     isOver: false,
   }
-  visit(run, schema, value, options.path ?? FieldPath.root, options.before, options.isRoot)
+  const isSame = sameness(schema, value, options.before)
+  const site = {
+    schema,
+    value,
+    path: options.path ?? FieldPath.root,
+    before: options.before,
+    isSame,
+  }
+  visit(run, site, options.isRoot)
   return run
 }
 
@@ -43,25 +52,23 @@ interface Run {
   isOver: boolean
 }
 
-function visit(
-  run: Run,
-  schema: Schema,
-  value: unknown,
-  path: FieldPath,
-  before: Before,
-  isRoot: boolean,
-): void {
+function visit(run: Run, site: Site, isRoot: boolean): void {
+  const { schema, value, path, before } = site
   if (value === null || value === undefined || run.isOver) return
   for (const rule of rulesOf(schema, isRoot)) {
     if (run.isOver) return
-    evaluate(run, rule, { schema, value, path, before })
+    evaluate(run, rule, site)
+  }
+  /** What has no past of its own did not change where what it is in did not. */
+  const inner = (each: Schema, item: unknown, at: FieldPath, past: Before): void => {
+    const isSame = past === undefined ? site.isSame : sameness(each, item, past)
+    visit(run, { schema: each, value: item, path: at, before: past, isSame }, false)
   }
   if (Array.isArray(value)) {
     const items = itemsOf(schema)
     if (items === undefined) return
     const earlier = itemsBefore(schema, before)
-    for (const [i, item] of value.entries())
-      visit(run, items, item, path.index(i), earlier(item), false)
+    for (const [i, item] of value.entries()) inner(items, item, path.index(i), earlier(item))
     return
   }
   if (!isObject(value)) return
@@ -70,11 +77,16 @@ function visit(
   const past = schema['x-kubernetes-map-type'] === 'atomic' ? undefined : before
   for (const [key, item] of Object.entries(value)) {
     const known = own(schema.properties, key)
-    const inner = known ?? values
-    if (inner === undefined) continue
-    const at = known === undefined ? path.key(key) : path.child(key)
-    visit(run, inner, item, at, fieldBefore(past, key), false)
+    const each = known ?? values
+    if (each === undefined) continue
+    inner(each, item, known === undefined ? path.key(key) : path.child(key), fieldBefore(past, key))
   }
+}
+
+/** Compared when somebody asks, and once. */
+function sameness(schema: Schema, value: unknown, before: Before): () => boolean {
+  let known: boolean | undefined
+  return () => (known ??= isUnchanged(schema, value, before))
 }
 
 interface Site {
@@ -82,6 +94,8 @@ interface Site {
   readonly value: unknown
   readonly path: FieldPath
   readonly before: Before
+  /** Whether it is as it was, or what it is in where it has no past. */
+  readonly isSame: () => boolean
 }
 
 const problem = (path: FieldPath, { type = '' }: Schema, why: string): FieldError => ({
@@ -103,8 +117,10 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
     errors.push(problem(path, schema, `rule compile error: ${program.failure}`))
     return
   }
-  if (usesOldSelf && before === undefined && !isOptional) return
-  const values = { self: value, oldSelf: before?.value }
+  // Null is no past either.
+  const old = before?.value ?? undefined
+  if (usesOldSelf && old === undefined && !isOptional) return
+  const values = { self: value, oldSelf: old }
   const left = budget.remaining
   let result: unknown
   try {
@@ -136,7 +152,7 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
   }
   // What did not change, and does not speak of changes, is not judged anew (KEP-4008).
   if (result === true) return
-  const found = !usesOldSelf && isUnchanged(schema, value, before) ? run.tolerated : errors
+  const found = !usesOldSelf && site.isSame() ? run.tolerated : errors
   found.push(refusal(run, rule, site, values))
 }
 
@@ -159,7 +175,7 @@ function refusal(
   const field = at.toString()
   // Objects and lists are not shown.
   const isLarge = schema.type === 'object' || schema.type === 'array'
-  const subject = isLarge ? '' : `: ${JSON.stringify(value)}`
+  const subject = isLarge ? '' : `: ${shownValue(value)}`
   switch (text.reason) {
     case 'FieldValueRequired':
       return { type: 'FieldValueRequired', field, detail: `Required value: ${why}` }

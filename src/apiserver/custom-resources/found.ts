@@ -1,6 +1,5 @@
 /** What is found of a value while it is compared with a schema. */
-import type { FieldError, FieldErrorType } from '#machinery'
-import { goNumber } from './go-number.ts'
+import { goNumber, type FieldError, type FieldErrorType } from '#machinery'
 
 export interface Found {
   readonly errors: FieldError[]

@@ -3,7 +3,7 @@
  * format cannot hold is told of by itself: so Kubernetes does, and its words are kept.
  */
 import { problem, type Found } from './found.ts'
-import { goFloat, isInt64 } from './go-number.ts'
+import { goFloat, isInt64 } from '#machinery'
 import type { Schema } from './schema.ts'
 
 /** The ends of the integers that a format can hold. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pruneObject } from './prune.ts'
 import type { Schema } from './schema.ts'
+import { validateRules } from './evaluate-rules.ts'
 import { validateLists, validateValue } from './validate-value.ts'
 
 /** What Kubernetes 1.36 says of these was asked of its own library. */
@@ -111,4 +112,38 @@ test('metadata of a resource within a value is there when it is null, and is tol
   pruneObject(object, schema, { unknown, keepsNulls: true })
   assert.deepEqual(object, { spec: { a: { metadata: {} }, b: { metadata: {} } } })
   assert.deepEqual(unknown, ['spec[b].metadata.odd'])
+})
+
+test('rules of items are let pass while their list is as it was, and null is no past', () => {
+  const list: Schema = {
+    type: 'array',
+    items: { type: 'integer', 'x-kubernetes-validations': [{ rule: 'self < 3' }] },
+  }
+  const judge = (schema: Schema, value: unknown, before: unknown) =>
+    validateRules(schema, value, { before: { value: before }, isRoot: false })
+  assert.equal(judge(list, [1, 5], [1, 5]).errors.length, 0)
+  assert.equal(judge(list, [1, 5], [1, 5]).tolerated.length, 1)
+  assert.equal(judge(list, [1, 5], [2, 5]).errors.length, 1)
+  const map: Schema = {
+    type: 'object',
+    nullable: true,
+    additionalProperties: { type: 'string' },
+    'x-kubernetes-validations': [{ rule: 'oldSelf.all(k, k in self)' }],
+  }
+  assert.equal(judge(map, { a: 'x' }, null).errors.length, 0)
+  assert.equal(judge(map, { a: 'x' }, { b: 'y' }).errors.length, 1)
+})
+
+test('an item without the key of its list is judged anew every time', () => {
+  const schema: Schema = {
+    type: 'array',
+    items: { type: 'object', required: ['a'], properties: { a: { type: 'string' } } },
+    'x-kubernetes-list-type': 'map',
+    'x-kubernetes-list-map-keys': ['a'],
+  }
+  const errors = validateValue(schema, [{}, { a: 'x' }], 'spec', { value: [{}] })
+  assert.deepEqual(
+    errors.map(({ field }) => field),
+    ['spec[0].a'],
+  )
 })

@@ -1,10 +1,9 @@
 /** Values against schemas, told in the words that clients know from OpenAPI validation. */
-import type { FieldError } from '#machinery'
+import { goNumber, type FieldError } from '#machinery'
 import { isObject, sameJson } from '../json.ts'
 import { fitsFormat, isFormatOf, isKnownFormat } from './formats.ts'
 import { inBody, nothingFound, problem, shownValue, type Found } from './found.ts'
 import { patternOf } from './patterns.ts'
-import { goNumber } from './go-number.ts'
 import { isIntOrString, itemsOf, own, valuesOf, type Schema } from './schema.ts'
 import { checkNumber, isNearlyWhole } from './validate-number.ts'
 
@@ -217,14 +216,23 @@ const tooMany = (path: string, count: number, most: number): FieldError =>
     `Too many: ${count}: must have at most ${most} item${most === 1 ? '' : 's'}`,
   )
 
-/** Only the items of a list that is a map can be told apart over time. */
+const isScalar = (value: unknown): boolean =>
+  value !== undefined && value !== null && typeof value !== 'object'
+
+/** Only the items of a list that is a map, and that have its keys, can be told apart over time. */
 export function itemsBefore(schema: Schema, before: Before): (item: unknown) => Before {
   const list = before?.value
   if (schema['x-kubernetes-list-type'] !== 'map' || !Array.isArray(list)) return () => undefined
   const keys = schema['x-kubernetes-list-map-keys'] ?? []
-  const idOf = (item: unknown): string =>
-    JSON.stringify(keys.map((key) => (isObject(item) ? item[key] : undefined)) ?? null)
-  const byKey = new Map(list.map((item) => [idOf(item), { value: item as unknown }]))
+  const idOf = (item: unknown): string | undefined => {
+    const values = keys.map((key) => (isObject(item) ? item[key] : undefined))
+    return values.every(isScalar) ? JSON.stringify(values) : undefined
+  }
+  const byKey = new Map<string | undefined, Before>()
+  for (const item of list as readonly unknown[]) {
+    const id = idOf(item)
+    if (id !== undefined && !byKey.has(id)) byKey.set(id, { value: item })
+  }
   return (item) => byKey.get(idOf(item))
 }
 

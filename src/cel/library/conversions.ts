@@ -51,20 +51,20 @@ function uintOfDouble(value: unknown): CelUint {
   if (number < 0) throw new CelError('unsigned integer overflow')
   return new CelUint(BigInt(Math.trunc(number)))
 }
+/** A text that says no value of the type. */
+const notA = (type: string): CelError =>
+  new CelError(`type conversion error from 'string' to '${type}'`)
+
 function parseInteger(text: string): Int {
-  if (!/^[+-]?\d{1,40}$/.test(text))
-    throw new CelError(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
+  if (!/^[+-]?\d{1,40}$/.test(text)) throw notA('int')
   const value = BigInt(text.replace(/^\+/, ''))
-  if (value > INT_MAX || value < INT_MIN)
-    throw new CelError(`strconv.ParseInt: parsing ${JSON.stringify(text)}: value out of range`)
+  if (value > INT_MAX || value < INT_MIN) throw notA('int')
   return normalInt(value)
 }
 function parseUnsigned(text: string): CelUint {
-  if (!/^\d{1,40}$/.test(text))
-    throw new CelError(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`)
+  if (!/^\d{1,40}$/.test(text)) throw notA('uint')
   const value = BigInt(text)
-  if (value > UINT_MAX)
-    throw new CelError(`strconv.ParseUint: parsing ${JSON.stringify(text)}: value out of range`)
+  if (value > UINT_MAX) throw notA('uint')
   return new CelUint(value)
 }
 function parseDouble(text: string): CelDouble {
@@ -73,8 +73,7 @@ function parseDouble(text: string): CelDouble {
     if (special[2] === undefined) return new CelDouble(Number.NaN)
     return new CelDouble(special[1] === '-' ? -Infinity : Infinity)
   }
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text))
-    throw new CelError(`strconv.ParseFloat: parsing ${JSON.stringify(text)}: invalid syntax`)
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text)) throw notA('double')
   return new CelDouble(Number(text))
 }
 
@@ -83,7 +82,7 @@ const FALSE = new Set(['0', 'f', 'F', 'FALSE', 'false', 'False'])
 function parseBool(text: string): boolean {
   if (TRUE.has(text)) return true
   if (FALSE.has(text)) return false
-  throw new CelError(`strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`)
+  throw notA('bool')
 }
 
 /** As Go prints a float: shortest, with an exponent from a million on. */
@@ -156,8 +155,7 @@ const conversions: readonly Overload[] = [
   overload('::timestamp(timestamp): timestamp', same),
   overload('::timestamp(string): timestamp', (text: string) => {
     const value = parseTimestamp(text)
-    if (value === undefined)
-      throw new CelError(`parsing time ${JSON.stringify(text)}: cannot parse as RFC 3339`)
+    if (value === undefined) throw notA('google.protobuf.Timestamp')
     if (value.seconds < -62135596800) throw new CelError('timestamp overflow')
     return value
   }),
@@ -171,7 +169,7 @@ const conversions: readonly Overload[] = [
   ),
   overload('::duration(string): duration', (text: string) => {
     const value = parseDuration(text)
-    if (value === undefined) throw new CelError(`time: invalid duration ${JSON.stringify(text)}`)
+    if (value === undefined) throw notA('google.protobuf.Duration')
     return value
   }),
   overload('::dyn(A): dyn', same),
