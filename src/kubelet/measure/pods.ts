@@ -46,8 +46,13 @@ export async function measurePods(core: KubeletCore): Promise<readonly MeasuredP
 async function measurePod(
   { env, machine, config, runtime }: KubeletCore,
   agent: PodAgent,
-  stats: readonly ContainerStats[],
+  all: readonly ContainerStats[],
 ): Promise<MeasuredPod> {
+  // Runtimes tell of the disks of those that have ended, too.
+  const stats = all.filter(({ id }) => {
+    const found = agent.runtime.containers.find((container) => container.id === id)
+    return found === undefined || found.state === 'running'
+  })
   const cgroup = podCgroup(agent.spec, config.cgroupRoot)
   const read = (path: string): Promise<CgroupUse | undefined> =>
     runtime.simulated || stats.length === 0

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualEnv } from '#base'
+import type { Runtime } from '../runtime.ts'
 import { simulatedRuntime } from '../simulated/index.ts'
 import { startTestNode } from '../testing/node.ts'
 import { pod } from '../testing/pods.ts'
 import { logPage, machineLogs } from './log-folder.ts'
 import { pageOf } from './samples.ts'
 
-async function world() {
+async function world(more: Partial<Runtime> = {}) {
   const env = virtualEnv()
-  const node = await startTestNode(env, simulatedRuntime(env), { logRoot: '/logs' })
+  const runtime = Object.assign(simulatedRuntime(env), more)
+  const node = await startTestNode(env, runtime, { logRoot: '/logs' })
   await env.advance(500)
   await node.kubelet.ready
   const page = async (path: string, query = '') => {
@@ -45,6 +47,35 @@ test('what metrics-server reads has each container with its time', async () => {
     'resource_scrape_error 0',
   ])
     assert.match(text, new RegExp(`^${sample}$`, 'm'))
+  await node.stop()
+})
+
+test('a runtime that does not answer is told of, and the node’s own numbers stay', async () => {
+  const { node, page } = await world({
+    listContainerStats: async () => {
+      throw new Error('containerd is gone')
+    },
+  })
+  const { text } = await page('/metrics/resource')
+  assert.match(text, /^resource_scrape_error 1$/m)
+  assert.match(text, /^node_memory_working_set_bytes 0 /m)
+  await node.stop()
+})
+
+test('a container that has ended is not counted, though the runtime tells of its disk', async () => {
+  const { env, node, page } = await world({
+    listContainerStats: async () =>
+      ids.map((id) => ({ id, name: 'app', labels: { 'io.kubernetes.pod.uid': uid } })),
+  })
+  const annotations = { 'simulation.navarch.dev/run-seconds': '1' }
+  const web = node.create(pod({ metadata: { name: 'web', annotations }, restartPolicy: 'Never' }))
+  const uid = web.metadata.uid ?? ''
+  await env.advance(500)
+  const id = node.get('web')?.status?.containerStatuses?.[0]?.containerID ?? ''
+  const ids = [id.replace(/^.*:\/\//, '')]
+  assert.match((await page('/metrics/resource')).text, /container="app"/)
+  await env.advance(5000)
+  assert.doesNotMatch((await page('/metrics/resource')).text, /container="app"/)
   await node.stop()
 })
 

@@ -12,7 +12,12 @@ import {
 import { type Family, type Sample, pageOf } from './samples.ts'
 
 export async function resourceMetrics(core: KubeletCore): Promise<string> {
-  const [use, pods] = await Promise.all([nodeUse(core), measurePods(core)])
+  const [use, measured] = await Promise.all([
+    nodeUse(core),
+    measurePods(core).catch(() => undefined),
+  ])
+  const pods = measured ?? []
+  const failed = [{ value: measured === undefined ? 1 : 0 }]
   const nowMs = core.env.clock.now().getTime()
   const about = ({ metadata }: (typeof pods)[number]['agent']['pod']) => ({
     namespace: metadata.namespace ?? '',
@@ -101,12 +106,12 @@ export async function resourceMetrics(core: KubeletCore): Promise<string> {
     gauge(
       'resource_scrape_error',
       '1 if there was an error while getting container metrics, 0 otherwise',
-      [{ value: 0 }],
+      failed,
     ),
     gauge(
       'scrape_error',
       '(Deprecated since 1.29.0) 1 if there was an error while getting container metrics, 0 otherwise',
-      [{ value: 0 }],
+      failed,
     ),
   ])
 }
