@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { type Node, type Pod, findDefinition, pods } from '#api'
 import { type JsonObject, decodeYaml } from '#machinery'
+import { environmentSources } from '../pod/environment.ts'
+import { type SourceRef, sourceRefs } from '../volumes/payload.ts'
 
 const ANNOTATIONS = {
   /** The pod's uid here; on its mirror in the API too. */
@@ -62,7 +64,36 @@ export function staticPodOf(text: string, { file, nodeName, seen }: ManifestFact
   const problems = definition?.validate(object as unknown as JsonObject) ?? []
   if (problems.length > 0)
     throw new Error(problems.map(({ field, detail }) => `${field}: ${detail}`).join('; '))
-  return { ...(object as unknown as Pod), status: { phase: 'Pending' } }
+  const pod: Pod = { ...(object as unknown as Pod), status: { phase: 'Pending' } }
+  const used = apiReference(pod)
+  if (used !== undefined) throw new Error(`a static pod may not reference ${used}`)
+  return pod
+}
+
+/** It runs without the API: what is kept there is not to be had. */
+function apiReference(pod: Pod): string | undefined {
+  const { spec } = pod
+  if ((spec.serviceAccountName ?? '') !== '') return 'service accounts'
+  if ((spec.imagePullSecrets ?? []).length > 0) return 'secrets'
+  if ((spec.resourceClaims ?? []).length > 0) return 'resource claims'
+  const { configMaps, secrets } = environmentSources(pod)
+  if (secrets.length > 0) return 'secrets'
+  if (configMaps.length > 0) return 'config maps'
+  for (const volume of spec.volumes ?? []) {
+    if ((volume.persistentVolumeClaim ?? volume.ephemeral) !== undefined)
+      return 'persistent volume claims'
+    const [ref] = sourceRefs(volume)
+    if (ref !== undefined) return KINDS[ref.kind]
+  }
+  return undefined
+}
+
+const KINDS: Readonly<Record<SourceRef['kind'], string>> = {
+  ConfigMap: 'config maps',
+  Secret: 'secrets',
+  Token: 'tokens of service accounts',
+  PodCertificate: 'pod certificates',
+  ClusterTrustBundle: 'cluster trust bundles',
 }
 
 /** What the API shows of it: it can be looked at there, and not changed. */

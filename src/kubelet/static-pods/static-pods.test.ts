@@ -49,6 +49,31 @@ test('what is no pod is refused with the reason', () => {
   )
 })
 
+test('a manifest that needs the API is refused: the pod must run without it', () => {
+  const refused = (spec: string) => () =>
+    staticPodOf(manifest('web:1').replace('spec:', `spec:\n  ${spec}`), facts)
+  assert.throws(refused('serviceAccountName: web'), /may not reference service accounts/)
+  assert.throws(
+    refused('volumes: [{name: v, secret: {secretName: s}}]'),
+    /may not reference secrets/,
+  )
+  assert.throws(
+    () =>
+      staticPodOf(
+        manifest('web:1').replace(
+          'name: app',
+          'name: app\n    envFrom: [{configMapRef: {name: c}}]',
+        ),
+        facts,
+      ),
+    /may not reference config maps/,
+  )
+  assert.throws(
+    refused('volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]'),
+    /may not reference persistent volume claims/,
+  )
+})
+
 async function world() {
   const env = virtualEnv()
   await env.fs.makeFolder('/manifests')
