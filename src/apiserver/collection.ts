@@ -14,7 +14,7 @@ import {
   type Storage,
   type Write,
 } from '#storage'
-import { storageCounts } from './metrics.ts'
+import { storageCounts } from './metrics/index.ts'
 
 export type StoredEntry = CacheEntry<KubeObject>
 

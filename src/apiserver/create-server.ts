@@ -2,14 +2,13 @@
 import { groupFacts } from '#api'
 import type { Service } from '#api'
 import type { RequestUser } from '#machinery'
-import { accessMetrics } from './access-metrics.ts'
+import { RequestMetrics, accessMetrics, admissionMetrics } from './metrics/index.ts'
 import { parseRange } from './addresses.ts'
-import { admissionMetrics } from './admission-metrics.ts'
 import { withExpressionChecks } from './admission/expression-checks.ts'
 import { withAudit, withFailedAuthenticationAudit } from './audit/index.ts'
 import { Codec } from './codec/index.ts'
 import type { Collection } from './collection.ts'
-import { componentStatuses } from './component-statuses.ts'
+import { componentStatuses, describeBuild, pagesHandler, startChecks } from './pages/index.ts'
 import {
   completeDefinition,
   followDefinitions,
@@ -36,10 +35,6 @@ import {
 } from './flowcontrol/index.ts'
 import { listen } from './http/index.ts'
 import { inProcessTransport } from './in-process.ts'
-import { RequestMetrics } from './metrics.ts'
-import { pagesHandler } from './pages.ts'
-import { startChecks } from './start-checks.ts'
-import { describeBuild } from './version.ts'
 import { registryReader } from './reader.ts'
 import { Registry } from './registry.ts'
 import type { Extensions } from './extensions.ts'

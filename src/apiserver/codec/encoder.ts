@@ -12,9 +12,16 @@ import {
 } from '#machinery'
 import { shownAs, type StoredEntry } from '../collection.ts'
 import { notAcceptable } from '../negotiate.ts'
-import type { ItemEncoder } from '../protobuf-list.ts'
 import { EncodedItems } from './encoded-items.ts'
 import { PARTIAL_METADATA, type KnownTypes } from './known-types.ts'
+
+/** How the parts of a list become messages. */
+export interface ItemEncoder {
+  readonly metadata: (metadata: JsonObject) => Uint8Array
+  readonly item: (entry: StoredEntry) => Uint8Array
+  /** The same, to be looked at or copied at once. */
+  readonly passing: (entry: StoredEntry) => Uint8Array
+}
 
 /** Lists in protobuf that are kept: as many as 20,000 pods. */
 const ENCODED_BYTES = 48 * 1024 * 1024

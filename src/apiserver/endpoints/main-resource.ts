@@ -11,10 +11,9 @@ import {
   type DeleteOptions,
   type WriteOptions,
 } from '../options.ts'
-import { getEntry, listEntries } from '../reads.ts'
-import { listReply } from '../render-list.ts'
-import { entryReply, objectReply } from '../render.ts'
-import { watchReply } from '../watch.ts'
+import { getEntry, listEntries } from '../reads/index.ts'
+import { entryReply, listReply, objectReply } from '../render/index.ts'
+import { watchReply } from '../watch/index.ts'
 import {
   createObject,
   deleteObject,

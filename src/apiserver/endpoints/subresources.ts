@@ -10,9 +10,9 @@ import { keyFor } from '../keys.ts'
 import { parseWriteOptions } from '../options.ts'
 import { BINDING, EVICTION, bindPod, evictPod } from './pod-subresources.ts'
 import { pathNotFound } from '../not-found.ts'
-import { getEntry } from '../reads.ts'
+import { getEntry } from '../reads/index.ts'
 import type { Served } from '../registry.ts'
-import { entryReply } from '../render.ts'
+import { entryReply } from '../render/index.ts'
 import { successStatus } from '../replies.ts'
 import {
   admitOnly,

@@ -1,7 +1,7 @@
 /** Who asks. */
 import type { Awaitable, Env } from '#base'
 import { StatusError } from '#machinery'
-import type { AccessMetrics } from '../access-metrics.ts'
+import type { AccessMetrics } from '../metrics/index.ts'
 import type { Authenticator, Identity } from '../access.ts'
 import type { Filter, Reply } from '../exchange.ts'
 import { timed } from './tracing.ts'

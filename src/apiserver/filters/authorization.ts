@@ -1,7 +1,7 @@
 /** Whether who asks may do it, and the words of a refusal. */
 import type { Awaitable, Env } from '#base'
 import { StatusError, forbidden, type RequestUser } from '#machinery'
-import type { AccessMetrics } from '../access-metrics.ts'
+import type { AccessMetrics } from '../metrics/index.ts'
 import type { Attributes, Authorizer, Decision } from '../access.ts'
 import type { Filter, Reply, RequestInfo } from '../exchange.ts'
 import { infoOf } from './request-info.ts'

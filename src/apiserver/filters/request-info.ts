@@ -2,7 +2,7 @@
 import type { Env } from '#base'
 import { StatusError } from '#machinery'
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
-import type { RequestMetrics } from '../metrics.ts'
+import type { RequestMetrics } from '../metrics/index.ts'
 import { labelsOf } from './request-labels.ts'
 import { parseRequest } from '../requests.ts'
 import { RequestTrace } from '../trace.ts'

@@ -1,6 +1,6 @@
 /** How a request is counted: in upstream's words for verbs and scopes. */
 import type { Exchange, RequestInfo } from '../exchange.ts'
-import type { RequestLabels } from '../metrics.ts'
+import type { RequestLabels } from '../metrics/index.ts'
 
 /** Methods that clients invent must not become series. */
 const METHODS: ReadonlySet<string> = new Set([

@@ -1,7 +1,7 @@
 /** Every request from outside takes its turn here, between who it is from and what it may do. */
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
 import { isLongRunning, requireUser } from '../filters/index.ts'
-import type { RequestMetrics } from '../metrics.ts'
+import type { RequestMetrics } from '../metrics/index.ts'
 import type { FlowControl, FlowTurn } from './flow-control.ts'
 
 const OBJECTS_A_SEAT = 100

@@ -1,6 +1,6 @@
 /** Admission as a write asks for it: the request that plugins see, and what they may change. */
 import type { JsonObject, KubeObject } from '#machinery'
-import { admit, mutate } from '../admission-run.ts'
+import { admit, mutate } from './admission-run.ts'
 import type { AdmissionRequest } from '../admission.ts'
 import { checkKind, kindOf } from '../expected-kind.ts'
 import { requireUser } from '../filters/index.ts'

@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { admit, mutate } from '../admission-run.ts'
+import { admit, mutate } from './admission-run.ts'
 import { storedForm } from '../collection.ts'
 import { requireUser } from '../filters/index.ts'
 import { toStored } from '../json-bytes.ts'

@@ -7,7 +7,7 @@ import {
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { admit, mutate } from '../admission-run.ts'
+import { admit, mutate } from './admission-run.ts'
 import { readyEntry, shownAs, storedForm, type StoredEntry } from '../collection.ts'
 import type { Exchange } from '../exchange.ts'
 import { attributesOf, forbiddenFor, requireUser } from '../filters/index.ts'

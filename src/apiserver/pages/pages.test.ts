@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { StatusError, type JsonObject } from '#machinery'
-import type { AdmissionPlugin } from './admission.ts'
-import { send, testServer } from './server.testing.ts'
+import type { AdmissionPlugin } from '../admission.ts'
+import { send, testServer } from '../server.testing.ts'
 
 test('discovery lists groups, versions and resources, with and without a slash at the end', async () => {
   const { server } = await testServer()

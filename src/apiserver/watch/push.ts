@@ -2,8 +2,8 @@
 import type { Clock, Counter } from '#base'
 import type { KubeObject } from '#machinery'
 import type { CacheWatch, Delivery } from '#storage'
-import type { Outlet } from './exchange.ts'
-import { CHUNK_BYTES, type Form } from './watch-frames.ts'
+import type { Outlet } from '../exchange.ts'
+import { CHUNK_BYTES, type Form } from './frames.ts'
 
 /** Bookmarks keep a client's revision young while nothing happens. */
 export const BOOKMARK_MS = 60_000

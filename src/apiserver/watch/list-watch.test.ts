@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { exchangeFor, send, testServer, type TestServer } from './server.testing.ts'
+import { exchangeFor, send, testServer, type TestServer } from '../server.testing.ts'
 
 interface Held {
   readonly revision: number

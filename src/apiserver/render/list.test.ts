@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { exchangeFor, send, testServer } from './server.testing.ts'
+import { exchangeFor, send, testServer } from '../server.testing.ts'
 
 const MAPS = '/api/v1/namespaces/shop/configmaps'
 const text = 'a line\n\n  another, indented\n- not an item: "quoted"\n'

@@ -2,10 +2,10 @@
 import { pause, type Counter, type Env } from '#base'
 import { StatusError, type KubeObject, type ResourceDefinition, type WatchEvent } from '#machinery'
 import { WatchOverflowError, type Delivery } from '#storage'
-import type { Codec } from './codec/index.ts'
-import { readyEntries, shownAs, type Collection, type StoredEntry } from './collection.ts'
-import type { Exchange, Outlet, Reply } from './exchange.ts'
-import type { RequestMetrics } from './metrics.ts'
+import type { Codec } from '../codec/index.ts'
+import { readyEntries, shownAs, type Collection, type StoredEntry } from '../collection.ts'
+import type { Exchange, Outlet, Reply } from '../exchange.ts'
+import type { RequestMetrics } from '../metrics/index.ts'
 import {
   LIST_SHAPES,
   MEDIA_TYPES,
@@ -13,11 +13,11 @@ import {
   negotiate,
   notAcceptable,
   type Accepted,
-} from './negotiate.ts'
-import { parseListOptions } from './options.ts'
-import { openWatch, type OpenWatch } from './reads.ts'
-import { includeObjectOf } from './render.ts'
-import { isInProcess, utf8 } from './replies.ts'
+} from '../negotiate.ts'
+import { parseListOptions } from '../options.ts'
+import { openWatch, type OpenWatch } from '../reads/index.ts'
+import { includeObjectOf } from '../render/index.ts'
+import { isInProcess, utf8 } from '../replies.ts'
 import {
   bookmark,
   chunksOf,
@@ -26,8 +26,8 @@ import {
   WATCH_TYPES,
   type Form,
   type Step,
-} from './watch-frames.ts'
-import { BOOKMARK_MS, pushChanges } from './watch-push.ts'
+} from './frames.ts'
+import { BOOKMARK_MS, pushChanges } from './push.ts'
 
 export interface WatchContext {
   readonly codec: Codec

@@ -7,8 +7,8 @@ import {
   type StatusError,
   type TypeMismatchError,
 } from '#machinery'
-import type { ExpectedKind } from './expected-kind.ts'
-import { isObject, textOf } from './json.ts'
+import type { ExpectedKind } from '../expected-kind.ts'
+import { isObject, textOf } from '../json.ts'
 
 /** `failed to create typed patch object (shop/web; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema` */
 export function untypable(

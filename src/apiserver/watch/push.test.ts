@@ -3,9 +3,9 @@ import { test } from 'node:test'
 import { virtualEnv } from '#base'
 import type { KubeObject } from '#machinery'
 import type { Delivery } from '#storage'
-import type { Outlet } from './exchange.ts'
-import type { Form } from './watch-frames.ts'
-import { BOOKMARK_MS, pushChanges } from './watch-push.ts'
+import type { Outlet } from '../exchange.ts'
+import type { Form } from './frames.ts'
+import { BOOKMARK_MS, pushChanges } from './push.ts'
 
 const CHUNK = 100_000
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { send, testServer } from './server.testing.ts'
+import { send, testServer } from '../server.testing.ts'
 
 test('what is done once after the start is part of each page of health, and stays done', async () => {
   let there = false

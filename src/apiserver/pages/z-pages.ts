@@ -4,9 +4,9 @@
  */
 import type { Clock } from '#base'
 import type { JsonObject } from '#machinery'
-import type { Exchange, Handler, Reply } from './exchange.ts'
-import { MEDIA_TYPES, notAcceptable, parseAccept, type Encoding } from './negotiate.ts'
-import { textReply } from './replies.ts'
+import type { Exchange, Handler, Reply } from '../exchange.ts'
+import { MEDIA_TYPES, notAcceptable, parseAccept, type Encoding } from '../negotiate.ts'
+import { textReply } from '../replies.ts'
 
 export interface ZPagesOptions {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>

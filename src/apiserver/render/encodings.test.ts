@@ -9,7 +9,7 @@ import {
   readEnvelope,
   type JsonObject,
 } from '#machinery'
-import { exchangeFor, send, testServer } from './server.testing.ts'
+import { exchangeFor, send, testServer } from '../server.testing.ts'
 
 const MAPS = '/api/v1/namespaces/shop/configmaps'
 const PROTOBUF = 'application/vnd.kubernetes.protobuf'

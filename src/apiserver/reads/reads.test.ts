@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Transport } from '#client'
 import { StatusError, type JsonObject, type KubeObject, type WatchEvent } from '#machinery'
-import { send, testServer, watchLines, type TestServer } from './server.testing.ts'
+import { send, testServer, watchLines, type TestServer } from '../server.testing.ts'
 
 const MAPS = '/api/v1/namespaces/shop/configmaps'
 const PODS = '/api/v1/namespaces/shop/pods'

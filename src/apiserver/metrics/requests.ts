@@ -1,6 +1,6 @@
 /** What the server counts of its requests, under upstream's names, so that counting costs nearly nothing. */
 import { exponential, type Counter, type Histogram, type Labelled, type Metrics } from '#base'
-import type { RequestInfo } from './exchange.ts'
+import type { RequestInfo } from '../exchange.ts'
 
 const DURATION_BUCKETS: readonly number[] = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,

@@ -1,19 +1,12 @@
 /** A list in protobuf, its items encoded a few at a time, so that a long one holds up nobody. */
 import type { Turn } from '#base'
 import type { JsonObject } from '#machinery'
-import type { StoredEntry } from './collection.ts'
-import { ChunkWriter } from './json-bytes.ts'
+import type { StoredEntry } from '../collection.ts'
+import type { ItemEncoder } from '../codec/index.ts'
+import { ChunkWriter } from '../json-bytes.ts'
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 const encoder = new TextEncoder()
-
-/** How the parts of a list become messages. */
-export interface ItemEncoder {
-  readonly metadata: (metadata: JsonObject) => Uint8Array
-  readonly item: (entry: StoredEntry) => Uint8Array
-  /** The same, to be looked at or copied at once. */
-  readonly passing: (entry: StoredEntry) => Uint8Array
-}
 
 /**
  * Encoded items that lists hold until they are sent, all lists together. Beyond, items are encoded once to know

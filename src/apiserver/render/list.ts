@@ -9,8 +9,8 @@ import {
   type ResourceDefinition,
 } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
-import { shownAs, type StoredEntry } from './collection.ts'
-import type { Reply } from './exchange.ts'
+import { shownAs, type StoredEntry } from '../collection.ts'
+import type { Reply } from '../exchange.ts'
 import {
   CHUNK_BYTES,
   ChunkWriter,
@@ -19,10 +19,10 @@ import {
   spliceBound,
   storedFormOf,
   type StoredForm,
-} from './json-bytes.ts'
-import { LIST_SHAPES, MEDIA_TYPES, notAcceptable, negotiate, type Accepted } from './negotiate.ts'
+} from '../json-bytes.ts'
+import { LIST_SHAPES, MEDIA_TYPES, notAcceptable, negotiate, type Accepted } from '../negotiate.ts'
 import { protobufList } from './protobuf-list.ts'
-import type { Page } from './reads.ts'
+import type { Page } from '../reads/index.ts'
 import {
   includeObjectOf,
   isBuiltIn,
@@ -32,7 +32,7 @@ import {
   withoutKind,
   type RenderContext,
 } from './render.ts'
-import { isInProcess, isPretty, utf8 } from './replies.ts'
+import { isInProcess, isPretty, utf8 } from '../replies.ts'
 
 const listMetaOf = (page: Page): JsonObject => ({
   resourceVersion: String(page.revision),

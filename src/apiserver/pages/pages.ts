@@ -1,18 +1,18 @@
 /** Everything that is no resource: discovery, versions, health, metrics, API descriptions. */
 import type { GroupOrder, Discovery } from './discovery.ts'
 import { buildDiscovery } from './discovery.ts'
-import { methodNotAllowed, type Dispatcher } from './endpoints/index.ts'
-import type { Exchange, Handler, Reply } from './exchange.ts'
+import { methodNotAllowed, type Dispatcher } from '../endpoints/index.ts'
+import type { Exchange, Handler, Reply } from '../exchange.ts'
 import { healthMetrics, healthReply, type Check } from './health.ts'
-import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from './negotiate.ts'
-import { nothingAt } from './not-found.ts'
-import { openApiPages } from './openapi/index.ts'
-import { encodeValue, isInProcess, isPretty, textReply, valueReply } from './replies.ts'
-import { hasHandler } from './extensions.ts'
-import type { ApiServerOptions } from './server.ts'
+import { MEDIA_TYPES, negotiate, NO_SHAPES, parseAccept, type Encoding } from '../negotiate.ts'
+import { nothingAt } from '../not-found.ts'
+import { openApiPages } from '../openapi/index.ts'
+import { encodeValue, isInProcess, isPretty, textReply, valueReply } from '../replies.ts'
+import { hasHandler } from '../extensions.ts'
+import type { ApiServerOptions } from '../server.ts'
 import { zPages } from './z-pages.ts'
 import { GIT_VERSION, versionInfo } from './version.ts'
-import { idOf } from './writes/index.ts'
+import { idOf } from '../writes/index.ts'
 
 export interface PageOptions {
   readonly dispatcher: Dispatcher

@@ -7,8 +7,8 @@ import {
   type KubeObject,
   type ResourceDefinition,
 } from '#machinery'
-import type { StoredEntry } from './collection.ts'
-import { keyFor, rangeFor } from './keys.ts'
+import type { StoredEntry } from '../collection.ts'
+import { keyFor, rangeFor } from '../keys.ts'
 
 export interface Selection {
   /** All keys below it. */

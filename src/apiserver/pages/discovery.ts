@@ -1,11 +1,11 @@
 /** What the server has: legacy discovery, one document a group version, and aggregated discovery (KEP-3352). */
 import { createHash } from 'node:crypto'
 import { apiVersionOf, type JsonObject, type ResourceDefinition } from '#machinery'
-import { groupPriority, type RemoteApi } from './aggregation/index.ts'
-import type { Registry } from './registry.ts'
-import { hasHandler, type Extensions } from './extensions.ts'
-import { compareVersions } from './versions.ts'
-import { idOf } from './writes/index.ts'
+import { groupPriority, type RemoteApi } from '../aggregation/index.ts'
+import type { Registry } from '../registry.ts'
+import { hasHandler, type Extensions } from '../extensions.ts'
+import { compareVersions } from '../versions.ts'
+import { idOf } from '../writes/index.ts'
 
 export interface GroupOrder {
   readonly group: string

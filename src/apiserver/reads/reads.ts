@@ -10,10 +10,10 @@ import {
   tooOld,
   type Collection,
   type StoredEntry,
-} from './collection.ts'
+} from '../collection.ts'
 import { continueExpired, decodeContinue, encodeContinue, type ContinueToken } from './continue.ts'
-import { keyFor } from './keys.ts'
-import { parseRevision, type ListOptions } from './options.ts'
+import { keyFor } from '../keys.ts'
+import { parseRevision, type ListOptions } from '../options.ts'
 import { select, type Selection } from './selection.ts'
 
 /** A snapshot, or a page of one. */

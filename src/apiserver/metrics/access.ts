@@ -1,6 +1,6 @@
 /** What is counted of who asks and whether they may, under upstream's names. */
 import { exponential, type Metrics } from '#base'
-import type { Decision } from './access.ts'
+import type { Decision } from '../access.ts'
 
 export interface AccessMetrics {
   authenticated(result: 'success' | 'failure' | 'error', seconds: number, user?: string): void

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Turn, virtualEnv } from '#base'
-import type { StoredEntry } from './collection.ts'
+import type { StoredEntry } from '../collection.ts'
 import { protobufList } from './protobuf-list.ts'
 
 const entries = Array.from({ length: 300 }, (_, i) => ({ key: `k${i}` }) as StoredEntry)

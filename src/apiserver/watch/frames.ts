@@ -10,11 +10,11 @@ import {
   type WatchEventType,
 } from '#machinery'
 import type { Delivery } from '#storage'
-import type { Codec } from './codec/index.ts'
-import { shownAs, type StoredEntry } from './collection.ts'
-import type { Accepted } from './negotiate.ts'
-import { entryJson, entryProtobuf, partial, type IncludeObject } from './render.ts'
-import { utf8 } from './replies.ts'
+import type { Codec } from '../codec/index.ts'
+import { shownAs, type StoredEntry } from '../collection.ts'
+import type { Accepted } from '../negotiate.ts'
+import { entryJson, entryProtobuf, partial, type IncludeObject } from '../render/index.ts'
+import { utf8 } from '../replies.ts'
 
 /** What a watch says next. */
 export type Step =

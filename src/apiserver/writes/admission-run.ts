@@ -1,7 +1,7 @@
 /** Runs the admission plugins over a request, and counts what they took. */
 import { follow, type Awaitable, type Env } from '#base'
-import type { AdmissionMetrics, AdmissionStep } from './admission-metrics.ts'
-import type { AdmissionPlugin, AdmissionRequest } from './admission.ts'
+import type { AdmissionMetrics, AdmissionStep } from '../metrics/index.ts'
+import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 
 interface Runner {
   readonly env: Pick<Env, 'clock'>

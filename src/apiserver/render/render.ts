@@ -2,12 +2,12 @@
 import type { Clock } from '#base'
 import { toWireForm } from '#api'
 import { badRequest, goJson, type KubeObject, type ResourceDefinition } from '#machinery'
-import type { Codec } from './codec/index.ts'
-import { shownAs, type StoredEntry } from './collection.ts'
-import type { Exchange, Reply } from './exchange.ts'
-import { hasHead, spliced, storedFormOf } from './json-bytes.ts'
-import { MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from './negotiate.ts'
-import { encodeValue, isInProcess, isPretty, utf8 } from './replies.ts'
+import type { Codec } from '../codec/index.ts'
+import { shownAs, type StoredEntry } from '../collection.ts'
+import type { Exchange, Reply } from '../exchange.ts'
+import { hasHead, spliced, storedFormOf } from '../json-bytes.ts'
+import { MEDIA_TYPES, OBJECT_SHAPES, negotiate, type Accepted } from '../negotiate.ts'
+import { encodeValue, isInProcess, isPretty, utf8 } from '../replies.ts'
 
 export interface RenderContext {
   readonly codec: Codec

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { send, testServer } from './server.testing.ts'
+import { send, testServer } from '../server.testing.ts'
 
 test('statusz and flagz are texts, and objects for those who ask by the whole media type', async () => {
   const { server, env } = await testServer({ maxInFlight: { reading: 7, writing: 3 } })

@@ -1,7 +1,7 @@
 /** Is it alive, is it ready: pages that say so in a word, and with `?verbose` check by check. */
-import type { Exchange, Reply } from './exchange.ts'
-import { textReply } from './replies.ts'
-import { PageNotFound } from './not-found.ts'
+import type { Exchange, Reply } from '../exchange.ts'
+import { textReply } from '../replies.ts'
+import { PageNotFound } from '../not-found.ts'
 
 /** Throws when it fails. */
 export type Check = () => void | Promise<void>

@@ -1,0 +1,1 @@
+export { watchReply } from './watch.ts'
