@@ -64,6 +64,7 @@ for (const accept of ['application/json', 'application/vnd.kubernetes.protobuf']
     }
     await env.advance(50_000)
     assert.equal(over?.aborted, true)
+    await chunks.return?.()
   })
 
 test('a list that nobody begins to read is left when the client has gone', async () => {
