@@ -12,9 +12,8 @@ import { isStatus, keyOf } from '#machinery'
 import { PodAgent } from './agent/pod-agent.ts'
 import type { KubeletConfig, KubeletContext } from './context.ts'
 import { makeContext } from './make-context.ts'
-import { Eviction } from './eviction/index.ts'
 import { type Readings, machineReadings } from './eviction/readings.ts'
-import { Garbage } from './garbage/index.ts'
+import { keepRoom } from './keep-room.ts'
 import { DiskMeter } from './measure/pod-disk.ts'
 import { CpuRates } from './measure/rates.ts'
 import { countedRuntime, kubeletMetrics } from './metrics.ts'
@@ -103,6 +102,12 @@ export class KubeletCore {
       component: 'kubelet',
       host: config.nodeName,
     })
+    const { eviction, run: keep } = keepRoom(this, {
+      readings: this.#readings,
+      events,
+      node: () => agent,
+      track: (task) => this.#track(task),
+    })
     const agent = new NodeAgent({
       ...config,
       client: this.#client,
@@ -115,28 +120,6 @@ export class KubeletCore {
       isUnder: (pressure) => eviction?.isUnder(pressure) ?? false,
     })
     this.nodeAgent = agent
-    const garbage = new Garbage({
-      env,
-      runtime,
-      agents: this.agents,
-      events,
-      node: () => agent.about,
-      marks: config.imageMarks,
-      onRemoved: () => this.#track(agent.refreshImages()),
-    })
-    const eviction =
-      this.#readings &&
-      new Eviction({
-        env,
-        readings: this.#readings,
-        thresholds: config.thresholds,
-        agents: this.agents,
-        events,
-        node: () => agent.about,
-        freeDisk: () => garbage.freeDisk(),
-        onChange: () => this.#track(agent.refresh()),
-        counted: (signal) => this.metrics.podEvicted(signal),
-      })
     const informers = createInformers(this.#client, env, signal)
     const selection = { fieldSelector: `spec.nodeName=${config.nodeName}` }
     const podInformer = informers.informer(pods, selection)
@@ -176,27 +159,31 @@ export class KubeletCore {
       const pod = current ?? old
       if (pod === undefined || !isMirror(pod)) this.#podChanged(current, old)
     })
+    await this.#startStaticPods(agent, podInformer)
+    this.#track(followRuntime(this, signal))
+    agent.follow(nodeInformer)
+    this.#track(agent.run(signal))
+    this.#track(keep(signal))
+    const orphans = new OrphanCollector(this)
+    this.#track(orphans.collect(initial))
+    this.#initial = new Map()
+  }
+
+  async #startStaticPods(agent: NodeAgent, informer: Informer<Pod>): Promise<void> {
+    const { staticPodPath, nodeName } = this.config
     const staticPods = new StaticPods({
-      folder: config.staticPodPath,
-      nodeName: config.nodeName,
+      folder: staticPodPath,
+      nodeName,
       client: this.#client,
-      env,
-      informer: podInformer,
+      env: this.env,
+      informer,
       node: () => agent.node,
       onChange: (current, old) => this.#podChanged(current, old),
       ended: (uid) => this.#released(uid),
       onMirror: (uid, mirror) => this.context.statuses.mirrored(uid, mirror),
     })
-    await staticPods.begin(signal)
+    await staticPods.begin(this.#signal)
     this.#track(staticPods.run())
-    this.#track(followRuntime(this, signal))
-    agent.follow(nodeInformer)
-    this.#track(agent.run(signal))
-    if (eviction !== undefined) this.#track(eviction.run(signal))
-    if (!runtime.simulated) this.#track(garbage.run(signal))
-    const orphans = new OrphanCollector(this)
-    this.#track(orphans.collect(initial))
-    this.#initial = new Map()
   }
 
   get context(): KubeletContext {

@@ -1,0 +1,58 @@
+/** What keeps one node from filling up: eviction where there is something to run short of, and garbage collection. */
+import type { EventRecorder } from '#client'
+import type { KubeletCore } from './core.ts'
+import { Eviction } from './eviction/index.ts'
+import type { Readings } from './eviction/readings.ts'
+import { Garbage } from './garbage/index.ts'
+import type { NodeAgent } from './node/node-agent.ts'
+
+export interface Room {
+  /** Undefined for a node that runs short of nothing. */
+  readonly eviction: Eviction | undefined
+  /** Until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export function keepRoom(
+  core: Pick<KubeletCore, 'env' | 'runtime' | 'agents' | 'config' | 'metrics'>,
+  {
+    readings,
+    events,
+    node,
+    track,
+  }: {
+    readonly readings: Readings | undefined
+    readonly events: EventRecorder
+    readonly node: () => NodeAgent
+    /** Goes on beside. */
+    readonly track: (task: Promise<unknown>) => void
+  },
+): Room {
+  const { env, runtime, agents, config, metrics } = core
+  const shared = { env, agents, events, node: () => node().about }
+  const garbage = new Garbage({
+    ...shared,
+    runtime,
+    marks: config.imageMarks,
+    onRemoved: () => track(node().refreshImages()),
+  })
+  const eviction =
+    readings &&
+    new Eviction({
+      ...shared,
+      readings,
+      thresholds: config.thresholds,
+      freeDisk: () => garbage.freeDisk(),
+      onChange: () => track(node().refresh()),
+      counted: (signal) => metrics.podEvicted(signal),
+    })
+  return {
+    eviction,
+    async run(signal) {
+      await Promise.all([
+        eviction?.run(signal),
+        runtime.simulated ? undefined : garbage.run(signal),
+      ])
+    },
+  }
+}
