@@ -8,7 +8,7 @@ import { createInformers, httpTransport, readUnverified, type Client } from '#cl
 import { StatusError } from '#machinery'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { clusterImages } from './images.ts'
-import { listenForKubelet, type KubeletListener } from './kubelet-listener.ts'
+import { listenForKubelet, listenWherePossible, type KubeletListener } from './kubelet-listener.ts'
 import { writeMembership } from './leave.ts'
 import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
@@ -37,8 +37,8 @@ export interface JoinOptions extends Pick<
   readonly token?: string
   /** `sha256:` and the digest of the authority's public key, as kubeadm has it; only needed the first time. */
   readonly caHash?: string
-  /** Where the kubelet listens; 0 takes a free one. */
-  readonly kubeletPort: number
+  /** Where the kubelet listens; 0 takes a free one. Default: a stock kubelet's, or a free one where that is taken. */
+  readonly kubeletPort?: number
 }
 
 /** The digest that pins an authority: of its public key, so that it stays when the certificate is renewed. */
@@ -264,18 +264,20 @@ async function clusterInfo(
 }
 
 async function listen(
-  { kubeletPort: port, nodeName }: JoinOptions,
+  { kubeletPort, nodeName }: JoinOptions,
   env: Env,
   client: Client,
   tls: Credential & { readonly authority: string },
 ): Promise<KubeletListener> {
+  const options = { host: '0.0.0.0', nodeName, client, env, tls }
+  if (kubeletPort === undefined) return listenWherePossible(options)
   try {
-    return await listenForKubelet({ host: '0.0.0.0', port, nodeName, client, env, tls })
+    return await listenForKubelet({ ...options, port: kubeletPort })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'EADDRINUSE')
       throw new ClusterError(
-        `Port ${port} is taken by another program`,
+        `Port ${kubeletPort} is taken by another program`,
         'Choose another one for the kubelet: navarch agent --kubelet-port PORT (0 takes a free one)',
       )
     throw error

@@ -52,10 +52,20 @@ export async function listenForKubelet(options: KubeletListenerOptions): Promise
   }
 }
 
-/**
- * For the node in the control plane's own process: on the port of a stock kubelet, or on a free one where another
- * cluster of this machine has that. Undefined where the node's address is none of this machine's.
- */
+/** On the port of a stock kubelet, or on a free one where another node of this machine has that. */
+export async function listenWherePossible(
+  options: Omit<KubeletListenerOptions, 'port'>,
+): Promise<KubeletListener> {
+  try {
+    return await listenForKubelet({ ...options, port: KUBELET_PORT })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code !== 'EADDRINUSE') throw error
+    return listenForKubelet({ ...options, port: 0 })
+  }
+}
+
+/** For the node in the control plane's own process. Undefined where the node's address is none of this machine's. */
 export async function listenBesideServer({
   pki,
   nodeIp,
@@ -77,18 +87,14 @@ export async function listenBesideServer({
       addresses: [nodeIp],
     })
   const tls = { ...(await issue()), authority: pki().authority.certificate }
-  for (const port of [KUBELET_PORT, 0]) {
-    try {
-      const listening = await listenForKubelet({ host: nodeIp, port, nodeName, client, env, tls })
-      return { ...listening, renewFrom: async () => listening.renew(await issue()) }
-    } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
-      if (code === 'EADDRINUSE' && port !== 0) continue
-      env.log.for('cluster').warn('The kubelet cannot be asked from outside its process', {
-        address: `${nodeIp}:${port}`,
-        error,
-      })
-    }
+  try {
+    const listening = await listenWherePossible({ host: nodeIp, nodeName, client, env, tls })
+    return { ...listening, renewFrom: async () => listening.renew(await issue()) }
+  } catch (error) {
+    env.log.for('cluster').warn('The kubelet cannot be asked from outside its process', {
+      address: nodeIp,
+      error,
+    })
+    return undefined
   }
-  return undefined
 }

@@ -7,7 +7,6 @@ import { mustNotRun } from './server.ts'
 import { foreground } from './foreground.ts'
 import { logFormat, logLevel, nodeName, options, podManifestOption, podManifests } from './up.ts'
 
-const KUBELET_PORT = 10_250
 const SHARED: readonly string[] = [
   'node-name',
   'runtime',
@@ -41,7 +40,7 @@ export const agent: Command = {
     {
       name: 'kubelet-port',
       value: 'PORT',
-      summary: `Port of the kubelet (default ${KUBELET_PORT}; 0 takes a free one)`,
+      summary: 'Port of the kubelet (default 10250, or a free one where that is taken)',
     },
     podManifestOption,
     ...options.filter(({ name }) => SHARED.includes(name)),
@@ -88,6 +87,9 @@ function joinOptions(context: CommandContext): JoinOptions {
     throw new UsageError(
       `--runtime must be containerd, simulated or auto, not ${JSON.stringify(runtime)}`,
     )
+  const port = first(parsed, 'kubelet-port')
+  const kubeletPort =
+    port === undefined ? undefined : wholeNumber('kubelet-port', port, { min: 0, max: 65_535 })
   return {
     dataDir,
     runDir,
@@ -97,10 +99,7 @@ function joinOptions(context: CommandContext): JoinOptions {
     logLevel: logLevel(parsed),
     logFormat: logFormat(parsed),
     server: url.replace(/\/$/, ''),
-    kubeletPort: wholeNumber('kubelet-port', first(parsed, 'kubelet-port') ?? `${KUBELET_PORT}`, {
-      min: 0,
-      max: 65_535,
-    }),
+    ...(kubeletPort === undefined ? {} : { kubeletPort }),
     ...(token === undefined ? {} : { token }),
     ...(caHash === undefined ? {} : { caHash }),
     ...(nodeIp === undefined ? {} : { nodeIp }),

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { ensurePki } from '#apiserver'
+import { realEnv, silentLogger, virtualEnv } from '#base'
+import { createClient, remoteNodeApi, type NodeApi } from '#client'
+import { listenBesideServer } from './kubelet-listener.ts'
+
+const env = { ...realEnv(), log: silentLogger }
+const client = createClient({
+  request: () => assert.fail('nobody has to be asked'),
+  watch: () => assert.fail('nothing is watched'),
+})
+
+async function world(t: TestContext, nodeIp: string) {
+  const pki = await ensurePki({ ...env, fs: virtualEnv().fs }, '/pki')
+  const listen = async (nodeName: string) => {
+    const listening = await listenBesideServer({ pki: () => pki, nodeIp, nodeName, client, env })
+    t.after(() => listening?.close())
+    return listening
+  }
+  const ask = (nodeName: string, port: number) =>
+    remoteNodeApi({
+      address: nodeIp,
+      port,
+      nodeName,
+      tls: { ...pki.kubeletClient, authority: pki.authority.certificate },
+    })
+  return { listen, ask }
+}
+
+test('nodes of one address have ports of their own, and answer once their kubelets run', async (t) => {
+  const { listen, ask } = await world(t, '127.0.0.1')
+  const one = await listen('n1')
+  const other = await listen('n2')
+  assert.ok(one && other)
+  assert.notEqual(one.port, other.port)
+  const remote = ask('n1', one.port)
+  await assert.rejects(remote.page('/healthz', ''), /the kubelet of node "n1" is starting/)
+  const page: NodeApi['page'] = async () => ({
+    status: 200,
+    contentType: 'text/plain',
+    body: Buffer.from('ok'),
+  })
+  one.answerWith({ page } as NodeApi)
+  const answer = await remote.page('/healthz', '')
+  assert.equal(Buffer.from(answer?.body ?? []).toString(), 'ok')
+  await one.renewFrom()
+  assert.equal((await remote.page('/healthz', ''))?.status, 200)
+  await assert.rejects(ask('n1', other.port).page('/healthz', ''), /cannot be reached/)
+})
+
+test('a node whose address is none of this machine’s is asked in its process alone', async (t) => {
+  const { listen } = await world(t, '203.0.113.9')
+  assert.equal(await listen('n1'), undefined)
+})
