@@ -13,6 +13,7 @@ import {
   type Runtime,
 } from '#kubelet'
 import {
+  answerHealth,
   followInformer,
   keepAgreement,
   PROXY_ANNOTATION,
@@ -221,6 +222,20 @@ export async function startNode(
     ),
   )
   agreement?.catch(() => undefined)
+  void proxy
+    ?.then((running) =>
+      answerHealth(
+        {
+          env,
+          nodeName,
+          nodes: followInformer(clients.informers.informer(nodeResource)),
+          ...follow,
+          waitingSince: () => running.waitingSince(),
+        },
+        signal,
+      ),
+    )
+    .catch(() => undefined)
   const dns =
     network === undefined
       ? undefined

@@ -22,6 +22,7 @@ export {
   type ServiceProxy,
   type ServiceProxyOptions,
 } from './proxy/service-proxy.ts'
+export { answerHealth, type ProxyHealthOptions } from './proxy/health/index.ts'
 export { keepAgreement, PROXY_ANNOTATION, type Agreement } from './proxy/agreement.ts'
 export { firstFree, occupied } from './occupied.ts'
 export { keepRoutes, removeRoutes, type RoutesOptions } from './routes.ts'

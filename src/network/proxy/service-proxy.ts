@@ -38,6 +38,8 @@ export interface ServiceProxy {
   drained(pod: { readonly ips: readonly string[] }, signal: AbortSignal): Promise<void>
   /** Resolves when the kernel has all that is known so far. */
   settled(): Promise<void>
+  /** Since when something has been on its way to the kernel, by the monotonic clock. */
+  waitingSince(): number | undefined
   /** The highest resourceVersion among the Services and slices that the kernel follows; `0` before the first. */
   appliedRevision(): string
   /** Lets the rules be, so that Services work until the next start; with `cleanup` the kernel forgets them. */
@@ -165,12 +167,16 @@ export async function startServiceProxy(
       tellWaiting()
     }
   }
+  let waitingSince: number | undefined
   const tellWaiting = (): void => {
+    if (isSettled()) waitingSince = undefined
     for (const done of waiting) if (done()) waiting.delete(done)
   }
   /** Applies at once, or with the next transaction when one is under way. */
   const kick = (): void => {
-    if (!started || ended.aborted || working) return
+    if (!started || ended.aborted) return
+    waitingSince ??= env.clock.monotonic()
+    if (working) return
     working = Promise.resolve()
       .then(flush)
       .catch((error: unknown) => {
@@ -262,6 +268,7 @@ export async function startServiceProxy(
         kick()
       })
     },
+    waitingSince: () => waitingSince,
     appliedRevision: () => appliedRevision.toString(),
     async stop({ cleanup = false } = {}) {
       stopping.abort()
