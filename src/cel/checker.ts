@@ -84,6 +84,7 @@ class Checker {
   readonly #overloads = new Map<Call, readonly Overload[]>()
   readonly #names = new Map<Expression, string>()
   readonly #namespaced = new Map<Call, string>()
+  readonly #literalIssues: Issue[] = []
   /** In the list of values of a format, which may be of several types. */
   #mixes = false
 
@@ -100,7 +101,8 @@ class Checker {
       overloads: this.#overloads,
       names: this.#names,
       namespaced: this.#namespaced,
-      issues: this.#types.issues,
+      // Literals are looked at where all else is right.
+      issues: this.#types.issues.length > 0 ? this.#types.issues : this.#literalIssues,
     }
   }
 
@@ -229,7 +231,7 @@ class Checker {
   /** What is written down can be judged before it is evaluated. */
   #literal(name: string, text: string, offset: number): void {
     if (Object.hasOwn(LITERALS, name) && LITERALS[name]?.(text) === false)
-      this.#types.report(offset, `invalid ${name} argument`)
+      this.#literalIssues.push({ offset, message: `invalid ${name} argument` })
   }
 
   /** The dotted name before a call, when it names no variable. */

@@ -15,12 +15,16 @@ const REVIEW_VERSIONS = ['v1', 'v1beta1']
 
 /** What is wrong with how a definition converts its objects. */
 export function conversionProblems(
-  { conversion }: CustomResourceDefinition['spec'],
+  { conversion, preserveUnknownFields = false }: CustomResourceDefinition['spec'],
   { trustsBundle }: { readonly trustsBundle: boolean },
 ): readonly FieldError[] {
   if (conversion === undefined) return []
   const at = FieldPath.of('spec', 'conversion')
+  const needsPruning = 'must be None if spec.preserveUnknownFields is true'
   const errors: FieldError[] = [
+    ...(preserveUnknownFields && conversion.strategy !== 'None'
+      ? [invalidValue(at.child('strategy'), conversion.strategy, needsPruning)]
+      : []),
     ...acceptedWord(at.child('strategy'), conversion.strategy, ['None', 'Webhook']),
   ]
   const { clientConfig: client, conversionReviewVersions: reviews = [] } = conversion.webhook ?? {}

@@ -4,6 +4,7 @@ import type { CelBudget, CelProgram } from '#cel'
 import { FieldPath, type FieldError } from '#machinery'
 import { isObject } from '../json.ts'
 import { fieldPathParts } from './field-paths.ts'
+import { boolText } from './rule-costs.ts'
 import { PER_CALL, RUNTIME_BUDGET, rulesOf, type Rule } from './rules.ts'
 import { itemsOf, own, valuesOf, type Schema } from './schema.ts'
 import { fieldBefore, isUnchanged, itemsBefore, type Before } from './validate-value.ts'
@@ -114,7 +115,7 @@ function evaluate(run: Run, rule: Rule, site: Site): void {
   const { schema, value, path, before } = site
   const isOptional = text.optionalOldSelf === true
   if ('failure' in program) {
-    errors.push(problem(path, schema, `rule compile error: ${program.failure}`))
+    errors.push(problem(path, schema, `rule compile error: ${boolText(program.failure)}`))
     return
   }
   // Null is no past either.

@@ -22,16 +22,49 @@ export function fieldPathParts(
   return parts.length === 0 ? undefined : parts
 }
 
-/** The schema of the field that a path names. */
-export function schemaAt(schema: Schema, text: string): Schema | undefined {
-  const parts = fieldPathParts(text)
-  if (parts === undefined) return undefined
+/** The schema of the field that a path names; undefined where there is none. */
+export const schemaAt = (schema: Schema, text: string): Schema | undefined =>
+  fieldAt(schema, text, { allowsKeys: true }).schema
+
+interface FieldAt {
+  readonly schema?: Schema | undefined
+  /** Why the path leads nowhere. */
+  readonly failure?: string
+}
+
+const TOKENS = /'(?:[^'\\]|\\.)*'|[.[\]]|[^.[\]]+/g
+const NOWHERE: FieldAt = { failure: 'does not refer to a valid field' }
+const ENDED: FieldAt = { failure: 'unexpected end of JSON path' }
+
+/** Follows a path token by token: `.name` and `['name']` are alike, and go through maps too. */
+function fieldAt(
+  schema: Schema,
+  text: string,
+  { allowsKeys }: { readonly allowsKeys: boolean },
+): FieldAt {
+  const tokens = text.match(TOKENS) ?? []
   let at: Schema | undefined = schema
-  for (const { name, isKey } of parts) {
-    if (at === undefined) return undefined
-    at = own(at.properties, name) ?? (isKey ? valuesOf(at) : undefined)
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]
+    if (token !== '.' && token !== '[') return { failure: `expected [ or . but got: ${token}` }
+    if (token === '[' && !allowsKeys) return { failure: 'array notation is not allowed' }
+    const name = tokens[++i]
+    if (name === undefined) return ENDED
+    if (token === '[' && !/^'.*'$/s.test(name))
+      return { failure: `expected single quoted string but got ${name}` }
+    const key = token === '[' ? name.slice(1, -1).replaceAll(/\\(.)/g, '$1') : name
+    if (at === undefined) return NOWHERE
+    if (at.properties !== undefined) {
+      at = own(at.properties, key)
+      if (at === undefined) return NOWHERE
+    } else if (at.additionalProperties !== undefined) at = valuesOf(at)
+    else return NOWHERE
+    if (token !== '[') continue
+    const end = tokens[++i]
+    if (end === undefined) return ENDED
+    if (end !== ']') return { failure: `expected ] but got ${end}` }
   }
-  return at
+  return { schema: at }
 }
 
 const MAX_SELECTABLE = 8
@@ -42,6 +75,8 @@ export function selectableProblems(
   fields: readonly { readonly jsonPath: string }[],
   schema: Schema | undefined,
   path: FieldPath,
+  /** All versions have the same ones. */
+  isShared: boolean,
 ): readonly FieldError[] {
   if (fields.length === 0) return []
   if (schema === undefined)
@@ -49,7 +84,9 @@ export function selectableProblems(
       invalidValue(
         path,
         '',
-        'may only be set when `version.schema.openAPIV3Schema` is not included',
+        isShared
+          ? 'may only be set when validations.schema is included'
+          : 'may only be set when `version.schema.openAPIV3Schema` is not included',
       ),
     ]
   const errors: FieldError[] = []
@@ -60,14 +97,14 @@ export function selectableProblems(
       errors.push(required(at))
       continue
     }
-    const found = schemaAt(schema, jsonPath)
-    if (found === undefined) {
-      errors.push(invalidValue(at, jsonPath, 'is an invalid path: does not refer to a valid field'))
+    const { schema: found, failure } = fieldAt(schema, jsonPath, { allowsKeys: false })
+    if (failure !== undefined) {
+      errors.push(invalidValue(at, jsonPath, `is an invalid path: ${failure}`))
       continue
     }
     if (/^\.metadata\b/.test(jsonPath))
       errors.push(invalidValue(at, jsonPath, 'must not point to fields in metadata'))
-    if (!SELECTABLE_TYPES.includes(found.type ?? ''))
+    if (!SELECTABLE_TYPES.includes(found?.type ?? ''))
       errors.push(
         invalidValue(
           at,

@@ -11,8 +11,13 @@ const TOTAL_LIMIT = 100_000_000
 /** As many rules are blamed for a total that is too high. */
 const BLAMED = 4
 
-export function expressionProblems(schema: Schema, path: FieldPath): readonly FieldError[] {
-  const total: Total = { cost: 0, rules: [] }
+/** `wrong`: the fields that something else is wrong with; what holds them is not looked at. */
+export function expressionProblems(
+  schema: Schema,
+  path: FieldPath,
+  wrong: ReadonlySet<string>,
+): readonly FieldError[] {
+  const total: Total = { cost: 0, rules: [], wrong: [...wrong] }
   const errors = problemsWithin(schema, path, total, {
     isRoot: true,
     count: 1,
@@ -20,7 +25,10 @@ export function expressionProblems(schema: Schema, path: FieldPath): readonly Fi
     uncorrelated: undefined,
   })
   if (total.cost <= TOTAL_LIMIT) return errors
-  const most = total.rules.toSorted((a, b) => b.cost - a.cost).slice(0, BLAMED)
+  const most = total.rules
+    .filter(({ cost }) => cost >= TOTAL_LIMIT / 100)
+    .toSorted((a, b) => b.cost - a.cost)
+    .slice(0, BLAMED)
   return [
     ...errors,
     ...most.map(({ at }) =>
@@ -42,6 +50,7 @@ export function expressionProblems(schema: Schema, path: FieldPath): readonly Fi
 
 interface Total {
   cost: number
+  readonly wrong: readonly string[]
   readonly rules: { readonly at: FieldPath; readonly cost: number }[]
 }
 
@@ -57,7 +66,8 @@ interface Place {
 
 function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Place): FieldError[] {
   const errors: FieldError[] = []
-  for (const [i, rule] of rulesOf(schema, place.isRoot).entries())
+  const isWrong = total.wrong.some((field) => field.startsWith(path.text))
+  for (const [i, rule] of isWrong ? [] : rulesOf(schema, place.isRoot).entries())
     errors.push(
       ...ruleProblems(rule, path.child('x-kubernetes-validations').index(i), total, place),
     )
@@ -140,14 +150,15 @@ function ruleProblems(
   if ('failure' in program)
     errors.push(invalidValue(at.child('rule'), asWritten(text), boolText(program.failure)))
   else errors.push(...costProblems(program, 'rule', at, total, place))
-  if (message !== undefined) {
+  if (message !== undefined && !('failure' in program)) {
     if ('failure' in message)
       errors.push(
         invalidValue(at.child('messageExpression'), asWritten(text), stringText(message.failure)),
       )
     else errors.push(...costProblems(message, 'messageExpression', at, total, place))
   }
-  if (usesOldSelf) {
+  // Of what does not compile nobody knows what it uses.
+  if (usesOldSelf && !('failure' in program)) {
     if (place.uncorrelated !== undefined)
       errors.push(
         invalidValue(
@@ -156,7 +167,7 @@ function ruleProblems(
           `oldSelf cannot be used on the uncorrelatable portion of the schema within ${place.uncorrelated.text}`,
         ),
       )
-  } else if (text.optionalOldSelf !== undefined && !('failure' in program))
+  } else if (text.optionalOldSelf !== undefined)
     errors.push(
       invalidValue(
         at.child('optionalOldSelf'),
@@ -201,7 +212,8 @@ const asWritten = (text: RuleText): object => ({
   OptionalOldSelf: text.optionalOldSelf ?? null,
 })
 
-const boolText = (failure: string): string =>
+/** A rule gives a truth; upstream says so in its own words. */
+export const boolText = (failure: string): string =>
   failure === 'must evaluate to bool' ? 'cel expression must evaluate to a bool' : failure
 const stringText = (failure: string): string =>
   failure === 'must evaluate to string'

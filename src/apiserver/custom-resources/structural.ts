@@ -17,7 +17,7 @@ import {
 type Level = 'root' | 'item' | 'field'
 
 /** What a condition of the root speaks of must be described outside of conditions too; upstream asks no other. */
-export const structuralProblems = (schema: Schema, path: FieldPath): readonly FieldError[] =>
+export const structuralProblems = (schema: Schema, path: FieldPath): FieldError[] =>
   [
     ...shapeProblems(schema, 'root', path),
     ...conditionsCovered(schema, schema, path, path),

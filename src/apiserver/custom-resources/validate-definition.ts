@@ -13,7 +13,7 @@ import { APPROVED, approvalOf, isProtected } from './approval.ts'
 import { selectableProblems } from './field-paths.ts'
 import { isFormatOf } from './formats.ts'
 import { isTrue } from './names.ts'
-import { schemaOf, someSchema, type Schema } from './schema.ts'
+import { hasDefaults, schemaOf, someSchema, type Schema } from './schema.ts'
 import { acceptedWord, conversionProblems } from './conversion-rules.ts'
 import { validateSchema } from './validate-schema.ts'
 
@@ -33,6 +33,12 @@ export function validateDefinition(crd: CustomResourceDefinition): readonly Fiel
     ...(crd.spec.preserveUnknownFields === true ? [PRESERVES] : []),
   ]
 }
+
+const NEEDS_PRUNING = invalidValue(
+  FieldPath.of('spec', 'preserveUnknownFields'),
+  true,
+  'must be false in order to use defaults in the schema',
+)
 
 /** A changed one: what was accepted before does not become wrong by itself. */
 export function validateDefinitionUpdate(
@@ -132,6 +138,11 @@ function specProblems(spec: Spec, options: SpecOptions): readonly FieldError[] {
       errors.push(invalidValue(at, group, 'should be a domain with at least one dot'))
   }
   errors.push(...acceptedWord(SPEC.child('scope'), scope, ['Cluster', 'Namespaced']))
+  const usesDefaults = versions.some((version) => {
+    const schema = schemaOf(version)
+    return schema !== undefined && hasDefaults(schema)
+  })
+  if (spec.preserveUnknownFields === true && usesDefaults) errors.push(NEEDS_PRUNING)
   const where = SPEC.child('versions')
   for (const [i, version] of versions.entries())
     if (schemaOf(version) === undefined)
@@ -145,6 +156,9 @@ function specProblems(spec: Spec, options: SpecOptions): readonly FieldError[] {
     errors.push(
       invalidValue(where, versions, 'must have exactly one version marked as storage version'),
     )
+  // The old name of the first one.
+  const [first] = versions
+  if (first !== undefined) errors.push(...check(SPEC.child('version'), first.name, dns1035Label))
   errors.push(
     ...nameWordProblems(spec),
     ...sharedProblems(spec, options, isShared),
@@ -198,6 +212,7 @@ function partProblems(
           version.selectableFields ?? [],
           schemaOf(version),
           path.child('selectableFields'),
+          path === SPEC,
         )
       : []),
   ]
@@ -338,9 +353,9 @@ function storedProblems({ spec, status }: CustomResourceDefinition): readonly Fi
   if (stored.length === 0)
     return [invalidValue(STORED, stored, 'must have at least one stored version')]
   const errors: FieldError[] = []
-  const current = spec.versions.find(({ storage }) => storage)?.name
-  if (current !== undefined && !stored.includes(current))
-    errors.push(invalidValue(STORED, stored, `must have the storage version ${current}`))
+  for (const { name, storage } of spec.versions)
+    if (storage && !stored.includes(name))
+      errors.push(invalidValue(STORED, stored, `must have the storage version ${name}`))
   for (const [i, name] of stored.entries())
     if (!spec.versions.some((version) => version.name === name))
       errors.push(

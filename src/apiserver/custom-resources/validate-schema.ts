@@ -17,13 +17,14 @@ export function validateSchema(
   if (options.hasStatus) errors.push(...rootProblems(schema, path))
   if (schema.nullable === true)
     errors.push(forbiddenField(path.child('nullable'), 'nullable cannot be true at the root'))
-  if (canBeStructural(schema)) {
-    const structural = structuralProblems(schema, path)
-    errors.push(...(structural.length > 0 ? structural : defaultProblems(schema, path)))
-  }
-  errors.push(...openApiProblems(schema, path))
-  // Expressions are typed by the schema: it must be right before they are looked at.
-  if (errors.length === 0 && hasRules(schema)) errors.push(...expressionProblems(schema, path))
+  const isOpen = !canBeStructural(schema)
+  const structural = isOpen ? [] : structuralProblems(schema, path)
+  if (!isOpen && structural.length === 0) structural.push(...defaultProblems(schema, path))
+  const said = openApiProblems(schema, path)
+  errors.push(...structural, ...said)
+  // Expressions are typed by the schema: what they speak of must be right before they are looked at.
+  if (!isOpen && structural.length === 0 && hasRules(schema))
+    errors.push(...expressionProblems(schema, path, new Set(said.map(({ field }) => field))))
   return errors
 }
 
