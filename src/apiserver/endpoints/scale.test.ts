@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { send, testServer } from './server.testing.ts'
+import { send, testServer } from '../server.testing.ts'
 
 const DEPLOYMENTS = '/apis/apps/v1/namespaces/shop/deployments'
 const APPLY = { 'content-type': 'application/apply-patch+yaml' }
