@@ -1,4 +1,5 @@
 /** Addresses that a cluster is made of. */
+import type { Env } from '#base'
 
 const toNumber = (address: string): number =>
   address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
@@ -23,4 +24,15 @@ export function overlap(a: string, b: string): boolean {
   }
   const [left, right] = [range(a), range(b)]
   return left[0] <= right[1] && right[0] <= left[1]
+}
+
+/** The address other machines know this one by: the first that is neither loopback nor a bridge of containers. */
+export function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
+  const candidates = net
+    .addresses()
+    .filter(
+      ({ family, internal, device }) =>
+        family === 'IPv4' && !internal && !/^(docker|br-|nav|cni|veth|virbr)/.test(device),
+    )
+  return candidates[0]?.address
 }

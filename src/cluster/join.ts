@@ -6,7 +6,9 @@ import { kubeconfigText, type Credential } from '#apiserver'
 import type { Env } from '#base'
 import { createInformers, httpTransport, readUnverified, type Client } from '#client'
 import { StatusError } from '#machinery'
+import { hostAddress } from './addresses.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
+import { Ending, stopContainers } from './ending.ts'
 import { clusterImages } from './images.ts'
 import { listenForKubelet, listenWherePossible, type KubeletListener } from './kubelet-listener.ts'
 import { writeMembership } from './leave.ts'
@@ -15,8 +17,8 @@ import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { CLUSTER_INFO } from './remote-nodes.ts'
 import { podRange, register } from './register.ts'
-import { hostAddress, stopContainers, type RunningCluster } from './serve.ts'
-import { residentBytes } from './status.ts'
+import type { RunningCluster } from './serve.ts'
+import { proxyStatus, residentBytes } from './status.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
 export interface JoinOptions extends Pick<
@@ -67,7 +69,7 @@ export async function joinNode(
   const { dataDir, runDir, nodeName, server } = options
   const startedAt = env.clock.now().toISOString()
   const folder = join(dataDir, 'pki')
-  const undo: (() => Promise<unknown>)[] = []
+  const ending = new Ending(env.log)
   try {
     await openDataFolder(env, dataDir)
     for (const path of [join(dataDir, 'log'), folder, runDir])
@@ -87,7 +89,7 @@ export async function joinNode(
       token: options.token,
       signal: AbortSignal.any([signal, stop.signal]),
     })
-    undo.push(async () => credentials.close())
+    ending.push(async () => credentials.close())
     const { client } = credentials
     await register(client, env, nodeName)
     const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
@@ -101,17 +103,17 @@ export async function joinNode(
     const nodePodCidr = await podRange(client, { ...env, signal }, nodeName)
     const machine = await startMachinery({ ...options, ...info, nodePodCidr }, env, progress)
     let isRunning = false
-    undo.push(async () => {
+    ending.push(async () => {
       const { containerd } = machine
       if (isRunning || containerd?.adopted === true) containerd?.release()
       else await containerd?.stop()
     })
     const listening = await listen(options, env, client, { ...serving, authority })
-    undo.push(() => listening.close())
+    ending.push(() => listening.close())
 
     progress({ phase: 'node', state: 'begun', detail: nodeName })
     const informers = createInformers(client, env, stop.signal)
-    undo.push(async () => stop.abort(new Error('the node is stopping')))
+    ending.push(async () => stop.abort(new Error('the node is stopping')))
     const node = await startNode(
       { ...options, ...info, nodeIp, nodePodCidr, kubeletPort: listening.port },
       env,
@@ -119,7 +121,7 @@ export async function joinNode(
       { kubelet: client, informers },
     )
     listening.answerWith(node.kubelet.nodeApi)
-    undo.push(() => node.stop())
+    ending.push(() => node.stop())
     isRunning = true
     const ready = node.ready.then(() =>
       progress({ phase: 'node', state: 'done', detail: `${nodeName} is Ready` }),
@@ -169,14 +171,7 @@ export async function joinNode(
         runtime,
         components: [
           { name: 'kubelet', healthy: isReady, detail: `${nodeName}, port ${listening.port}` },
-          {
-            name: 'service proxy',
-            healthy: true,
-            detail:
-              node.proxy === undefined
-                ? 'not with a simulated node'
-                : `nftables, revision ${node.proxy.appliedRevision()}`,
-          },
+          proxyStatus(node),
           { name: 'runtime', healthy: true, detail: runtime },
         ],
         nodes: [{ name: nodeName, ready: isReady, address: nodeIp }],
@@ -191,11 +186,6 @@ export async function joinNode(
         },
       }
     }
-    let finish: () => void = () => undefined
-    const stopped = new Promise<void>((resolve) => {
-      finish = resolve
-    })
-    let ending: Promise<void> | undefined
     return {
       server,
       kubeconfig,
@@ -203,20 +193,16 @@ export async function joinNode(
       images: containerd === undefined ? undefined : clusterImages(env, containerd),
       nodes: undefined,
       status,
-      stopped,
-      stop({ containers }) {
-        ending ??= (async () => {
-          if (containers === 'stop' && containerd !== undefined)
-            undo.splice(1, 0, () => stopContainers(machine.runtime, containerd))
-          for (const step of undo.toReversed())
-            await step().catch((error: unknown) => env.log.warn('Not ended in order', { error }))
-          finish()
-        })()
-        return ending
-      },
+      stopped: ending.stopped,
+      stop: ({ containers }) =>
+        ending.stop(
+          containers === 'stop' && containerd !== undefined
+            ? () => stopContainers(machine.runtime, containerd)
+            : undefined,
+        ),
     }
   } catch (error) {
-    for (const step of undo.toReversed()) await step().catch(() => undefined)
+    await ending.abandon()
     throw inWords(error, options)
   }
 }

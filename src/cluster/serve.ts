@@ -1,32 +1,28 @@
 /** A whole cluster of one machine: what `navarch up` runs. */
 import { join } from 'node:path'
 import { definitionsFor } from '#api'
-import { kubeconfigText, type Listening, type Pki } from '#apiserver'
+import { kubeconfigText, type Pki } from '#apiserver'
 import type { Env } from '#base'
 import type { Client, NodeApi } from '#client'
-import type { Containerd, Runtime } from '#kubelet'
-import { openSqliteStorage, StorageOpenError, type SqliteStorage } from '#storage'
-import { firstSubnet, nthAddress, overlap } from './addresses.ts'
+import { firstSubnet, hostAddress, nthAddress, overlap } from './addresses.ts'
 import { keepCertificates } from './certificates.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
 import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
+import { Ending, stopContainers } from './ending.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
 import { listenBesideServer } from './kubelet-listener.ts'
+import { listenOn, tlsOf } from './listening.ts'
 import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
+import { openStore } from './open-store.ts'
 import { NODE_MASK, startMachinery, startNode, type Machinery } from './node.ts'
 import { register } from './register.ts'
 import { ensureJoining, publishNodeDns, remoteNode } from './remote-nodes.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
 import { clusterStatus } from './status.ts'
-import {
-  openTracing,
-  parseTracingConfiguration,
-  type OpenedTracing,
-  type TracingOptions,
-} from './tracing/index.ts'
-import { NAVARCH_VERSION } from './version.ts'
+import { openTraces } from './tracing/settings.ts'
 
+/** A cluster, or one node of it, that runs until it is stopped. */
 export interface RunningCluster {
   readonly server: string
   readonly kubeconfig: string
@@ -51,7 +47,8 @@ export async function serve(
   const traced = await openTraces(given, options)
   const env: Env = traced === undefined ? given : { ...given, tracing: traced.tracing }
   const startedAt = env.clock.now().toISOString()
-  const undo: (() => Promise<unknown>)[] = traced === undefined ? [] : [() => traced.close()]
+  const ending = new Ending(env.log)
+  if (traced !== undefined) ending.push(() => traced.close())
   if (overlap(options.podCidr, options.serviceCidr)) {
     throw new ClusterError(
       `The addresses of pods ${options.podCidr} and of Services ${options.serviceCidr} overlap`,
@@ -65,7 +62,7 @@ export async function serve(
 
     progress({ phase: 'store', state: 'begun' })
     const storage = openStore(join(dataDir, 'store', 'navarch.db'), env)
-    undo.push(() => storage.close())
+    ending.push(() => storage.close())
     const sized = env.metrics.gauge(
       {
         name: 'apiserver_storage_size_bytes',
@@ -74,7 +71,7 @@ export async function serve(
       },
       () => [[['sqlite'], storage.sizeBytes()]],
     )
-    undo.push(async () => sized())
+    ending.push(async () => sized())
     progress({
       phase: 'store',
       state: 'done',
@@ -87,7 +84,7 @@ export async function serve(
     machinery.catch(() => undefined)
     let isServing = false
     let containersToo: 'leave' | 'stop' = 'leave'
-    undo.push(async () => {
+    ending.push(async () => {
       const containerd = (await machinery.catch(() => undefined))?.containerd
       // A start that failed leaves nothing behind that it did not find.
       if (isServing || containerd?.adopted === true) containerd?.release()
@@ -98,7 +95,7 @@ export async function serve(
     // A machine without a network still has the pods' bridge.
     const nodeIp = options.nodeIp ?? hostAddress(env) ?? nthAddress(options.podCidr, 1)
     const stopping = new AbortController()
-    undo.push(async () => stopping.abort(new Error('the cluster is stopping')))
+    ending.push(async () => stopping.abort(new Error('the cluster is stopping')))
     const certificates = await keepCertificates(
       env,
       join(dataDir, 'pki'),
@@ -123,7 +120,7 @@ export async function serve(
 
     const definitions = definitionsFor(options.api?.serves)
     const settings = await openSettings(env, storage, dataDir, { ...options.api, definitions })
-    undo.push(() => settings.close())
+    ending.push(() => settings.close())
 
     progress({ phase: 'api', state: 'begun' })
     const nodes = new Map<string, NodeApi>()
@@ -146,7 +143,7 @@ export async function serve(
         nodes.get(name) ?? remoteNode(server.inside.read, certificates.current(), name),
     )
     const listening = await listenOn(server, options, pki)
-    undo.push(() => listening.close())
+    ending.push(() => listening.close())
     const listeners = [listening]
     certificates.onChange((made) => {
       for (const each of listeners) each.renew(tlsOf(made))
@@ -156,7 +153,7 @@ export async function serve(
       { address: nodeIp, port: listening.port },
       { server, nodes },
     )
-    undo.push(() => control.stop())
+    ending.push(() => control.stop())
     settings.rewrite().then(
       (count) => count > 0 && env.log.info('values were encrypted anew', { count }),
       (error: unknown) => env.log.error('values could not be encrypted anew', { error }),
@@ -238,7 +235,7 @@ export async function serve(
             nodeApis: nodes,
             env,
           }))
-    if (others !== undefined) undo.push(() => others.close(containersToo))
+    if (others !== undefined) ending.push(() => others.close(containersToo))
     const kubeletListener =
       machine &&
       (await listenBesideServer({
@@ -249,7 +246,7 @@ export async function serve(
         env,
       }))
     if (kubeletListener !== undefined) {
-      undo.push(() => kubeletListener.close())
+      ending.push(() => kubeletListener.close())
       certificates.onChange(() => {
         kubeletListener
           .renewFrom()
@@ -267,7 +264,7 @@ export async function serve(
     if (node !== undefined) {
       nodes.set(nodeName, node.kubelet.nodeApi)
       kubeletListener?.answerWith(node.kubelet.nodeApi)
-      undo.push(() => node.stop())
+      ending.push(() => node.stop())
     }
     const ready = Promise.all([node?.ready, others?.ready]).then(
       () =>
@@ -281,11 +278,6 @@ export async function serve(
     ready.catch(() => undefined)
 
     isServing = true
-    let finish: () => void = () => undefined
-    const stopped = new Promise<void>((resolve) => {
-      finish = resolve
-    })
-    let ending: Promise<void> | undefined
     const status = async (): Promise<ClusterStatus> =>
       clusterStatus({
         env,
@@ -311,119 +303,21 @@ export async function serve(
           : clusterImages(env, machine.containerd, real?.images),
       nodes: others,
       status,
-      stopped,
+      stopped: ending.stopped,
       stop({ containers }) {
-        ending ??= (async () => {
-          containersToo = containers
-          if (containers === 'stop' && machine?.containerd !== undefined)
-            undo.splice(1, 0, () => stopContainers(machine.runtime, machine.containerd))
-          for (const step of undo.toReversed())
-            await step().catch((error: unknown) => env.log.warn('Not ended in order', { error }))
-          finish()
-        })()
-        return ending
+        containersToo = containers
+        return ending.stop(
+          containers === 'stop' && machine?.containerd !== undefined
+            ? () => stopContainers(machine.runtime, machine.containerd)
+            : undefined,
+        )
       },
     }
   } catch (error) {
-    for (const step of undo.toReversed()) await step().catch(() => undefined)
+    await ending.abandon()
     throw error
-  }
-}
-
-/** Undefined when nobody collects them. */
-async function openTraces(
-  env: Env,
-  { api: { tracing } = {}, nodeName }: ServeOptions,
-): Promise<OpenedTracing | undefined> {
-  if (tracing === undefined) return undefined
-  const fail = (what: string, error: unknown): never => {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new ClusterError(`${what}: ${why}`, 'Check --tracing-config-file')
-  }
-  const read = async (file: string): Promise<TracingOptions> => {
-    try {
-      return parseTracingConfiguration(await env.fs.readText(file))
-    } catch (error) {
-      return fail(file, error)
-    }
-  }
-  const options = 'file' in tracing ? await read(tracing.file) : tracing
-  return openTracing(env, options, { version: NAVARCH_VERSION, host: nodeName })
-}
-
-/** Every pod's sandbox, then the runtime: the next start finds nothing running and starts the pods anew. */
-export async function stopContainers(
-  runtime: Runtime,
-  containerd: Containerd | undefined,
-): Promise<void> {
-  const sandboxes = await runtime.listPodSandboxes()
-  await Promise.all(sandboxes.map(({ id }) => runtime.stopPodSandbox(id)))
-  await containerd?.stop()
-}
-
-function openStore(path: string, env: Env): SqliteStorage {
-  try {
-    return openSqliteStorage({ path, clock: env.clock, log: env.log.for('storage') })
-  } catch (error) {
-    if (!(error instanceof StorageOpenError)) throw error
-    const advice: Readonly<Record<typeof error.failure, readonly string[]>> = {
-      damaged: ['Restore the file from a copy, or begin anew: navarch delete --yes'],
-      version: ['Use the version of Navarch that wrote it, or another folder: --data-dir DIR'],
-      locked: ['Stop the other one first: navarch down. Or use another folder: --data-dir DIR'],
-      permission: ['Run as the user who owns it, or use another folder: --data-dir DIR'],
-      unavailable: [],
-    }
-    throw new ClusterError(error.message, ...advice[error.failure])
   }
 }
 
 const readyWords = (names: readonly string[], { kind }: Machinery): string =>
   `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} Ready${kind === 'simulated' ? ' (simulated: containers are not real)' : ''}`
-
-const tlsOf = ({ server, authority, frontProxyAuthority }: Pki) => ({
-  ...server,
-  clientAuthorities: [authority.certificate, frontProxyAuthority.certificate],
-})
-
-async function listenOn(
-  server: ReturnType<typeof makeServer>,
-  { host, port }: Pick<ServeOptions, 'host' | 'port'>,
-  pki: Pki,
-): Promise<Listening> {
-  try {
-    return await server.listen({
-      host,
-      port,
-      tls: tlsOf(pki),
-    })
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code === 'EADDRINUSE')
-      throw new ClusterError(
-        `Port ${port} is taken by another program`,
-        'Choose another one: navarch up --port PORT (0 takes a free one)',
-      )
-    if (code === 'EACCES')
-      throw new ClusterError(
-        `No permission to listen on port ${port}`,
-        'Run as root, or choose a port above 1023: navarch up --port PORT',
-      )
-    if (code === 'EADDRNOTAVAIL')
-      throw new ClusterError(
-        `This machine has no address ${host}`,
-        'Choose one that it has: navarch up --host ADDRESS',
-      )
-    throw error
-  }
-}
-
-/** The address other machines know this one by: the first that is neither loopback nor a bridge of containers. */
-export function hostAddress({ net }: Pick<Env, 'net'>): string | undefined {
-  const candidates = net
-    .addresses()
-    .filter(
-      ({ family, internal, device }) =>
-        family === 'IPv4' && !internal && !/^(docker|br-|nav|cni|veth|virbr)/.test(device),
-    )
-  return candidates[0]?.address
-}

@@ -24,6 +24,17 @@ export interface StatusOf {
   readonly others: readonly MachineNode[]
 }
 
+/** Services of a node that runs. */
+export const proxyStatus = ({ proxy }: RunningNode): ClusterStatus['components'][number] => ({
+  name: 'service proxy',
+  healthy: true,
+  detail:
+    proxy === undefined
+      ? 'not with a simulated node'
+      : `nftables, revision ${proxy.appliedRevision()}`,
+})
+
+/** Asks the API, and the machine about what it spends. */
 export async function clusterStatus(of: StatusOf): Promise<ClusterStatus> {
   const { env, client, machine, node, nodeName, others } = of
   const [nodeList, podList] = await Promise.all([
@@ -72,14 +83,7 @@ export async function clusterStatus(of: StatusOf): Promise<ClusterStatus> {
               healthy: listed.some(({ name, ready: is }) => name === nodeName && is),
               detail: nodeName,
             },
-            {
-              name: 'service proxy',
-              healthy: true,
-              detail:
-                node.proxy === undefined
-                  ? 'not with a simulated node'
-                  : `nftables, revision ${node.proxy.appliedRevision()}`,
-            },
+            proxyStatus(node),
             {
               name: 'runtime',
               healthy: true,
