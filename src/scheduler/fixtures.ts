@@ -75,8 +75,9 @@ export const noVolumes: PluginContext = {
   volumes: {
     claim: () => undefined,
     volume: () => undefined,
-    bindingMode: () => undefined,
-    bindFor: async () => {},
+    all: () => [],
+    storageClass: () => undefined,
+    bind: async () => {},
   },
 }
 

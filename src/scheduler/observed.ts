@@ -17,6 +17,7 @@ import type { Client, Informers } from '#client'
 import type { LabelSelector } from '#machinery'
 import type { ClusterEvent } from './framework.ts'
 import type { PluginContext } from './plugins/index.ts'
+import { SELECTED_NODE, type VolumePlan } from './plugins/volume-plan.ts'
 import { isBound } from './plugins/volumes.ts'
 import type { PodInfo } from './pod-info.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -30,7 +31,7 @@ const MAX_SELECTORS = 1000
 
 /** Who provisions volumes has so long; then the pod is tried anew, perhaps elsewhere. */
 const BINDING_MS = 600_000
-const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
+const BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'
 
 export interface ObserveOptions {
   readonly client: Client
@@ -93,6 +94,9 @@ export function observe({ client, informers, clock, snapshot, tell }: ObserveOpt
   /** Resolves when the claim is bound, and rejects after a while or when it is gone. */
   function bound(claim: PersistentVolumeClaim, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const { namespace = '', name } = claim.metadata
+    const current = claims.get(`${namespace}/${name}`)
+    if (current?.metadata.uid === claim.metadata.uid && isBound(current)) return Promise.resolve()
     const stops = [
       claims.onChange((current, old) => {
         if ((current ?? old)?.metadata.uid !== claim.metadata.uid) return
@@ -109,21 +113,49 @@ export function observe({ client, informers, clock, snapshot, tell }: ObserveOpt
     })
   }
 
-  async function bindFor(
-    claim: PersistentVolumeClaim,
-    node: string,
+  /** The volume says whose it is: of two claims that want it, one loses this race. */
+  async function take({ claim, volume }: VolumePlan['found'][number]): Promise<void> {
+    const { namespace = '', name, uid, resourceVersion } = claim.metadata
+    const reference = volume.spec?.claimRef
+    if (reference?.uid === uid) return
+    await client.patch(persistentVolumes, { name: volume.metadata.name }, 'merge', {
+      metadata: {
+        resourceVersion: volume.metadata.resourceVersion,
+        ...(reference === undefined && { annotations: { [BY_CONTROLLER]: 'yes' } }),
+      },
+      spec: {
+        claimRef: {
+          kind: 'PersistentVolumeClaim',
+          apiVersion: 'v1',
+          namespace,
+          name,
+          uid,
+          resourceVersion,
+        },
+      },
+    })
+  }
+
+  async function bind(
+    { found, made }: VolumePlan,
+    nodeName: string,
     signal: AbortSignal,
   ): Promise<void> {
-    const { namespace = '', name } = claim.metadata
-    const select = (value: string | null) =>
-      client.patch(persistentVolumeClaims, { namespace, name }, 'merge', {
-        metadata: { annotations: { [SELECTED_NODE]: value } },
-      })
-    await select(node)
+    const claimsOf = [...found.map(({ claim }) => claim), ...made]
+    const select = ({ metadata }: PersistentVolumeClaim, value: string | null) =>
+      client.patch(
+        persistentVolumeClaims,
+        { namespace: metadata.namespace ?? '', name: metadata.name },
+        'merge',
+        { metadata: { annotations: { [SELECTED_NODE]: value } } },
+      )
+    await Promise.all(found.map(take))
+    await Promise.all(made.map((claim) => select(claim, nodeName)))
     try {
-      await bound(claim, signal)
+      await Promise.all(claimsOf.map((claim) => bound(claim, signal)))
     } catch (error) {
-      if (!signal.aborted) await select(null)
+      // It is tried anew, perhaps elsewhere.
+      if (!signal.aborted) await Promise.all(made.map((claim) => select(claim, null)))
       throw error
     }
   }
@@ -140,13 +172,11 @@ export function observe({ client, informers, clock, snapshot, tell }: ObserveOpt
       return selector
     },
     volumes: {
-      bindFor,
+      bind,
+      all: () => volumes.list(),
+      storageClass: (name) => classes.get(name),
       claim: (namespace, name) => claims.get(`${namespace}/${name}`),
       volume: (name) => volumes.get(name),
-      bindingMode: (name) => {
-        const found = classes.get(name)
-        return found && (found.volumeBindingMode ?? 'Immediate')
-      },
     },
   }
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { PersistentVolume, PersistentVolumeClaim, PodSpec } from '#api'
+import type { PersistentVolume, PersistentVolumeClaim, PodSpec, StorageClass } from '#api'
 import { seededRandom } from '#base'
 import { createScheduler } from './class-cache.ts'
 import { info, node, noVolumes, pod, setting } from './fixtures.ts'
@@ -411,6 +411,8 @@ describe('volumes', () => {
   const withClaim = info('a', {
     spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }] },
   })
+  const storageClass = (volumeBindingMode: string, provisioner = 'example.com/disks') =>
+    ({ metadata: { name: 'c' }, provisioner, volumeBindingMode }) as StorageClass
   const cluster = (
     claim?: object,
     volume?: object,
@@ -423,7 +425,7 @@ describe('volumes', () => {
         ...noVolumes.volumes,
         claim: () => claim as PersistentVolumeClaim | undefined,
         volume: () => volume as PersistentVolume | undefined,
-        bindingMode: () => mode,
+        storageClass: () => storageClass(mode),
       },
     }
     return setting([node('n1'), node('n2')], placed, { plugins: defaultPlugins(context) })

@@ -3,10 +3,12 @@ import { test } from 'node:test'
 import {
   nodes,
   persistentVolumeClaims,
+  persistentVolumes,
   pods,
   storageClasses,
   type Event,
   type Node,
+  type PersistentVolume,
   type PersistentVolumeClaim,
   type Pod,
 } from '#api'
@@ -305,6 +307,7 @@ test('a claim that waits for its first pod is told the node, and the pod waits f
   const { metadata } = pod('local')
   api.put(resourcePath(storageClasses, {}), {
     metadata: { ...metadata, namespace: '' },
+    provisioner: 'example.com/disks',
     volumeBindingMode: 'WaitForFirstConsumer',
   } as unknown as KubeObject)
   api.put(claims, claim)
@@ -324,6 +327,53 @@ test('a claim that waits for its first pod is told the node, and the pod waits f
   } as KubeObject)
   await settle(env)
   assert.equal(api.pod('shop/a').spec.nodeName, 'n1')
+  end()
+})
+
+test('a volume that is there is given to the claim before the pod has its node', async () => {
+  const { env, api, end } = await setUp([node('n1'), node('n2')])
+  const { metadata } = pod('local')
+  api.put(resourcePath(storageClasses, {}), {
+    metadata: { ...metadata, namespace: '' },
+    provisioner: 'kubernetes.io/no-provisioner',
+    volumeBindingMode: 'WaitForFirstConsumer',
+  } as unknown as KubeObject)
+  const match = { key: 'kubernetes.io/hostname', operator: 'In', values: ['n2'] }
+  api.put(resourcePath(persistentVolumes, {}), {
+    metadata: { ...metadata, name: 'disk', namespace: '', uid: 'uid-disk' },
+    spec: {
+      storageClassName: 'local',
+      capacity: { storage: '1Gi' },
+      nodeAffinity: { required: { nodeSelectorTerms: [{ matchExpressions: [match] }] } },
+    },
+    status: { phase: 'Available' },
+  } as unknown as KubeObject)
+  const claims = resourcePath(persistentVolumeClaims, {})
+  const claim = {
+    metadata: { name: 'data', namespace: 'shop', uid: 'uid-claim' },
+    spec: { storageClassName: 'local' },
+  } as unknown as PersistentVolumeClaim
+  api.put(claims, claim)
+  await settle(env)
+  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }]
+  api.put(POD_PATH, pod('a', { spec: { volumes } }))
+  await settle(env)
+  const taken = api.requests.find(({ path }) => path.endsWith('/persistentvolumes/disk'))
+  const body = taken?.body as PersistentVolume | undefined
+  assert.equal(body?.metadata.annotations?.['pv.kubernetes.io/bound-by-controller'], 'yes')
+  const { kind, namespace, name, uid } = body?.spec?.claimRef ?? {}
+  assert.deepEqual(
+    [kind, namespace, name, uid],
+    ['PersistentVolumeClaim', 'shop', 'data', 'uid-claim'],
+  )
+  assert.equal(api.pod('shop/a').spec.nodeName, undefined)
+  api.put(claims, {
+    ...claim,
+    metadata: { ...claim.metadata, annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
+    spec: { ...claim.spec, volumeName: 'disk' },
+  } as KubeObject)
+  await settle(env)
+  assert.equal(api.pod('shop/a').spec.nodeName, 'n2')
   end()
 })
 

@@ -1,7 +1,11 @@
 /** Claims find volumes: two halves that each can be repeated at any time. */
 import {
+  bestVolume,
+  isVolumeFor,
   persistentVolumeClaims,
   persistentVolumes,
+  storageClassOf,
+  volumeMismatch,
   type Node,
   type PersistentVolume,
   type PersistentVolumeClaim,
@@ -19,7 +23,6 @@ import {
   type Action,
   type Decision,
 } from '../framework/index.ts'
-import { bestVolume, classOf, isFor, mismatch } from './match.ts'
 
 const COMPLETED = 'pv.kubernetes.io/bind-completed'
 const BY_US = 'pv.kubernetes.io/bound-by-controller'
@@ -72,13 +75,16 @@ export function decideClaim(observed: ObservedClaim): Decision {
         : phase(claim, { phase: 'Pending' }),
     }
   if (volume.spec?.claimRef === undefined && !wasBound) {
-    const why = mismatch(volume, claim)
+    const why = volumeMismatch(volume, claim)
     const message = `Cannot bind to requested volume "${name}": ${why}`
     if (why !== undefined) return { actions: waits(claim, 'VolumeMismatch', message) }
   }
-  if (volume.spec?.claimRef === undefined || (isFor(volume, claim) && !volume.spec.claimRef.uid))
+  if (
+    volume.spec?.claimRef === undefined ||
+    (isVolumeFor(volume, claim) && !volume.spec.claimRef.uid)
+  )
     return { actions: [reserve(volume, claim)] }
-  if (!isFor(volume, claim))
+  if (!isVolumeFor(volume, claim))
     return {
       actions: wasBound
         ? lost(
@@ -157,7 +163,7 @@ function seek({ claim, volumes, storageClass, node }: ObservedClaim): readonly A
   const delayed =
     storageClass?.volumeBindingMode === 'WaitForFirstConsumer' &&
     claim.metadata.annotations?.[SELECTED_NODE] === undefined
-  const reserved = volumes.find((volume) => isFor(volume, claim))
+  const reserved = volumes.find((volume) => isVolumeFor(volume, claim))
   if (!delayed || reserved !== undefined) {
     const found = bestVolume(claim, volumes, node)
     if (found !== undefined)
@@ -180,12 +186,12 @@ function seek({ claim, volumes, storageClass, node }: ObservedClaim): readonly A
   if (provisioner === undefined || provisioner === NO_PROVISIONER)
     return [
       ...pending,
-      classOf(claim) !== '' && storageClass === undefined
+      storageClassOf(claim) !== '' && storageClass === undefined
         ? event(
             claim,
             'Warning',
             'ProvisioningFailed',
-            `storageclass.storage.k8s.io "${classOf(claim)}" not found`,
+            `storageclass.storage.k8s.io "${storageClassOf(claim)}" not found`,
           )
         : event(
             claim,

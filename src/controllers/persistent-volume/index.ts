@@ -3,6 +3,7 @@ import {
   persistentVolumeClaims,
   persistentVolumes,
   storageClasses,
+  storageClassOf,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type StorageClass,
@@ -17,7 +18,6 @@ import {
   type ObservedClaim,
   type ObservedVolume,
 } from './decide.ts'
-import { classOf } from './match.ts'
 
 const isSeeking = ({ spec }: PersistentVolumeClaim): boolean => !spec.volumeName
 
@@ -28,7 +28,7 @@ function claimsNear(volume: PersistentVolume, cache: Cache): readonly string[] {
     ...(own === undefined ? [] : [own]),
     ...cache.by(persistentVolumeClaims, 'volume', volume.metadata.name).map(keyOf),
     ...(own === undefined
-      ? cache.by(persistentVolumeClaims, 'seeking', classOf(volume)).map(keyOf)
+      ? cache.by(persistentVolumeClaims, 'seeking', storageClassOf(volume)).map(keyOf)
       : []),
   ]
 }
@@ -49,7 +49,7 @@ export const claimBindingController = defineController<ObservedClaim>({
     {
       ref: persistentVolumeClaims,
       name: 'seeking',
-      values: (claim: PersistentVolumeClaim) => (isSeeking(claim) ? [classOf(claim)] : []),
+      values: (claim: PersistentVolumeClaim) => (isSeeking(claim) ? [storageClassOf(claim)] : []),
     },
     {
       ref: persistentVolumeClaims,
@@ -64,7 +64,7 @@ export const claimBindingController = defineController<ObservedClaim>({
     return {
       claim,
       volumes: cache.list(persistentVolumes),
-      storageClass: cache.get(storageClasses, classOf(claim)),
+      storageClass: cache.get(storageClasses, storageClassOf(claim)),
       node: selected === undefined ? undefined : cache.get(nodes, selected),
     }
   },

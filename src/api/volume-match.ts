@@ -1,12 +1,12 @@
 /** Which volume suits a claim. */
-import { matchesNodeTerm, type Node, type PersistentVolume, type PersistentVolumeClaim } from '#api'
 import { quantityValue, selectorMatches } from '#machinery'
-import { isTerminating } from '../framework/index.ts'
+import { matchesNodeTerm } from './node-terms.ts'
+import type { Node, PersistentVolume, PersistentVolumeClaim } from './types.gen.ts'
 
 const LEGACY_CLASS = 'volume.beta.kubernetes.io/storage-class'
 
-/** '' when it names none. */
-export const classOf = ({
+/** The storage class of a claim or a volume: '' when it names none. */
+export const storageClassOf = ({
   metadata,
   spec,
 }: {
@@ -14,11 +14,14 @@ export const classOf = ({
   readonly spec?: { readonly storageClassName?: string }
 }): string => metadata.annotations?.[LEGACY_CLASS] ?? spec?.storageClassName ?? ''
 
+const isTerminating = ({ metadata }: PersistentVolume): boolean =>
+  metadata.deletionTimestamp !== undefined
+
 const sizeOf = (amounts: Readonly<Record<string, string>> | undefined): number =>
   quantityValue(amounts?.['storage'])
 
 /** The volume's claim is this one, or may become it: a claim that was reserved by name only has no uid yet. */
-export function isFor(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+export function isVolumeFor(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
   const reference = volume.spec?.claimRef
   return (
     reference !== undefined &&
@@ -37,7 +40,7 @@ const allows = ({ spec }: PersistentVolume, claim: PersistentVolumeClaim): boole
 }
 
 /** Why a claim cannot have the very volume that it asks for; undefined when it can. */
-export function mismatch(
+export function volumeMismatch(
   volume: PersistentVolume,
   claim: PersistentVolumeClaim,
 ): string | undefined {
@@ -45,18 +48,14 @@ export function mismatch(
   if (isTerminating(volume)) return `the volume is marked for deletion "${metadata.name}"`
   if (sizeOf(spec?.capacity) < sizeOf(claim.spec.resources?.requests))
     return 'requested PV is too small'
-  if (classOf(volume) !== classOf(claim)) return 'storageClassName does not match'
+  if (storageClassOf(volume) !== storageClassOf(claim)) return 'storageClassName does not match'
   if ((spec?.volumeAttributesClassName ?? '') !== (claim.spec.volumeAttributesClassName ?? ''))
     return 'volumeAttributesClassName does not match'
   if (modeOf(spec) !== modeOf(claim.spec)) return 'incompatible volumeMode'
   return allows(volume, claim) ? undefined : 'incompatible accessMode'
 }
 
-function suits(
-  volume: PersistentVolume,
-  claim: PersistentVolumeClaim,
-  node: Node | undefined,
-): boolean {
+function suits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
   const { spec, metadata } = volume
   if (spec === undefined || isTerminating(volume)) return false
   const wanted = claim.spec
@@ -65,26 +64,28 @@ function suits(
     allows(volume, claim) &&
     sizeOf(spec.capacity) >= sizeOf(wanted.resources?.requests) &&
     (spec.volumeAttributesClassName ?? '') === (wanted.volumeAttributesClassName ?? '') &&
-    (wanted.selector === undefined || selectorMatches(wanted.selector, metadata.labels)) &&
-    (node === undefined || reaches(volume, node))
+    (wanted.selector === undefined || selectorMatches(wanted.selector, metadata.labels))
   )
 }
 
-/** The volume that is reserved for the claim, or else the smallest that will do. */
+/** The volume that is reserved for the claim, though it cannot be reached from everywhere; else the smallest that will do. */
 export function bestVolume(
   claim: PersistentVolumeClaim,
   volumes: readonly PersistentVolume[],
   node?: Node,
 ): PersistentVolume | undefined {
-  const candidates = volumes.filter((volume) => classOf(volume) === classOf(claim))
-  const reserved = volumes.find((volume) => isFor(volume, claim) && suits(volume, claim, node))
-  if (reserved !== undefined) return reserved
+  const candidates = volumes.filter((volume) => storageClassOf(volume) === storageClassOf(claim))
+  const isWithin = (volume: PersistentVolume): boolean =>
+    node === undefined || reaches(volume, node)
+  const reserved = volumes.find((volume) => isVolumeFor(volume, claim) && suits(volume, claim))
+  if (reserved !== undefined) return isWithin(reserved) ? reserved : undefined
   return candidates
     .filter(
       (volume) =>
         volume.spec?.claimRef === undefined &&
         (volume.status?.phase ?? 'Available') === 'Available' &&
-        suits(volume, claim, node),
+        suits(volume, claim) &&
+        isWithin(volume),
     )
     .toSorted(
       (a, b) =>
