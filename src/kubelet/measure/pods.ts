@@ -28,8 +28,11 @@ export interface MeasuredPod {
   readonly network: readonly InterfaceUse[]
 }
 
-/** Those that run something. */
-export async function measurePods(core: KubeletCore): Promise<readonly MeasuredPod[]> {
+/** Those that run something. The kernel need not be asked for what the runtime tells: processor and memory. */
+export async function measurePods(
+  core: KubeletCore,
+  { kernel = true }: { readonly kernel?: boolean } = {},
+): Promise<readonly MeasuredPod[]> {
   const stats = new Map<string, ContainerStats[]>()
   for (const entry of await core.runtime.listContainerStats()) {
     const uid = entry.labels[LABEL.podUid] ?? ''
@@ -38,7 +41,9 @@ export async function measurePods(core: KubeletCore): Promise<readonly MeasuredP
     stats.set(uid, list)
   }
   const measured = await Promise.all(
-    [...core.agents.values()].map((agent) => measurePod(core, agent, stats.get(agent.uid) ?? [])),
+    [...core.agents.values()].map((agent) =>
+      measurePod(core, agent, stats.get(agent.uid) ?? [], kernel),
+    ),
   )
   return measured.filter(({ containers }) => containers.length > 0)
 }
@@ -47,6 +52,7 @@ async function measurePod(
   { env, machine, config, runtime }: KubeletCore,
   agent: PodAgent,
   all: readonly ContainerStats[],
+  kernel: boolean,
 ): Promise<MeasuredPod> {
   // Runtimes tell of the disks of those that have ended, too.
   const stats = all.filter(({ id }) => {
@@ -55,7 +61,7 @@ async function measurePod(
   })
   const cgroup = podCgroup(agent.spec, config.cgroupRoot)
   const read = (path: string): Promise<CgroupUse | undefined> =>
-    runtime.simulated || stats.length === 0
+    runtime.simulated || !kernel || stats.length === 0
       ? Promise.resolve(undefined)
       : readCgroup(env, machine, path)
   const ready = readySandbox(agent.runtime)

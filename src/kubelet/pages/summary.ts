@@ -29,7 +29,7 @@ interface Words {
 
 export async function summary(core: KubeletCore, query: URLSearchParams): Promise<unknown> {
   const short = query.get('only_cpu_and_memory') === 'true'
-  const [use, pods] = await Promise.all([nodeUse(core), measurePods(core)])
+  const [use, pods] = await Promise.all([nodeUse(core), measurePods(core, { kernel: !short })])
   const now = core.env.clock.now()
   const time = timestamp(now)
   const words: Words = {
