@@ -128,6 +128,23 @@ test('a stateful set changes in a few ways only', () => {
   ])
 })
 
+test('containers of a stateful set mount what its claims give them', () => {
+  const spec = {
+    containers: [
+      { name: 'db', image: 'db:1', volumeMounts: [{ name: 'data', mountPath: '/var/lib/db' }] },
+    ],
+  }
+  const claim = { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } }
+  const set = (volumeClaimTemplates: readonly object[], volumes: readonly object[] = []) =>
+    workload({ template: template({ spec: { ...spec, volumes } }), volumeClaimTemplates })
+  assert.deepEqual(statefulSets.errors(set([claim])), [])
+  // What the claim gives takes the place of a volume of its name.
+  assert.deepEqual(statefulSets.errors(set([claim], [{ name: 'data', emptyDir: {} }])), [])
+  assert.deepEqual(statefulSets.errors(set([{ ...claim, metadata: { name: 'other' } }])), [
+    'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"',
+  ])
+})
+
 test('a stateful set keeps its claims unless it says otherwise', () => {
   const claim = { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } }
   const { spec } = statefulSets.defaulted(workload({ volumeClaimTemplates: [claim] })) as {

@@ -33,6 +33,7 @@ import type {
   Deployment,
   DeploymentSpec,
   DaemonSetSpec,
+  PodTemplateSpec,
   ReplicaSet,
   StatefulSet,
   StatefulSetSpec,
@@ -318,6 +319,16 @@ const UPDATABLE = [
   'minReadySeconds',
 ] as const satisfies readonly (keyof StatefulSetSpec)[]
 
+/** The template as its pods will be: containers may mount what the claims' templates give them. */
+function withClaims({ template, volumeClaimTemplates = [] }: StatefulSetSpec): PodTemplateSpec {
+  if (volumeClaimTemplates.length === 0 || template.spec === undefined) return template
+  // Those without a name are refused for that.
+  const named = new Set(volumeClaimTemplates.flatMap(({ metadata }) => metadata?.name ?? []))
+  const claims = [...named].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }))
+  const own = (template.spec.volumes ?? []).filter(({ name }) => !named.has(name))
+  return { ...template, spec: { ...template.spec, volumes: [...own, ...claims] } }
+}
+
 function validateStatefulSet({ spec }: StatefulSet): readonly FieldError[] {
   const { type, rollingUpdate } = spec.updateStrategy ?? {}
   const rolling = path.child('updateStrategy', 'rollingUpdate')
@@ -369,7 +380,10 @@ function validateStatefulSet({ spec }: StatefulSet): readonly FieldError[] {
     ...nonNegative(spec.minReadySeconds, path.child('minReadySeconds')),
     ...nonNegative(spec.ordinals?.start, path.child('ordinals', 'start')),
     ...nonNegative(spec.revisionHistoryLimit, path.child('revisionHistoryLimit')),
-    ...validateWorkload(spec, path, { kind: 'StatefulSet', emptySelector: 'statefulset' }),
+    ...validateWorkload({ ...spec, template: withClaims(spec) }, path, {
+      kind: 'StatefulSet',
+      emptySelector: 'statefulset',
+    }),
   ]
 }
 
