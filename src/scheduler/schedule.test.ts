@@ -453,6 +453,7 @@ describe('volumes', () => {
 
   test('a pod goes where its volume is', () => {
     const volume = {
+      metadata: { name: 'pv' },
       spec: {
         nodeAffinity: {
           required: {
@@ -472,7 +473,9 @@ describe('volumes', () => {
     const user = pod('user', { on: 'n1', spec: withClaim.pod.spec })
     assert.equal(
       reason(
-        cluster(exclusive, {}, 'Immediate', [{ ...user, spec: { ...user.spec, nodeName: 'n1' } }]),
+        cluster(exclusive, { metadata: {} }, 'Immediate', [
+          { ...user, spec: { ...user.spec, nodeName: 'n1' } },
+        ]),
         withClaim,
       ),
       '0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode.',

@@ -6,6 +6,7 @@ import { nodeResourcesBalancedAllocation, nodeResourcesFit } from './node-resour
 import { podTopologySpread, type SpreadOptions } from './pod-topology-spread.ts'
 import { nodeName, nodePorts, nodeUnschedulable, prioritySort, schedulingGates } from './simple.ts'
 import { taintToleration } from './taint-toleration.ts'
+import { volumeZone } from './volume-zone.ts'
 import { volumeBinding, volumeRestrictions, type VolumeLister } from './volumes.ts'
 
 export interface PluginContext extends SpreadOptions {
@@ -24,6 +25,7 @@ export const defaultPlugins = ({ volumes, selectorFor }: PluginContext): readonl
   nodeResourcesFit,
   volumeRestrictions(volumes),
   volumeBinding(volumes),
+  volumeZone(volumes),
   podTopologySpread({ selectorFor }),
   interPodAffinity,
   nodeResourcesBalancedAllocation,

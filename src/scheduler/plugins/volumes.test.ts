@@ -135,3 +135,38 @@ test('a pod goes where a volume is left for it, and two pods do not take the sam
   cluster.framework.unreserve(first, on)
   assert.equal(cluster.choose(using('b')), 'n2')
 })
+
+test('a pod stays in the zones of its volume, where nodes have zones', () => {
+  const zoned = (label: string, value: string) => {
+    const bound = { 'pv.kubernetes.io/bind-completed': 'yes' }
+    const data = claim('a', { annotations: bound })
+    const context: PluginContext = {
+      ...noVolumes,
+      volumes: {
+        ...noVolumes.volumes,
+        claim: () => ({ ...data, spec: { ...data.spec, volumeName: 'disk' } }),
+        volume: () =>
+          ({
+            metadata: { name: 'disk', labels: { [label]: value } },
+          }) as unknown as PersistentVolume,
+      },
+    }
+    const inZone = (name: string, zone: string) =>
+      node(name, { labels: { 'topology.kubernetes.io/zone': zone } })
+    const cluster = setting([inZone('n1', 'a'), inZone('n2', 'b')], [], {
+      plugins: defaultPlugins(context),
+    })
+    const spec = { volumes: [{ name: 'v', persistentVolumeClaim: { claimName: 'a' } }] }
+    return { decision: cluster.decide(info('a', { spec })), cluster }
+  }
+  assert.equal(zoned('topology.kubernetes.io/zone', 'b').decision.node?.name, 'n2')
+  assert.equal(zoned('topology.kubernetes.io/zone', 'b__c').decision.node?.name, 'n2')
+  assert.equal(zoned('failure-domain.beta.kubernetes.io/zone', 'b').decision.node?.name, 'n2')
+  const { decision } = zoned('topology.kubernetes.io/zone', 'c')
+  assert.equal(decision.node, undefined)
+  assert.deepEqual(decision.node === undefined && decision.diagnosis.nodes.get('n1')?.reasons, [
+    'node(s) had no available volume zone',
+  ])
+  // Elsewhere nobody can say.
+  assert.ok(zoned('example.com/zone', 'c').decision.node)
+})
