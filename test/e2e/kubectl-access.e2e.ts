@@ -1,5 +1,6 @@
 /** The real kubectl and who may do what: roles, reviews, certificates, tokens, quotas, limits and priorities. */
 import assert from 'node:assert/strict'
+import { get } from 'node:https'
 import { after, before, describe, test } from 'node:test'
 import { createRequest, newKey } from '#apiserver'
 import { realEnv } from '#base'
@@ -258,6 +259,41 @@ spec:
       /maximum cpu usage per Container is 1, but limit is 2/,
     )
     k`delete limitrange l`
+  })
+
+  test('a kubelet at its own port is read by whom the cluster lets, and by nobody else', async () => {
+    k`create serviceaccount scraper`
+    k`create clusterrole scrapes --verb=get --resource=nodes/metrics`
+    k`create clusterrolebinding scrapes --clusterrole=scrapes --serviceaccount=shop:scraper`
+    const token = k`create token scraper`
+    const [address = '', port = ''] =
+      k`get nodes -o ${'jsonpath={.items[0].status.addresses[0].address} {.items[0].status.daemonEndpoints.kubeletEndpoint.Port}'}`.split(
+        ' ',
+      )
+    const authority = Buffer.from(
+      k`config view --raw -o ${'jsonpath={.clusters[0].cluster.certificate-authority-data}'}`,
+      'base64',
+    ).toString('utf8')
+    const ask = (path: string, headers: Readonly<Record<string, string>>) =>
+      new Promise<readonly [status: number | undefined, body: string]>((resolve, reject) => {
+        // The kubelet's certificate is of the cluster, and for the node's address.
+        const to = { host: address, port: Number(port), path, headers, ca: authority, agent: false }
+        get(to, (response) => {
+          let body = ''
+          response.setEncoding('utf8').on('data', (text: string) => (body += text))
+          response.on('end', () => resolve([response.statusCode, body]))
+        }).on('error', reject)
+      })
+    const bearer = { authorization: `Bearer ${token}` }
+    const [status, body] = await ask('/metrics/resource', bearer)
+    assert.equal(status, 200)
+    assert.match(body, /^node_cpu_usage_seconds_total /m)
+    assert.deepEqual(await ask('/pods', bearer), [
+      403,
+      'Forbidden (user=system:serviceaccount:shop:scraper, verb=get, resource=nodes, subresource(s)=[pods proxy])\n',
+    ])
+    assert.deepEqual(await ask('/metrics', {}), [401, 'Unauthorized'])
+    assert.deepEqual(await ask('/metrics', { authorization: 'Bearer nope' }), [401, 'Unauthorized'])
   })
 
   test('priorities are classes, one of them for all', () => {
