@@ -173,29 +173,22 @@ function rounded(nanos: bigint, unit: bigint): number {
 const sumFormat = (left: Quantity | undefined, right: Quantity | undefined): QuantityFormat =>
   (left === undefined || left.nanos === 0n ? (right ?? left)?.format : left.format) ?? 'decimal'
 
-export function addQuantities(
-  a: string | number | undefined,
-  b: string | number | undefined,
-): string {
+type Amount = string | number | undefined
+
+function combined(a: Amount, b: Amount, of: (left: bigint, right: bigint) => bigint): string {
   const left = a === undefined ? undefined : parseQuantity(a)
   const right = b === undefined ? undefined : parseQuantity(b)
   return formatQuantity({
-    nanos: (left?.nanos ?? 0n) + (right?.nanos ?? 0n),
+    nanos: of(left?.nanos ?? 0n, right?.nanos ?? 0n),
     format: sumFormat(left, right),
   })
 }
 
-export function subtractQuantities(
-  a: string | number | undefined,
-  b: string | number | undefined,
-): string {
-  const left = a === undefined ? undefined : parseQuantity(a)
-  const right = b === undefined ? undefined : parseQuantity(b)
-  return formatQuantity({
-    nanos: (left?.nanos ?? 0n) - (right?.nanos ?? 0n),
-    format: sumFormat(left, right),
-  })
-}
+export const addQuantities = (a: Amount, b: Amount): string =>
+  combined(a, b, (left, right) => left + right)
+
+export const subtractQuantities = (a: Amount, b: Amount): string =>
+  combined(a, b, (left, right) => left - right)
 
 export type ResourceList = Readonly<Record<string, string>>
 

@@ -256,7 +256,8 @@ function validateQuota({ spec }: ResourceQuota): readonly FieldError[] {
   return errors
 }
 
-const COUNTED = new Set([
+/** Core resources that a quota counts under their plain name too: `pods` as well as `count/pods`. */
+export const PLAINLY_COUNTED: readonly string[] = [
   'pods',
   'services',
   'replicationcontrollers',
@@ -264,9 +265,8 @@ const COUNTED = new Set([
   'secrets',
   'configmaps',
   'persistentvolumeclaims',
-  'services.nodeports',
-  'services.loadbalancers',
-])
+]
+const COUNTED = [...PLAINLY_COUNTED, 'services.nodeports', 'services.loadbalancers']
 const COMPUTE = ['cpu', 'memory', 'requests.cpu', 'requests.memory', 'limits.cpu', 'limits.memory']
 const STANDARD = new Set([
   ...COUNTED,
@@ -306,7 +306,7 @@ function misplaced(
     .map(() => invalidValue(path, shown, 'unsupported scope applied to resource'))
 }
 
-const isCounted = (name: string): boolean => COUNTED.has(name) || name.startsWith('count/')
+const isCounted = (name: string): boolean => COUNTED.includes(name) || name.startsWith('count/')
 
 /** `cpu: 1/2, pods: 3/10`: what is used of what may be. */
 function usageText({ status }: ResourceQuota, isLimit: boolean): string {

@@ -160,29 +160,25 @@ export function podSecurity(
 
 const show = ({ level, version }: Policy): string => `${level}:${version}`
 
-function warnOf(
-  request: AdmissionRequest,
+/** What is wrong under a policy that refuses nothing; undefined when all is well. */
+function complaint(
   policy: Policy,
   metadata: Partial<ObjectMeta> | undefined,
   spec: PodSpec | undefined,
-): void {
+): string | undefined {
   const found = violations(policy, metadata ?? {}, spec ?? { containers: [] })
-  if (found !== '') request.warn(`would violate PodSecurity "${show(policy)}": ${found}`)
+  return found === '' ? undefined : `would violate PodSecurity "${show(policy)}": ${found}`
+}
+
+function warnOf(request: AdmissionRequest, ...about: Parameters<typeof complaint>): void {
+  const text = complaint(...about)
+  if (text !== undefined) request.warn(text)
 }
 
 /** What would be refused is noted where only the auditor is to know of it. */
-function auditOf(
-  request: AdmissionRequest,
-  policy: Policy,
-  metadata: Partial<ObjectMeta> | undefined,
-  spec: PodSpec | undefined,
-): void {
-  const found = violations(policy, metadata ?? {}, spec ?? { containers: [] })
-  if (found !== '')
-    request.annotate(
-      `${LABEL}audit-violations`,
-      `would violate PodSecurity "${show(policy)}": ${found}`,
-    )
+function auditOf(request: AdmissionRequest, ...about: Parameters<typeof complaint>): void {
+  const text = complaint(...about)
+  if (text !== undefined) request.annotate(`${LABEL}audit-violations`, text)
 }
 
 const at = (object: unknown, path: readonly string[]): unknown =>

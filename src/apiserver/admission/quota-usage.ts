@@ -1,33 +1,24 @@
 /** What an object uses of a ResourceQuota, and which quotas count it. Pure. */
-import type {
-  PersistentVolumeClaim,
-  Pod,
-  PodSpec,
-  ResourceQuota,
-  ScopedResourceSelectorRequirement,
-  Service,
+import {
+  PLAINLY_COUNTED,
+  type PersistentVolumeClaim,
+  type Pod,
+  type PodSpec,
+  type ResourceQuota,
+  type ScopedResourceSelectorRequirement,
+  type Service,
 } from '#api'
 import { addQuantities, quantityValue, type ResourceList } from '#machinery'
 import { podTotal } from './pod-resources.ts'
 import { amounts } from './words.ts'
 
-/** Core resources that are also counted under their plain name. */
-const PLAIN: readonly string[] = [
-  'pods',
-  'services',
-  'replicationcontrollers',
-  'resourcequotas',
-  'secrets',
-  'configmaps',
-  'persistentvolumeclaims',
-]
 const STORAGE_CLASS = '.storageclass.storage.k8s.io'
 
 /** Amounts by the names that quotas use. `resource` has its group after a dot, core resources have none. */
 export function usageOf(resource: string, object: unknown): ResourceList {
   const counts: Record<string, string> = {
     [`count/${resource}`]: '1',
-    ...(PLAIN.includes(resource) ? { [resource]: '1' } : {}),
+    ...(PLAINLY_COUNTED.includes(resource) ? { [resource]: '1' } : {}),
   }
   if (resource === 'pods') return { ...counts, ...podUsage(object as Pod) }
   if (resource === 'services') return { ...counts, ...serviceUsage(object as Service) }

@@ -1,5 +1,6 @@
 /** Recounts what quotas count: admission adds to the usage, and this takes away what is gone. */
 import {
+  PLAINLY_COUNTED,
   persistentVolumeClaims,
   pods,
   resourceQuotas,
@@ -39,20 +40,10 @@ const idOf = ({ group, resource }: Pick<ResourceRef, 'group' | 'resource'>): str
 const FULL = new Map<string, ResourceRef>(
   [pods, services, persistentVolumeClaims].map((ref) => [idOf(ref), ref as ResourceRef]),
 )
-const PLAIN = new Set([
-  'pods',
-  'services',
-  'replicationcontrollers',
-  'resourcequotas',
-  'secrets',
-  'configmaps',
-  'persistentvolumeclaims',
-])
-
 /** The resources whose objects a name in a quota counts. */
 export function countedBy(name: string): string {
   if (name.startsWith('count/')) return name.slice('count/'.length)
-  if (PLAIN.has(name)) return name
+  if (PLAINLY_COUNTED.includes(name)) return name
   if (name.startsWith('services.')) return 'services'
   if (name === 'requests.storage' || name.includes('.storageclass.storage.k8s.io/'))
     return 'persistentvolumeclaims'
