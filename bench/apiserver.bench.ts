@@ -6,6 +6,7 @@ import { definitions, typeTable } from '#api'
 import { createApiServer, type Exchange } from '#apiserver'
 import { realEnv } from '#base'
 import { createMemoryStorage, openSqliteStorage, type Storage } from '#storage'
+import { podOf } from './pods.ts'
 import type { Figure } from './run.ts'
 
 const env = realEnv()
@@ -27,35 +28,6 @@ const make = async (storage: Storage) => {
   await server.ready
   return server
 }
-
-const pod = (name: string): object => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, labels: { app: 'web', 'pod-template-hash': '5d59d67564' } },
-  spec: {
-    containers: [
-      {
-        name: 'main',
-        image: 'registry.example.com/shop/web:v1.2.3',
-        ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }],
-        env: [
-          { name: 'A', value: 'one' },
-          { name: 'B', value: 'two' },
-          {
-            name: 'NODE',
-            valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } },
-          },
-        ],
-        resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { memory: '128Mi' } },
-        readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 5 },
-        livenessProbe: { httpGet: { path: '/live', port: 8080 }, periodSeconds: 10 },
-        volumeMounts: [{ name: 'config', mountPath: '/etc/shop' }],
-      },
-    ],
-    volumes: [{ name: 'config', configMap: { name: 'shop' } }],
-    terminationGracePeriodSeconds: 30,
-  },
-})
 
 const silent = new AbortController().signal
 const exchange = (method: string, path: string, body?: Uint8Array): Exchange => {
@@ -97,7 +69,7 @@ async function creates(
   let next = 0
   const client = async (until: number): Promise<void> => {
     while (next < until) {
-      const body = Buffer.from(JSON.stringify(pod(`web-${next++}`)))
+      const body = Buffer.from(JSON.stringify(podOf(`web-${next++}`)))
       const reply = await server.handler(exchange('POST', PODS, body))
       if (reply.status !== 201) throw new Error(`create answered ${reply.status}`)
     }
@@ -134,7 +106,7 @@ const inside = server.transport(USER)
 const COUNT = 10_000
 const inCpu = await cpuMicros(async () => {
   for (let i = 0; i < COUNT; i++)
-    await inside.request({ method: 'POST', path: PODS, body: pod(`web-${i}`) })
+    await inside.request({ method: 'POST', path: PODS, body: podOf(`web-${i}`) })
 })
 report({ name: 'create a pod in the same process: CPU', value: inCpu / COUNT, unit: 'µs' })
 

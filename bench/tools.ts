@@ -2,13 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { get } from 'node:https'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient, httpTransport, parseKubeconfig, type Client } from '#client'
 import type { Figure } from './run.ts'
+import { freePort } from '../test/support/free-port.ts'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 export const report = (figure: Figure): void => console.log(JSON.stringify(figure))
@@ -167,18 +167,6 @@ async function untilReady(port: number): Promise<void> {
     await sleep(POLL_MS)
   }
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        resolve(typeof address === 'object' && address !== null ? address.port : 0),
-      )
-    })
-  })
 
 /** Clock ticks a second of /proc/PID/stat: 100 on every Linux that Node runs on. */
 const TICKS_A_SECOND = 100

@@ -215,3 +215,22 @@ export async function servedVersion(
   }
   return skip(`the cluster serves ${resource} of ${group} neither in v1 nor as a beta`)
 }
+
+/** Makes so many pod templates, twenty at a time; gives their names in order. */
+export async function templates(api: Api, path: string, total: number): Promise<readonly string[]> {
+  const all = Array.from({ length: total }, (_, i) => `template-${String(i).padStart(4, '0')}`)
+  const queue = [...all]
+  await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+        await api.post(path, {
+          apiVersion: 'v1',
+          kind: 'PodTemplate',
+          metadata: { name },
+          template: { spec: { containers: [{ name: 'test', image: 'test2' }] } },
+        })
+      }
+    }),
+  )
+  return all
+}

@@ -15,7 +15,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { eventually, freePort } from '../support/navarch.ts'
+import { freePort } from '../support/free-port.ts'
+import { eventually } from '../support/navarch.ts'
 import { root } from '../support/tools.ts'
 
 const isRoot = process.getuid?.() === 0

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { freePort, startCluster, type TestCluster } from '../support/navarch.ts'
+import { freePort } from '../support/free-port.ts'
+import { startCluster, type TestCluster } from '../support/navarch.ts'
 import { talk, withFiles, type Talk } from '../support/talk.ts'
 
 const FOO = `

@@ -1,11 +1,11 @@
 /** A real cluster for end-to-end tests: the program itself, started as a user would, in folders of its own. */
 import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { kubectlPath, root } from './tools.ts'
+import { freePort } from './free-port.ts'
 
 export interface Ran {
   readonly code: number
@@ -127,18 +127,6 @@ export async function startCluster(flags: readonly string[] = []): Promise<TestC
   }
   return cluster
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        resolve(typeof address === 'object' && address !== null ? address.port : 0),
-      )
-    })
-  })
 
 /** Looks again until `check` gives something, for as long as it may take; the last error says what was missing. */
 export async function eventually<T>(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Json } from '../api.ts'
 import { configMap, mirror } from '../mirror.ts'
+import { templates } from '../support.ts'
 
 const label = (value: string): Json => ({ metadata: { labels: { 'watch-this-configmap': value } } })
 const selecting = (...values: string[]): Record<string, string> => ({
@@ -260,20 +261,7 @@ mirror(
   async ({ api, ns }) => {
     const path = ns('podtemplates')
     const total = 400
-    const names = Array.from({ length: total }, (_, i) => `template-${String(i).padStart(4, '0')}`)
-    const queue = [...names]
-    await Promise.all(
-      Array.from({ length: 20 }, async () => {
-        for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-          await api.post(path, {
-            apiVersion: 'v1',
-            kind: 'PodTemplate',
-            metadata: { name },
-            template: { spec: { containers: [{ name: 'test', image: 'test2' }] } },
-          })
-        }
-      }),
-    )
+    const names = await templates(api, path, total)
     for (const limit of [1, 7, 64, 399, 400, 401]) {
       if (limit === 1 && total > 100) continue
       const seen: string[] = []

@@ -4,6 +4,7 @@ import { mirror } from '../mirror.ts'
 import { everyOperation } from '../resource.ts'
 import { change, frame, names, pod, servedVersion } from '../support.ts'
 import { labelled } from './resources.ts'
+import { CERTIFICATE } from '../certificate.ts'
 
 mirror(
   '[sig-auth] ServiceAccounts should allow opting out of API token automount [Conformance]',
@@ -137,19 +138,6 @@ mirror(
   },
 )
 
-/** Self-signed, for CN=e2e, an authority. */
-const ROOT = `-----BEGIN CERTIFICATE-----
-MIIBczCCARmgAwIBAgIUaQsSXHMLv8BPtyc7hYt1jqBgHlAwCgYIKoZIzj0EAwIw
-DjEMMAoGA1UEAwwDZTJlMCAXDTI2MTEyMTA1MTYxMloYDzIxMjYxMDI4MDUxNjEy
-WjAOMQwwCgYDVQQDDANlMmUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ/iJ0f
-6Sx1Nw23fxLvAHaNRNKRQfT3Y0kDogKGQEom8NN+ZRJpMZ5s6KI+MikR5E2VyazJ
-Y35130cQaDu/2nHzo1MwUTAdBgNVHQ4EFgQUW+oOBWANWIU9ALMFksoy03+x9rQw
-HwYDVR0jBBgwFoAUW+oOBWANWIU9ALMFksoy03+x9rQwDwYDVR0TAQH/BAUwAwEB
-/zAKBggqhkjOPQQDAgNIADBFAiBgW6rlIN+dzUzTmEO0mXnJCtSBSGtwNO4DM5YU
-+dLvFgIhAIpx/Ks6ivc0xqQ7PRXqEoe1eK1jjzqS0zVVKHJ6bSEQ
------END CERTIFICATE-----
-`
-
 mirror(
   '[sig-auth] [FeatureGate:ClusterTrustBundle] [FeatureGate:ClusterTrustBundleProjection] CRUD Tests certificates.k8s.io/v1 ClusterTrustBundles [MinimumKubeletVersion:1.37] [Conformance]',
   async (fixture) => {
@@ -160,7 +148,7 @@ mirror(
       resource: 'clustertrustbundles',
       kind: 'ClusterTrustBundle',
       namespaced: false,
-      body: { spec: { trustBundle: ROOT } },
+      body: { spec: { trustBundle: CERTIFICATE } },
       spec: labelled('test.clustertrustbundle.example.com'),
     })
     const path = `/apis/${groupVersion}/clustertrustbundles`
@@ -171,12 +159,12 @@ mirror(
       apiVersion: groupVersion,
       kind: 'ClusterTrustBundle',
       metadata: { name, labels: { mark } },
-      spec: { ...(signerName === undefined ? {} : { signerName }), trustBundle: ROOT },
+      spec: { ...(signerName === undefined ? {} : { signerName }), trustBundle: CERTIFICATE },
     })
     const signer = 'example.com/signer'
     const name = `example.com:signer:${mark}`
     const created = await api.post(path, bundle(name, signer))
-    assert.deepEqual(created['spec'], { signerName: signer, trustBundle: ROOT })
+    assert.deepEqual(created['spec'], { signerName: signer, trustBundle: CERTIFICATE })
     const plain = await api.post(path, bundle(mark))
     assert.equal(plain['spec'].signerName, undefined)
     const wrong = await api.call('POST', path, { body: bundle(`${mark}-other`, signer) })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Json } from '../api.ts'
 import { mirror } from '../mirror.ts'
 import { names } from '../support.ts'
+import { CERTIFICATE } from '../certificate.ts'
 
 const GROUP_VERSION = 'certificates.k8s.io/v1'
 const PATH = `/apis/${GROUP_VERSION}/certificatesigningrequests`
@@ -85,7 +86,7 @@ mirror(
     assert.deepEqual(typesOf(approved), ['ApprovalPatch', 'Approved'])
 
     assert.equal((await api.get(`${own}/status`))['kind'], 'CertificateSigningRequest')
-    const pem = Buffer.from(certificate() + certificate()).toString('base64')
+    const pem = Buffer.from(CERTIFICATE + CERTIFICATE).toString('base64')
     const issued = await api.patch(
       `${own}/status`,
       { metadata: { annotations: { patchedstatus: 'true' } }, status: { certificate: pem } },
@@ -116,19 +117,4 @@ SVV+lFIWBJmRez0TkGLPh7D02cGRiuBKAiEAraCJntu2Qcg3LT+lXEHaC7GbLnKv
 -----END CERTIFICATE REQUEST-----
 `
   return Buffer.from(pem).toString('base64')
-}
-
-/** Self-signed, for the same key. */
-function certificate(): string {
-  return `-----BEGIN CERTIFICATE-----
-MIIBczCCARmgAwIBAgIUaQsSXHMLv8BPtyc7hYt1jqBgHlAwCgYIKoZIzj0EAwIw
-DjEMMAoGA1UEAwwDZTJlMCAXDTI2MTEyMTA1MTYxMloYDzIxMjYxMDI4MDUxNjEy
-WjAOMQwwCgYDVQQDDANlMmUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ/iJ0f
-6Sx1Nw23fxLvAHaNRNKRQfT3Y0kDogKGQEom8NN+ZRJpMZ5s6KI+MikR5E2VyazJ
-Y35130cQaDu/2nHzo1MwUTAdBgNVHQ4EFgQUW+oOBWANWIU9ALMFksoy03+x9rQw
-HwYDVR0jBBgwFoAUW+oOBWANWIU9ALMFksoy03+x9rQwDwYDVR0TAQH/BAUwAwEB
-/zAKBggqhkjOPQQDAgNIADBFAiBgW6rlIN+dzUzTmEO0mXnJCtSBSGtwNO4DM5YU
-+dLvFgIhAIpx/Ks6ivc0xqQ7PRXqEoe1eK1jjzqS0zVVKHJ6bSEQ
------END CERTIFICATE-----
-`
 }

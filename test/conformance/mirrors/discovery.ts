@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Api, Json } from '../api.ts'
 import { configMap, mirror, type Fixture } from '../mirror.ts'
+import { templates } from '../support.ts'
 
 const AGGREGATED = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
 
@@ -170,20 +171,7 @@ mirror(
   async ({ api, ns, until, profile }) => {
     const path = ns('podtemplates')
     const total = 400
-    const names = Array.from({ length: total }, (_, i) => `template-${String(i).padStart(4, '0')}`)
-    const queue = [...names]
-    await Promise.all(
-      Array.from({ length: 20 }, async () => {
-        for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-          await api.post(path, {
-            apiVersion: 'v1',
-            kind: 'PodTemplate',
-            metadata: { name },
-            template: { spec: { containers: [{ name: 'test', image: 'test2' }] } },
-          })
-        }
-      }),
-    )
+    const names = await templates(api, path, total)
     const limit = total / 10
     const first = await api.get(path, { limit })
     assert.equal(first['items'].length, limit)

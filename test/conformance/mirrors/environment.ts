@@ -248,6 +248,30 @@ mirror(
 )
 
 const POD_NAME = { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }
+const refusedToStart = (fixture: Fixture, name: string): Promise<unknown> =>
+  fixture.until('the container is told not to start', async () => {
+    const [state] = (await podNow(fixture, name))['status'].containerStatuses ?? []
+    return state?.state?.waiting?.reason === 'CreateContainerConfigError'
+  })
+
+/** Its subpath is below what an annotation says. */
+const annotated = shell('sleep 600', {
+  env: [
+    POD_NAME,
+    {
+      name: 'ANNOTATION',
+      valueFrom: { fieldRef: { fieldPath: "metadata.annotations['mysubpath']" } },
+    },
+  ],
+  volumeMounts: [
+    {
+      name: 'workdir1',
+      mountPath: '/subpath_mount',
+      subPathExpr: '$(ANNOTATION)/$(POD_NAME)',
+    },
+    { name: 'workdir1', mountPath: '/volume_mount' },
+  ],
+})
 const workdir = { volumes: [{ name: 'workdir1', emptyDir: {} }] }
 
 mirror(
@@ -287,10 +311,7 @@ for (const [text, value] of [
     )
     const created = await createPod(fixture, pod)
     const { name } = created['metadata']
-    await fixture.until('the container is told not to start', async () => {
-      const [state] = (await podNow(fixture, name))['status'].containerStatuses ?? []
-      return state?.state?.waiting?.reason === 'CreateContainerConfigError'
-    })
+    await refusedToStart(fixture, name)
     await api.delete(ns(`pods/${name}`), undefined, { gracePeriodSeconds: 0 })
   })
 
@@ -299,32 +320,12 @@ mirror(
   async (fixture) => {
     const { api, ns } = fixture
     const name = fixture.unique('var-expansion')
-    const pod = podOf(
-      fixture,
-      shell('sleep 600', {
-        env: [
-          { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-          {
-            name: 'ANNOTATION',
-            valueFrom: { fieldRef: { fieldPath: "metadata.annotations['mysubpath']" } },
-          },
-        ],
-        volumeMounts: [
-          {
-            name: 'workdir1',
-            mountPath: '/subpath_mount',
-            subPathExpr: '$(ANNOTATION)/$(POD_NAME)',
-          },
-          { name: 'workdir1', mountPath: '/volume_mount' },
-        ],
-      }),
-      { metadata: { name, annotations: { notmysubpath: 'mypath' } }, spec: workdir },
-    )
-    await createPod(fixture, pod)
-    await fixture.until('the container is told not to start', async () => {
-      const [state] = (await podNow(fixture, name))['status'].containerStatuses ?? []
-      return state?.state?.waiting?.reason === 'CreateContainerConfigError'
+    const pod = podOf(fixture, annotated, {
+      metadata: { name, annotations: { notmysubpath: 'mypath' } },
+      spec: workdir,
     })
+    await createPod(fixture, pod)
+    await refusedToStart(fixture, name)
     await api.patch(
       ns(`pods/${name}`),
       { metadata: { annotations: { mysubpath: 'mypath' } } },
@@ -340,27 +341,10 @@ mirror(
   async (fixture) => {
     const { api, ns } = fixture
     const name = fixture.unique('var-expansion')
-    const pod = podOf(
-      fixture,
-      shell('sleep 600', {
-        env: [
-          POD_NAME,
-          {
-            name: 'ANNOTATION',
-            valueFrom: { fieldRef: { fieldPath: "metadata.annotations['mysubpath']" } },
-          },
-        ],
-        volumeMounts: [
-          {
-            name: 'workdir1',
-            mountPath: '/subpath_mount',
-            subPathExpr: '$(ANNOTATION)/$(POD_NAME)',
-          },
-          { name: 'workdir1', mountPath: '/volume_mount' },
-        ],
-      }),
-      { metadata: { name, annotations: { mysubpath: 'mypath' } }, spec: workdir },
-    )
+    const pod = podOf(fixture, annotated, {
+      metadata: { name, annotations: { mysubpath: 'mypath' } },
+      spec: workdir,
+    })
     await createPod(fixture, pod)
     await running(fixture, name)
     await execIn(fixture, name, ['touch', `/volume_mount/mypath/${name}/test.log`])

@@ -105,6 +105,15 @@ mirror(
   },
 )
 
+const runHttpd = (fixture: Fixture): Promise<string> =>
+  kubectl(fixture, [
+    'run',
+    'e2e-test-httpd-pod',
+    `--image=${AGNHOST}`,
+    '--pod-running-timeout=2m0s',
+    '--labels=run=e2e-test-httpd-pod',
+  ])
+
 const imageInPlace = (image: string): string =>
   JSON.stringify({ spec: { containers: [{ name: 'e2e-test-httpd-pod', image }] } })
 
@@ -112,13 +121,7 @@ mirror(
   '[sig-cli] Kubectl client Kubectl server-side dry-run should check if kubectl can dry-run update Pods [Conformance]',
   async (fixture) => {
     const { api, ns } = fixture
-    await kubectl(fixture, [
-      'run',
-      'e2e-test-httpd-pod',
-      `--image=${AGNHOST}`,
-      '--pod-running-timeout=2m0s',
-      '--labels=run=e2e-test-httpd-pod',
-    ])
+    await runHttpd(fixture)
     await runningPod(fixture, 'e2e-test-httpd-pod')
     await kubectl(fixture, [
       'patch',
@@ -138,13 +141,7 @@ mirror(
   "[sig-cli] Kubectl client Kubectl replace should update a single-container pod's image [Conformance]",
   async (fixture) => {
     const { api, ns } = fixture
-    await kubectl(fixture, [
-      'run',
-      'e2e-test-httpd-pod',
-      `--image=${AGNHOST}`,
-      '--pod-running-timeout=2m0s',
-      '--labels=run=e2e-test-httpd-pod',
-    ])
+    await runHttpd(fixture)
     await readyPods(fixture, 'run=e2e-test-httpd-pod', 1)
     const json = await kubectl(fixture, ['get', 'pod', 'e2e-test-httpd-pod', '-o', 'json'])
     await kubectl(fixture, ['replace', '-f', '-'], json.replaceAll(AGNHOST, BUSYBOX))
