@@ -10,7 +10,7 @@ const run = (
     Object.keys(values).map((name) => [name, 'dyn']),
   ),
 ): unknown => {
-  const program = compileCel(source, { variables })
+  const program = compileCel(source, { variables, bindings: true, mutates: true })
   if ('failure' in program) throw new Error(program.failure)
   return program.evaluate(values, budget()).value
 }

@@ -258,7 +258,6 @@ class Checker {
       result = result === undefined || sameType(result, own) ? own : DYN
     }
     if (result === undefined) {
-      if (types.some((type) => this.#types.resolved(type).kind === 'error')) return ERROR
       const shown = types.map((type) => this.#types.shown(type))
       const applied = member
         ? `${shown[0] ?? ''}.(${shown.slice(1).join(', ')})`

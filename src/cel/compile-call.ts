@@ -174,9 +174,7 @@ function direct({ run, cost }: Overload, runs: readonly Eval[]): Eval {
   }
   return (frame) => {
     const args = runs.map((each) => each(frame))
-    const result = run(...args)
-    charge(frame, cost === undefined ? 1 : cost.actual(args, result))
-    return result
+    return charged(frame, run, cost, args)
   }
 }
 
@@ -185,8 +183,18 @@ function dispatched(overloads: readonly Overload[], runs: readonly Eval[]): Eval
     const args = runs.map((each) => each(frame))
     const found = overloads.find((each) => each.args.every((type, i) => isOf(type, args[i])))
     if (found === undefined) throw noOverload()
-    const result = found.run(...args)
-    charge(frame, found.cost === undefined ? 1 : found.cost.actual(args, result))
-    return result
+    return charged(frame, found.run, found.cost, args)
   }
+}
+
+function charged(
+  frame: Frame,
+  run: Overload['run'],
+  cost: Overload['cost'],
+  args: readonly unknown[],
+): unknown {
+  if (cost?.isAhead === true) charge(frame, cost.actual(args, undefined))
+  const result = run(...args)
+  if (cost?.isAhead !== true) charge(frame, cost === undefined ? 1 : cost.actual(args, result))
+  return result
 }

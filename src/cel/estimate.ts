@@ -14,8 +14,9 @@ import {
 import { DYN, type CelType } from './types.ts'
 import { costSize, runeCount } from './values.ts'
 
-export function estimateCost(expression: Expression, checked: Checked): Range {
-  const { min, max } = new Estimator(checked).cost(expression)
+/** `root`: of `self`, whose schema bounds what is read from it. */
+export function estimateCost(expression: Expression, checked: Checked, root: CelType): Range {
+  const { min, max } = new Estimator(checked, root).cost(expression)
   return { min, max: Math.min(max, Number.MAX_SAFE_INTEGER) }
 }
 
@@ -31,6 +32,11 @@ interface Local {
   readonly name: string
   readonly size: Range | undefined
   readonly entry: Entry | undefined
+  readonly place: Place | undefined
+}
+/** Where in the schema a value is from: it has no type when the schema has no such place. */
+interface Place {
+  readonly type: CelType | undefined
 }
 
 class Estimator {
@@ -39,10 +45,13 @@ class Estimator {
   /** Of what calls give. */
   readonly #sizes = new Map<Expression, Range>()
   readonly #entries = new Map<Expression, Entry>()
+  readonly #places = new Map<Expression, Place>()
   readonly #scopes: Local[] = []
+  readonly #root: Place
 
-  constructor(checked: Checked) {
+  constructor(checked: Checked, root: CelType) {
     this.#checked = checked
+    this.#root = { type: root }
   }
 
   cost(expression: Expression): Range {
@@ -57,12 +66,20 @@ class Estimator {
     switch (expression.kind) {
       case 'literal':
         return ZERO
-      case 'ident':
+      case 'ident': {
+        const local = this.#local(expression.name)
+        this.#setPlace(expression, local === undefined ? this.#root : local.place)
         return ONE
+      }
       case 'select': {
-        if (this.#checked.names.has(expression)) return ONE
+        if (this.#checked.names.has(expression)) {
+          this.#setPlace(expression, this.#root)
+          return ONE
+        }
         const operand = this.cost(expression.operand)
         const { kind } = this.#typeOf(expression.operand)
+        if (!expression.test)
+          this.#setPlace(expression, this.#within(expression.operand, expression.field))
         const isFree =
           expression.test || (kind !== 'map' && kind !== 'object' && kind !== 'parameter')
         return isFree ? operand : plus(operand, ONE)
@@ -86,69 +103,91 @@ class Estimator {
   #fold(fold: Fold): Range {
     const range = this.cost(fold.range)
     const start = this.cost(fold.start)
+    const accumulator: Local = {
+      name: fold.accumulator,
+      size: this.#known(fold.start),
+      entry: this.#entry(fold.start),
+      place: this.#place(fold.start),
+    }
+    this.#scopes.push(accumulator)
     if (fold.gathering === 'bind' || fold.gathering === 'optMap') {
-      const local = { name: fold.accumulator, size: this.#size(fold.start) }
-      this.#scopes.push({ ...local, entry: this.#entry(fold.start) })
       const result = this.cost(fold.result)
-      this.#sizes.set(fold, this.#size(fold.result))
+      this.#setSize(fold, this.#known(fold.result))
       this.#setEntry(fold, this.#entry(fold.result))
       this.#scopes.pop()
       return sum(range, start, result)
     }
     const rounds = this.#size(fold.range)
-    const entry = this.#entry(fold.range)
-    const isList = this.#typeOf(fold.range).kind === 'list'
-    const two = fold.variable2 !== undefined
-    const first = two || !isList ? entry?.key : entry?.value
-    this.#scopes.push({ name: fold.accumulator, size: this.#size(fold.start), entry: undefined })
-    this.#scopes.push({ name: fold.variable, size: first, entry: undefined })
-    if (fold.variable2 !== undefined)
-      this.#scopes.push({ name: fold.variable2, size: entry?.value, entry: undefined })
+    const locals = this.#iterated(fold)
+    this.#scopes.push(...locals)
     const loop = plus(this.cost(fold.condition), this.cost(fold.step))
     if (fold.start.kind === 'list' || fold.start.kind === 'map') {
       this.#sizes.set(fold, rounds)
-      this.#setEntry(fold, this.#gathered(fold))
+      this.#setEntry(fold, this.#entry(fold.step))
     }
-    this.#scopes.pop()
-    if (two) this.#scopes.pop()
+    this.#scopes.splice(-locals.length)
     const result = this.cost(fold.result)
     this.#scopes.pop()
     return sum(range, start, times(rounds, loop), result)
   }
 
-  /** Of what a macro adds to its list or map in each round. */
-  #gathered({ step }: Fold): Entry | undefined {
-    const adding = step.kind === 'call' && step.name === '_?_:_' ? step.args[1] : step
-    const [, added, value] = adding?.kind === 'call' ? adding.args : []
-    if (added === undefined) return undefined
-    if (added.kind === 'list') return this.#entry(added)
-    return value === undefined
-      ? this.#entry(added)
-      : { key: this.#size(added), value: this.#size(value) }
+  #iterated({ range, variable, variable2 }: Fold): readonly Local[] {
+    const entry = this.#entry(range)
+    const isList = this.#typeOf(range).kind === 'list'
+    const key = (name: string): Local => ({
+      name,
+      size: entry?.key,
+      entry: undefined,
+      place: this.#within(range, isList ? '@indices' : '@keys'),
+    })
+    const value = (name: string): Local => ({
+      name,
+      size: entry?.value,
+      entry: undefined,
+      place: this.#within(range, '@items'),
+    })
+    if (variable2 !== undefined) return [key(variable), value(variable2)]
+    return [isList ? value(variable) : key(variable)]
   }
 
   #setEntry(expression: Expression, entry: Entry | undefined): void {
     if (entry !== undefined) this.#entries.set(expression, entry)
   }
 
-  /** How large the keys and the elements of a list or map are. */
+  #setSize(expression: Expression, size: Range | undefined): void {
+    if (size !== undefined) this.#sizes.set(expression, size)
+  }
+
+  #setPlace(expression: Expression, place: Place | undefined): void {
+    if (place !== undefined) this.#places.set(expression, place)
+  }
+
+  #place(expression: Expression): Place | undefined {
+    if (expression.kind === 'ident') {
+      const local = this.#local(expression.name)
+      if (local !== undefined) return local.place
+    }
+    return this.#places.get(expression)
+  }
+
+  /** What is in a value that is from nowhere counts as the whole: so it is upstream. */
+  #within(expression: Expression, name: string): Place {
+    const place = this.#place(expression)
+    if (place === undefined) return this.#root
+    return { type: place.type === undefined ? undefined : typeWithin(place.type, name) }
+  }
+
+  /** How large the keys and the elements of a list or map are that the expression makes. */
   #entry(expression: Expression): Entry | undefined {
     const known = this.#entries.get(expression)
     if (known !== undefined) return known
-    if (expression.kind === 'ident') {
-      const local = this.#local(expression.name)?.entry
-      if (local !== undefined) return local
-    }
+    if (expression.kind === 'ident') return this.#local(expression.name)?.entry
     if (expression.kind === 'list') return { key: ONE, value: this.#unionOf(expression.elements) }
     if (expression.kind === 'map')
       return {
         key: this.#unionOf(expression.entries.map(({ key }) => key)),
         value: this.#unionOf(expression.entries.map(({ value }) => value)),
       }
-    const type = this.#typeOf(expression)
-    if (type.kind === 'list') return { key: ONE, value: sizeOfType(type.element) ?? UNKNOWN }
-    if (type.kind === 'map')
-      return { key: sizeOfType(type.key) ?? UNKNOWN, value: sizeOfType(type.value) ?? UNKNOWN }
     return undefined
   }
 
@@ -180,15 +219,16 @@ class Estimator {
       case 'dyn': {
         const [inner] = parts
         if (inner !== undefined) {
-          this.#sizes.set(call, this.#size(inner))
+          this.#setSize(call, this.#known(inner))
           this.#setEntry(call, this.#entry(inner))
         }
         return plus(ONE, first)
       }
       case '_[_]': {
         const [container] = parts
-        const value = container === undefined ? undefined : this.#entry(container)?.value
-        if (value !== undefined) this.#sizes.set(call, value)
+        if (container === undefined) break
+        this.#setPlace(call, this.#within(container, '@items'))
+        this.#setSize(call, this.#entry(container)?.value)
         break
       }
       case '_+_': {
@@ -205,11 +245,9 @@ class Estimator {
     const [only, ...others] = overloads.map((each) => own(each, args))
     if (only === undefined) return sum(ONE, ...costs)
     const whole = others.reduce((a, b) => union(a, b.cost), only.cost)
-    if (only.resultSize !== undefined)
-      this.#sizes.set(
-        call,
-        others.reduce((a, b) => union(a, b.resultSize ?? UNKNOWN), only.resultSize),
-      )
+    const sizes = [only.resultSize ?? this.#known(call), ...others.map((each) => each.resultSize)]
+    const [size, ...more] = sizes.filter((each) => each !== undefined)
+    if (size !== undefined) this.#sizes.set(call, more.reduce(union, size))
     return sum(whole, ...costs)
   }
 
@@ -225,15 +263,21 @@ class Estimator {
 
   #sized(expression: Expression): Sized {
     const type = this.#typeOf(expression)
+    const place = this.#place(expression)
+    const element = place?.type === undefined ? undefined : typeWithin(place.type, '@items')
     return {
       size: this.#size(expression),
       type,
-      element: type.kind === 'list' ? this.#entry(expression)?.value : undefined,
+      element: type.kind === 'list' && element !== undefined ? bounds(element) : undefined,
       literal: expression.kind === 'literal' ? expression.value : undefined,
     }
   }
 
   #size(expression: Expression): Range {
+    return this.#known(expression) ?? UNKNOWN
+  }
+
+  #known(expression: Expression): Range | undefined {
     const known = this.#sizes.get(expression)
     if (known !== undefined) return known
     if (expression.kind === 'literal')
@@ -244,9 +288,26 @@ class Estimator {
       )
     if (expression.kind === 'list') return fixed(expression.elements.length)
     if (expression.kind === 'map') return fixed(expression.entries.length)
-    const type = this.#typeOf(expression)
-    const local = expression.kind === 'ident' ? this.#local(expression.name)?.size : undefined
-    return sizeOfType(type) ?? local ?? UNKNOWN
+    const place = this.#place(expression)?.type
+    const bounded = place === undefined ? undefined : bounds(place)
+    if (bounded !== undefined) return bounded
+    if (isScalar(this.#typeOf(expression))) return ONE
+    return expression.kind === 'ident' ? this.#local(expression.name)?.size : undefined
+  }
+}
+
+/** What a schema says; undefined when there is none. */
+const bounds = ({ schema }: CelType): Range | undefined =>
+  schema === undefined ? undefined : { min: 0, max: schema.maxElements }
+
+function typeWithin(type: CelType, name: string): CelType | undefined {
+  switch (name) {
+    case '@items':
+      return type.kind === 'list' ? type.element : type.kind === 'map' ? type.value : undefined
+    case '@keys':
+      return type.kind === 'map' ? type.key : undefined
+    default:
+      return type.kind === 'object' ? type.field(name)?.type : undefined
   }
 }
 
@@ -261,10 +322,7 @@ const unionOfEntries = (a: Entry | undefined, b: Entry | undefined): Entry | und
     ? undefined
     : { key: union(a.key, b.key), value: union(a.value, b.value) }
 
-/** What a schema says goes first; undefined when nothing is known. */
-function sizeOfType(type: CelType): Range | undefined {
-  if (type.schema !== undefined) return { min: 0, max: type.schema.maxElements }
-  if (type.kind === 'opaque' && type.name === 'optional_type')
-    return sizeOfType(type.parameters[0] ?? DYN)
-  return SCALAR.has(type.kind) ? ONE : undefined
-}
+const isScalar = (type: CelType): boolean =>
+  type.kind === 'opaque' && type.name === 'optional_type'
+    ? isScalar(type.parameters[0] ?? DYN)
+    : SCALAR.has(type.kind)

@@ -5,7 +5,7 @@ import { CelError, compileCel, type CelOptions, type CelProgram } from './index.
 const budget = () => ({ perCall: 1_000_000, remaining: 10_000_000 })
 
 function program(source: string, options: Partial<CelOptions> = {}): CelProgram {
-  const compiled = compileCel(source, { variables: {}, ...options })
+  const compiled = compileCel(source, { variables: {}, bindings: true, ...options })
   assert.ok(!('failure' in compiled), 'failure' in compiled ? compiled.failure : '')
   return compiled
 }

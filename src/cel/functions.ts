@@ -26,6 +26,8 @@ export interface Cost {
   /** At run time; the receiver is the first argument. */
   readonly actual: (args: readonly unknown[], result: unknown) => number
   readonly estimate: (args: readonly Sized[]) => Estimate
+  /** What it costs is known, and charged, before it is run. */
+  readonly isAhead?: boolean
 }
 
 export interface Overload {

@@ -9,6 +9,7 @@ const budget = () => ({ perCall: 1_000_000, remaining: 10_000_000 })
 function tried(source: string, values: Readonly<Record<string, unknown>> = {}): unknown {
   const program = compileCel(source, {
     variables: Object.fromEntries(Object.keys(values).map((name) => [name, 'dyn'])),
+    bindings: true,
   })
   if ('failure' in program) return program.failure
   program.estimate()

@@ -224,6 +224,26 @@ const optional =
     )
   }
 
+const SORTED = '@__sortBy_input__'
+/** The list, and beside it what each element is sorted by. */
+const sortBy: Expand = (offset, target, args) => {
+  if (target.kind === 'literal' || target.kind === 'map' || target.kind === 'struct')
+    throw new SyntaxIssue(
+      target.offset,
+      'sortBy can only be applied to a list, identifier, comprehension, call or select expression',
+    )
+  const input = ident(offset, SORTED)
+  const keys = gatherList('map', 1)(offset, input, args)
+  const sorted: Call = {
+    kind: 'call',
+    name: '@sortByAssociatedKeys',
+    target: input,
+    args: [keys],
+    offset,
+  }
+  return letBe('bind', offset, SORTED, target, sorted)
+}
+
 const RECEIVER_MACROS: Readonly<Record<string, Expand>> = {
   'all/2': all(1),
   'all/3': all(2),
@@ -241,16 +261,21 @@ const RECEIVER_MACROS: Readonly<Record<string, Expand>> = {
   'transformMap/4': transformMap,
   'transformMapEntry/3': transformMapEntry,
   'transformMapEntry/4': transformMapEntry,
+  'sortBy/2': sortBy,
   'optMap/2': optional(false),
   'optFlatMap/2': optional(true),
 }
 
-/** What the macro of this name makes of its arguments; undefined when it is a call like others. */
+/**
+ * What the macro of this name makes of its arguments; undefined when it is a call like others.
+ * `bindings`: whether `cel.bind` is one.
+ */
 export function expandMacro(
   name: string,
   offset: number,
   target: Expression | undefined,
   args: readonly Expression[],
+  bindings = false,
 ): Expression | undefined {
   const [first, ...others] = args
   if (first === undefined) return undefined
@@ -260,7 +285,8 @@ export function expandMacro(
       throw new SyntaxIssue(first.offset, 'invalid argument to has() macro')
     return { ...first, test: true, offset }
   }
-  if (name === 'bind' && args.length === 3 && target.kind === 'ident' && target.name === 'cel')
+  const isBind = name === 'bind' && args.length === 3
+  if (bindings && isBind && target.kind === 'ident' && target.name === 'cel')
     return letBe('bind', offset, variableOf(first), at(args, 1), at(args, 2))
   const key = `${name}/${args.length}`
   if (!Object.hasOwn(RECEIVER_MACROS, key)) return undefined

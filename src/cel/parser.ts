@@ -22,13 +22,16 @@ const LARGEST_INT = 2n ** 63n - 1n
 const LARGEST_UINT = 2n ** 64n - 1n
 
 /** Throws a SyntaxIssue. */
-export function parse(source: string): Expression {
+export function parse(
+  source: string,
+  { bindings = false }: { readonly bindings?: boolean } = {},
+): Expression {
   if (source.length > MAX_SOURCE)
     throw new SyntaxIssue(
       -1,
       `expression code point size exceeds limit: size: ${source.length}, limit ${MAX_SOURCE}`,
     )
-  const parser = new Parser(tokenize(source))
+  const parser = new Parser(tokenize(source), bindings)
   const expression = parser.expression()
   parser.end()
   return expression
@@ -42,10 +45,12 @@ const BINARY: readonly (readonly string[])[] = [
 
 class Parser {
   readonly #tokens: readonly Token[]
+  readonly #bindings: boolean
   #at = 0
   #depth = 0
 
-  constructor(tokens: readonly Token[]) {
+  constructor(tokens: readonly Token[], bindings: boolean) {
+    this.#bindings = bindings
     this.#tokens = tokens
   }
 
@@ -164,7 +169,7 @@ class Parser {
       const open = this.#next().offset
       const args = this.#arguments(')')
       return (
-        expandMacro(field, open, operand, args) ?? {
+        expandMacro(field, open, operand, args, this.#bindings) ?? {
           kind: 'call',
           name: field,
           target: operand,

@@ -44,8 +44,10 @@ export interface CelOptions {
   readonly variables: Readonly<Record<string, CelDeclaration>>
   /** What the expression must give: `bool`, `string`, `list<string>`; `any` is everything. */
   readonly returns?: string | readonly string[]
-  /** Whether `Object{…}` and `JSONPatch{…}` may be built: for mutating policies. */
+  /** Whether `Object{…}` and `JSONPatch{…}` may be built, and `jsonpatch.escapeKey` called: for mutating policies. */
   readonly mutates?: boolean
+  /** Whether `cel.bind` is known: for what selects devices. */
+  readonly bindings?: boolean
   /** Lists and maps of several types may be written, as CEL by itself allows. */
   readonly mixedLiterals?: boolean
 }
@@ -93,7 +95,7 @@ const isOpaque = (type: CelType, name: string): boolean =>
   type.kind === 'opaque' && type.name === name
 
 export function compileCel(source: string, options: CelOptions): CelProgram | CelFailure {
-  return compileWith(kubernetesFunctions(), source, options)
+  return compileWith(kubernetesFunctions(options), source, options)
 }
 
 function compileWith(
@@ -111,7 +113,7 @@ function compileWith(
     variables.set(REQUEST_RESOURCE, opaque(RESOURCE_CHECK))
   let expression: Expression
   try {
-    expression = parse(source)
+    expression = parse(source, options)
   } catch (error) {
     if (!(error instanceof SyntaxIssue)) throw error
     return failed(source, [error.issue])
@@ -180,6 +182,7 @@ class Program implements CelProgram {
   readonly #checked: Checked
   readonly #variables: readonly Variable[]
   readonly #used: ReadonlySet<string>
+  readonly #root: CelType
   #compiled: { readonly run: Eval; readonly empty: readonly unknown[] } | undefined
 
   constructor(
@@ -195,6 +198,7 @@ class Program implements CelProgram {
     this.#expression = expression
     this.#checked = checked
     this.#used = usedNames(checked)
+    this.#root = variables.get('self') ?? DYN
     this.#variables = Array.from(variables, ([name, declared]) => ({
       name,
       type: declared,
@@ -206,7 +210,7 @@ class Program implements CelProgram {
   }
 
   estimate(): { readonly min: number; readonly max: number } {
-    return estimateCost(this.#expression, this.#checked)
+    return estimateCost(this.#expression, this.#checked, this.#root)
   }
 
   uses(variable: string): boolean {

@@ -92,8 +92,10 @@ function makeType(
   schema: JsonObject,
   { name, isResource = false }: SchemaOptions,
 ): CelType | undefined {
-  if (schema['x-kubernetes-int-or-string'] === true)
-    return { ...DYN, schema: note(MAX_REQUEST - 2, 1, convertDyn) }
+  if (schema['x-kubernetes-int-or-string'] === true) {
+    const max = limit(schema['maxLength'])
+    return { ...DYN, schema: note(max === undefined ? MAX_REQUEST - 2 : max * 4, 1, convertDyn) }
+  }
   const described = isResource ? withResourceProperties(schema) : schema
   switch (described['type']) {
     case 'array':
@@ -220,7 +222,7 @@ function objectType(schema: JsonObject, name: string): CelType | undefined {
     if (type === undefined) continue
     if (escaped !== undefined) fields.set(escaped, { key, type })
     if (required.has(key) && property['default'] === undefined)
-      minBytes += key.length + (type.schema?.minBytes ?? 2) + 4
+      minBytes += Buffer.byteLength(key) + (type.schema?.minBytes ?? 2) + 4
   }
   return {
     kind: 'object',
@@ -263,11 +265,11 @@ function stringType(schema: JsonObject): CelType {
         schema: note(limit(schema['maxLength']) ?? MAX_REQUEST - 2, 2, convertBytes),
       }
     case 'duration':
-      return { kind: 'duration', schema: note(32, 5, convertDuration) }
+      return { kind: 'duration', schema: note(32, 3, convertDuration) }
     case 'date':
       return { kind: 'timestamp', schema: note(12, 12, convertDate) }
     case 'date-time':
-      return { kind: 'timestamp', schema: note(32, 22, convertTimestamp) }
+      return { kind: 'timestamp', schema: note(32, 21, convertTimestamp) }
     default:
       return { kind: 'string', schema: note(longestString(schema), 2) }
   }

@@ -262,10 +262,11 @@ export class Parts {
   }
 }
 
-export function equals(a: unknown, b: unknown): boolean {
+/** `parts`: of many comparisons that are one work. */
+export function equals(a: unknown, b: unknown, parts?: Parts): boolean {
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b
   if (isNumeric(a)) return isNumeric(b) && compareNumbers(a, b) === 0
-  return equalParts(a, b, new Parts())
+  return equalParts(a, b, parts ?? new Parts())
 }
 
 function equalParts(a: unknown, b: unknown, parts: Parts): boolean {

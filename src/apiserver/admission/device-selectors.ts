@@ -24,7 +24,11 @@ function selectorErrors(selectors: unknown, path: FieldPath): readonly FieldErro
     // Its absence is told by what knows the type.
     if (typeof source !== 'string' || source === '') return []
     if (source.length > MAX_LENGTH) return [tooLong(at, MAX_LENGTH)]
-    const program = compileCel(source, { variables: { device: DEVICE }, returns: 'any' })
+    const program = compileCel(source, {
+      variables: { device: DEVICE },
+      returns: 'any',
+      bindings: true,
+    })
     if ('failure' in program) return [invalidValue(at, source, program.failure)]
     return program.returns === 'bool' || program.returns === 'dyn'
       ? []

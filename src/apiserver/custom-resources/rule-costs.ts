@@ -21,7 +21,6 @@ export function expressionProblems(
   const errors = problemsWithin(schema, path, total, {
     isRoot: true,
     count: 1,
-    least: undefined,
     uncorrelated: undefined,
   })
   if (total.cost <= TOTAL_LIMIT) return errors
@@ -58,8 +57,6 @@ interface Place {
   readonly isRoot: boolean
   /** How many such values an object can have; undefined when nothing limits it but the size of a request. */
   readonly count: number | undefined
-  /** How many fit into a request, by what each takes at least. */
-  readonly least: number | undefined
   /** Where values begin that cannot be told apart over time. */
   readonly uncorrelated: FieldPath | undefined
 }
@@ -67,9 +64,14 @@ interface Place {
 function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Place): FieldError[] {
   const errors: FieldError[] = []
   const isWrong = total.wrong.some((field) => field.startsWith(path.text))
+  // Where nothing else limits how many there are, the size of a request does.
+  const times = place.count ?? Math.floor(REQUEST_BYTES / (leastBytes(schema) + 1))
   for (const [i, rule] of isWrong ? [] : rulesOf(schema, place.isRoot).entries())
     errors.push(
-      ...ruleProblems(rule, path.child('x-kubernetes-validations').index(i), total, place),
+      ...ruleProblems(rule, path.child('x-kubernetes-validations').index(i), total, {
+        times,
+        uncorrelated: place.uncorrelated,
+      }),
     )
   const { properties = {} } = schema
   const isAtomic = schema['x-kubernetes-map-type'] === 'atomic'
@@ -78,7 +80,6 @@ function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Pl
       ...problemsWithin(each, path.child('properties').key(name), total, {
         isRoot: false,
         count: place.count,
-        least: place.least,
         uncorrelated: place.uncorrelated ?? (isAtomic ? path : undefined),
       }),
     )
@@ -86,7 +87,7 @@ function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Pl
   if (items !== undefined)
     errors.push(
       ...problemsWithin(items, path.child('items'), total, {
-        ...times(place, schema.maxItems, items),
+        count: product(place.count, schema.maxItems),
         isRoot: false,
         uncorrelated:
           place.uncorrelated ?? (schema['x-kubernetes-list-type'] === 'map' ? undefined : path),
@@ -96,7 +97,7 @@ function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Pl
   if (values !== undefined)
     errors.push(
       ...problemsWithin(values, path.child('additionalProperties'), total, {
-        ...times(place, schema.maxProperties, values),
+        count: product(place.count, schema.maxProperties),
         isRoot: false,
         uncorrelated: place.uncorrelated ?? (isAtomic ? path : undefined),
       }),
@@ -104,24 +105,15 @@ function problemsWithin(schema: Schema, path: FieldPath, total: Total, place: Pl
   return errors
 }
 
-const times = (
-  { count }: Place,
-  most: number | undefined,
-  each: Schema,
-): Pick<Place, 'count' | 'least'> => ({
-  count: count === undefined || most === undefined ? undefined : count * Number(most),
-  least: Math.floor(REQUEST_BYTES / (leastBytes(each) + 1)),
-})
+const product = (count: number | undefined, most: number | undefined): number | undefined =>
+  count === undefined || most === undefined ? undefined : count * Number(most)
 
 const REQUEST_BYTES = 3 * 1024 * 1024
 
-/** The shortest JSON of a value. */
+/** The shortest JSON of a value, by its type alone: so much, and no more, is looked at upstream. */
 function leastBytes(schema: Schema): number {
-  if (schema.nullable === true) return 4
   if (isIntOrString(schema)) return 1
-  const { enum: allowed = [], properties = {}, required = [] } = schema
-  if (allowed.length > 0)
-    return Math.min(...allowed.map((each) => JSON.stringify(each)?.length ?? 4))
+  const { properties = {}, required = [] } = schema
   switch (schema.type) {
     case 'boolean':
       return 4
@@ -129,33 +121,34 @@ function leastBytes(schema: Schema): number {
     case 'number':
       return 1
     case 'string':
-      return schema.format === 'date' ? 12 : schema.format === 'date-time' ? 22 : 2
+      return LEAST_TEXT[schema.format ?? ''] ?? 2
     case 'object':
       if (isMap(schema)) return 2
       return Object.entries(properties)
         .filter(([name, each]) => required.includes(name) && each.default === undefined)
-        .reduce((sum, [name, each]) => sum + name.length + 4 + leastBytes(each), 2)
+        .reduce((sum, [name, each]) => sum + Buffer.byteLength(name) + 4 + leastBytes(each), 2)
     default:
       return 2
   }
 }
+const LEAST_TEXT: Readonly<Record<string, number>> = { duration: 3, date: 12, 'date-time': 21 }
 
 function ruleProblems(
   { program, message, text, usesOldSelf }: Rule,
   at: FieldPath,
   total: Total,
-  place: Place,
+  place: { readonly times: number; readonly uncorrelated: FieldPath | undefined },
 ): readonly FieldError[] {
   const errors: FieldError[] = []
   if ('failure' in program)
     errors.push(invalidValue(at.child('rule'), asWritten(text), boolText(program.failure)))
-  else errors.push(...costProblems(program, 'rule', at, total, place))
+  else errors.push(...costProblems(program, 'rule', at, total, place.times))
   if (message !== undefined && !('failure' in program)) {
     if ('failure' in message)
       errors.push(
         invalidValue(at.child('messageExpression'), asWritten(text), stringText(message.failure)),
       )
-    else errors.push(...costProblems(message, 'messageExpression', at, total, place))
+    else errors.push(...costProblems(message, 'messageExpression', at, total, place.times))
   }
   // Of what does not compile nobody knows what it uses.
   if (usesOldSelf && !('failure' in program)) {
@@ -183,11 +176,11 @@ function costProblems(
   name: 'rule' | 'messageExpression',
   at: FieldPath,
   total: Total,
-  { count, least }: Place,
+  times: number,
 ): readonly FieldError[] {
   const { max } = program.estimate()
   // A message is made once for each value that is refused, and is not counted for each that could be.
-  const cost = name === 'rule' ? max * (count ?? least ?? 1) : max
+  const cost = name === 'rule' ? max * times : max
   const where = at.child(name)
   total.cost += cost
   total.rules.push({ at: where, cost })

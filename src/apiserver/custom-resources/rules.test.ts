@@ -251,6 +251,30 @@ test('a rule that could cost too much is refused, and one with bounded lists is 
   assert.equal(await judged(schema({ maxItems: 10, maxLength: 10 })), '')
 })
 
+test('what a rule can cost depends on what its types are, and on how small its values may be', async () => {
+  const either = {
+    'x-kubernetes-int-or-string': true,
+    'x-kubernetes-validations': [
+      { rule: "type(self) == int ? self > 0 : self.matches('^[0-9]+%$')" },
+    ],
+  }
+  assert.equal(await judged(specSchema({ port: either })), '')
+  const list = (items: object): object => specSchema({ list: { type: 'array', items } })
+  const addresses = list({
+    type: 'string',
+    'x-kubernetes-validations': [{ rule: 'isIP(self)' }],
+  })
+  assert.match(await judged(addresses), /cost exceeds budget by factor of more than 100x/)
+  // As many values as fit into a request: of texts more than of dates.
+  const rule = { rule: "self in ['a', 'b', 'c', 'd', 'e', 'f']" }
+  const named = (more: object): object =>
+    list({ type: 'string', ...more, 'x-kubernetes-validations': [rule] })
+  assert.match(
+    await judged(named({ enum: ['a-long-name', 'another'] })),
+    /cost exceeds budget by factor of 1\.8x/,
+  )
+})
+
 test('the keys of a map cost nothing for their length', async () => {
   const rule = { rule: "self.all(key, key.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))" }
   const map = {

@@ -13,7 +13,7 @@ import {
 } from '../functions.ts'
 import { CelOpaque, costSize, kindOf, mapEntries, Parts } from '../values.ts'
 
-const sizeOf = (args: readonly Sized[], index = 0): Range => args[index]?.size ?? UNKNOWN
+export const sizeOf = (args: readonly Sized[], index = 0): Range => args[index]?.size ?? UNKNOWN
 export const nominal: Cost = { actual: () => 1, estimate: () => ({ cost: fixed(1) }) }
 export const fixedCost = (cost: number): Cost => ({
   actual: () => cost,
@@ -33,14 +33,10 @@ export const parsed: Cost = {
   actual: ([text]) => characters(text),
   estimate: (args) => ({ cost: scaled(sizeOf(args), TRAVERSAL) }),
 }
-/** The same at run time; the estimate takes it for a plain call. */
-export const parsedPlainly: Cost = {
-  actual: ([text]) => characters(text),
-  estimate: () => ({ cost: fixed(1) }),
-}
+/** Read, and compared with what it reads as. */
 export const parsedTwice: Cost = {
   actual: ([text]) => characters(text, 2),
-  estimate: () => ({ cost: fixed(1) }),
+  estimate: (args) => ({ cost: scaled(sizeOf(args), 2 * TRAVERSAL) }),
 }
 
 /** Once through it, and once through what is made. */
@@ -48,7 +44,8 @@ export const splits: Cost = {
   actual: ([text]) => characters(text, 2),
   estimate: (args) => {
     const size = sizeOf(args)
-    return { cost: scaled(size, 2 * TRAVERSAL), resultSize: { min: 0, max: size.max } }
+    const most = kindOf(args[2]?.literal) === 'int' ? Number(args[2]?.literal) : size.max
+    return { cost: scaled(size, 2 * TRAVERSAL), resultSize: { min: 0, max: most } }
   },
 }
 export const replaces: Cost = {
@@ -121,6 +118,40 @@ export const compares: Cost = {
     return { cost: times(size, plus(fixed(1), each)) }
   },
 }
+
+/** Makes a list of so many elements, or of as many as there are rounds of work. */
+export const makesList = (
+  actual: (args: readonly unknown[], result: unknown) => number,
+  estimate: (args: readonly Sized[]) => { readonly rounds: Range; readonly size: Range },
+): Cost => ({
+  actual: (args, result) => Math.floor(actual(args, result)) + LIST,
+  estimate: (args) => {
+    const { rounds, size } = estimate(args)
+    return { cost: plus(rounds, fixed(LIST)), resultSize: size }
+  },
+})
+/** The call itself, and the list it makes. */
+const LIST = 11
+
+/** Each element of the list with each: more than a budget allows is refused before it is done. */
+export const selfCompares = (index = 0): Cost => ({
+  ...makesList(
+    (args) => {
+      const list: unknown = args[index]
+      const first: unknown = Array.isArray(list) ? list[0] : undefined
+      const isText = typeof first === 'string' || first instanceof Uint8Array
+      return costSize(list) ** 2 * (2 + (isText ? TRAVERSAL : 0))
+    },
+    (args) => {
+      const type = args[index]?.type
+      const kind = type?.kind === 'list' ? type.element.kind : 'dyn'
+      const isText = kind === 'string' || kind === 'bytes'
+      const size = times(sizeOf(args, index), sizeOf(args, index))
+      return { rounds: scaled(size, 2 + (isText ? TRAVERSAL : 0)), size }
+    },
+  ),
+  isAhead: true,
+})
 
 /** Every element with every other, `rounds` times. */
 export const crosses = (rounds: number): Cost => ({

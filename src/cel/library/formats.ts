@@ -115,6 +115,9 @@ export const formatLibrary: readonly Overload[] = [
       LONGEST_PATTERN,
     ),
   ),
+]
+
+export const patchLibrary: readonly Overload[] = [
   overload(
     '::jsonpatch.escapeKey(string): string',
     (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1'),

@@ -1,8 +1,9 @@
 /** The functions that expressions in Kubernetes 1.36 have. */
-import { functionsOf, type Functions } from '../functions.ts'
+import { functionsOf, type Functions, type Overload } from '../functions.ts'
 import { authorization } from './authorization.ts'
 import { conversionLibrary } from './conversions.ts'
-import { formatLibrary } from './formats.ts'
+import { formatLibrary, patchLibrary } from './formats.ts'
+import { listShapes } from './list-shapes.ts'
 import { lists } from './lists.ts'
 import { network } from './network.ts'
 import { optionals } from './optionals.ts'
@@ -11,20 +12,26 @@ import { standard } from './standard.ts'
 import { strings } from './strings.ts'
 import { urls } from './url.ts'
 
+const LIBRARIES: readonly (readonly Overload[])[] = [
+  standard,
+  conversionLibrary,
+  optionals,
+  strings,
+  lists,
+  listShapes,
+  urls,
+  network,
+  quantityLibrary,
+  formatLibrary,
+  authorization,
+]
 let functions: Functions | undefined
+let withPatches: Functions | undefined
 
-export function kubernetesFunctions(): Functions {
-  functions ??= functionsOf([
-    standard,
-    conversionLibrary,
-    optionals,
-    strings,
-    lists,
-    urls,
-    network,
-    quantityLibrary,
-    formatLibrary,
-    authorization,
-  ])
-  return functions
+/** `mutates`: with what makes patches. */
+export function kubernetesFunctions({
+  mutates = false,
+}: { readonly mutates?: boolean } = {}): Functions {
+  if (mutates) return (withPatches ??= functionsOf([...LIBRARIES, patchLibrary]))
+  return (functions ??= functionsOf(LIBRARIES))
 }

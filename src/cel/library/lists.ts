@@ -10,6 +10,7 @@ import {
   checkedUint,
   compare,
   equals,
+  Parts,
 } from '../values.ts'
 import { compares, crosses } from './costs.ts'
 
@@ -58,11 +59,33 @@ const SUMMED: Readonly<Record<string, unknown>> = {
   double: new CelDouble(0),
   duration: new CelDuration(0n),
 }
-const COMPARED = ['int', 'uint', 'double', 'bool', 'duration', 'timestamp', 'string', 'bytes']
+export const COMPARED: readonly string[] = [
+  'int',
+  'uint',
+  'double',
+  'bool',
+  'duration',
+  'timestamp',
+  'string',
+  'bytes',
+]
 
-const includes = (list: List, value: unknown): boolean => list.some((each) => equals(each, value))
-const containsAll = (list: List, others: List): boolean =>
-  others.every((each) => includes(list, each))
+const includes = (list: List, value: unknown, parts: Parts): boolean =>
+  list.some((each) => equals(each, value, parts))
+const containsAll = (list: List, others: List, parts = new Parts()): boolean =>
+  others.every((each) => includes(list, each, parts))
+const intersects = (list: List, others: List): boolean => {
+  const parts = new Parts()
+  return list.some((each) => includes(others, each, parts))
+}
+const first = (list: List, value: unknown): number => {
+  const parts = new Parts()
+  return list.findIndex((each) => equals(each, value, parts))
+}
+const last = (list: List, value: unknown): number => {
+  const parts = new Parts()
+  return list.findLastIndex((each) => equals(each, value, parts))
+}
 
 export const lists: readonly Overload[] = [
   ...COMPARED.flatMap((kind) => [
@@ -85,25 +108,17 @@ export const lists: readonly Overload[] = [
       compares,
     ),
   ),
+  overload('list<A>.indexOf(A): int', first, compares),
+  overload('list<A>.lastIndexOf(A): int', last, compares),
   overload(
-    'list<A>.indexOf(A): int',
-    (list: List, value: unknown) => list.findIndex((each) => equals(each, value)),
-    compares,
+    '::sets.contains(list<A>, list<A>): bool',
+    (a: List, b: List) => containsAll(a, b),
+    crosses(1),
   ),
-  overload(
-    'list<A>.lastIndexOf(A): int',
-    (list: List, value: unknown) => list.findLastIndex((each) => equals(each, value)),
-    compares,
-  ),
-  overload('::sets.contains(list<A>, list<A>): bool', containsAll, crosses(1)),
   overload(
     '::sets.equivalent(list<A>, list<A>): bool',
     (a: List, b: List) => containsAll(a, b) && containsAll(b, a),
     crosses(2),
   ),
-  overload(
-    '::sets.intersects(list<A>, list<A>): bool',
-    (a: List, b: List) => a.some((each) => includes(b, each)),
-    crosses(1),
-  ),
+  overload('::sets.intersects(list<A>, list<A>): bool', intersects, crosses(1)),
 ]

@@ -2,7 +2,7 @@
 import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelOpaque } from '../values.ts'
-import { inRange, nominal, parsedPlainly, parsedTwice } from './costs.ts'
+import { inRange, nominal, parsed, parsedTwice } from './costs.ts'
 
 const IP = 'net.IP'
 const CIDR = 'net.CIDR'
@@ -149,8 +149,8 @@ const question = (name: string, ask: (of: Address) => boolean): Overload =>
   overload(`${IP}.${name}(): bool`, ask, nominal)
 
 export const network: readonly Overload[] = [
-  overload(`::ip(string): ${IP}`, address, parsedPlainly),
-  overload('::isIP(string): bool', isAddress, parsedPlainly),
+  overload(`::ip(string): ${IP}`, address, parsed),
+  overload('::isIP(string): bool', isAddress, parsed),
   overload(
     '::ip.isCanonical(string): bool',
     (text: string) => address(text).toString() === text,
@@ -163,12 +163,8 @@ export const network: readonly Overload[] = [
   question('isLinkLocalMulticast', isLinkLocalMulticast),
   question('isLinkLocalUnicast', isLinkLocalUnicast),
   question('isGlobalUnicast', isGlobalUnicast),
-  overload(`::cidr(string): ${CIDR}`, range, parsedPlainly),
-  overload(
-    '::isCIDR(string): bool',
-    (text: string) => readRange(text) !== undefined,
-    parsedPlainly,
-  ),
+  overload(`::cidr(string): ${CIDR}`, range, parsed),
+  overload('::isCIDR(string): bool', (text: string) => readRange(text) !== undefined, parsed),
   overload(`::string(${CIDR}): string`, String),
   overload(`${CIDR}.ip(): ${IP}`, (of: Range) => of.address, nominal),
   overload(`${CIDR}.prefixLength(): int`, (of: Range) => of.length, nominal),

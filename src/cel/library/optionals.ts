@@ -30,6 +30,15 @@ const isZero = (value: unknown): boolean => {
   }
 }
 
+type List = readonly unknown[]
+const optionalOf = (list: List, index: number): CelOptional =>
+  list.length === 0 ? CelOptional.none : CelOptional.of(list[index])
+const unwrap = (list: List): List =>
+  list.flatMap((each) => {
+    if (!(each instanceof CelOptional)) throw new CelError('no such overload')
+    return each.present ? [each.value] : []
+  })
+
 export const optionals: readonly Overload[] = [
   overload('::optional.of(A): optional_type<A>', (value: unknown) => CelOptional.of(value)),
   overload('::optional.none(): optional_type<A>', () => CelOptional.none),
@@ -41,6 +50,10 @@ export const optionals: readonly Overload[] = [
     if (!option.present) throw new CelError('optional.none() dereference')
     return option.value
   }),
+  overload('list<A>.first(): optional_type<A>', (list: List) => optionalOf(list, 0)),
+  overload('list<A>.last(): optional_type<A>', (list: List) => optionalOf(list, list.length - 1)),
+  overload('::optional.unwrap(list<optional_type<A>>): list<A>', unwrap),
+  overload('list<optional_type<A>>.unwrapOpt(): list<A>', unwrap),
   // These two look at their argument only when they must: compile.ts treats them as control flow.
   overload('optional_type<A>.orValue(A): A', () => undefined),
   overload('optional_type<A>.or(optional_type<A>): optional_type<A>', () => undefined),

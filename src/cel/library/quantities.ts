@@ -3,7 +3,7 @@ import { formatQuantity, parseQuantity, type Quantity } from '#machinery'
 import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelDouble, CelOpaque, INT_MAX, INT_MIN, normalInt } from '../values.ts'
-import { nominal, parsedPlainly } from './costs.ts'
+import { nominal, parsed } from './costs.ts'
 
 type Int = number | bigint
 
@@ -44,11 +44,11 @@ const withNanos = ({ quantity: { format } }: QuantityValue, nanos: bigint): Quan
 const sign = (value: bigint): number => (value > 0n ? 1 : value < 0n ? -1 : 0)
 
 const quantities: readonly Overload[] = [
-  overload(`::quantity(string): ${QUANTITY}`, quantity, parsedPlainly),
+  overload(`::quantity(string): ${QUANTITY}`, quantity, parsed),
   overload(
     '::isQuantity(string): bool',
     (text: string) => parseQuantity(text) !== undefined,
-    parsedPlainly,
+    parsed,
   ),
   overload(`${QUANTITY}.sign(): int`, ({ nanos }: QuantityValue) => sign(nanos), nominal),
   overload(`${QUANTITY}.isInteger(): bool`, ({ nanos }: QuantityValue) => isWhole(nanos), nominal),
@@ -169,10 +169,10 @@ function isSemver(text: string, lenient = false): boolean {
 }
 
 const versions: readonly Overload[] = [
-  overload(`::semver(string): ${SEMVER}`, semver, parsedPlainly),
-  overload(`::semver(string, bool): ${SEMVER}`, semver, parsedPlainly),
-  overload('::isSemver(string): bool', isSemver, parsedPlainly),
-  overload('::isSemver(string, bool): bool', isSemver, parsedPlainly),
+  overload(`::semver(string): ${SEMVER}`, semver, parsed),
+  overload(`::semver(string, bool): ${SEMVER}`, semver, parsed),
+  overload('::isSemver(string): bool', isSemver, parsed),
+  overload('::isSemver(string, bool): bool', isSemver, parsed),
   ...['major', 'minor', 'patch'].map((name, i) =>
     overload(
       `${SEMVER}.${name}(): int`,

@@ -51,10 +51,22 @@ const appended: Cost = {
   actual: () => 1,
   estimate: (args) => ({ cost: fixed(1), resultSize: plus(sizeOf(args, 0), sizeOf(args, 1)) }),
 }
+/** Of Kubernetes' own types; others are as large as they may be. */
+const OPAQUE_EQUALITY: ReadonlyMap<string, Range> = new Map([
+  ...['net.IP', 'net.CIDR', 'kubernetes.Quantity', 'kubernetes.Semver', 'kubernetes.URL'].map(
+    (name) => [name, fixed(1)] as const,
+  ),
+  ['kubernetes.NamedFormat', { min: 1, max: 7 }],
+])
 /** As far as the shorter goes. */
 const compared: Cost = {
   actual: ([a, b]) => Math.ceil(Math.min(costSize(a), costSize(b)) * TRAVERSAL),
   estimate: (args) => {
+    const [left, right] = args.map(({ type }) => type)
+    if (left?.kind === 'opaque' && right?.kind === 'opaque' && left.name === right.name) {
+      const cost = OPAQUE_EQUALITY.get(left.name)
+      if (cost !== undefined) return { cost }
+    }
     const max = Math.min(sizeOf(args, 0).max, sizeOf(args, 1).max)
     return { cost: scaled({ min: max > 0 ? 1 : 0, max }, TRAVERSAL) }
   },

@@ -2,7 +2,7 @@
 import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelMap, CelOpaque } from '../values.ts'
-import { nominal, parsed, parsedPlainly } from './costs.ts'
+import { nominal, parsed } from './costs.ts'
 
 const URL_TYPE = 'kubernetes.URL'
 
@@ -68,7 +68,7 @@ const get = (name: string, read: (url: UrlValue) => string): Overload =>
 
 export const urls: readonly Overload[] = [
   overload(`::url(string): ${URL_TYPE}`, (text: string) => new UrlValue(text), parsed),
-  overload('::isURL(string): bool', isUrl, parsedPlainly),
+  overload('::isURL(string): bool', isUrl),
   get('getScheme', (value) => (value.isRelative ? '' : value.url.protocol.slice(0, -1))),
   get('getHostname', (value) =>
     value.isRelative ? '' : value.url.hostname.replace(/^\[(.*)\]$/, '$1'),
