@@ -199,7 +199,7 @@ describe('helm charts', () => {
         chart,
         '--set=lost=true',
         '--rollback-on-failure',
-        '--timeout=2s',
+        '--timeout=6s',
       ),
       /has been rolled back due to rollback-on-failure being set/,
     )
@@ -223,7 +223,7 @@ describe('helm charts', () => {
         chart,
         '--set=lost=true',
         '--rollback-on-failure',
-        '--timeout=2s',
+        '--timeout=6s',
       ),
       /has been uninstalled due to rollback-on-failure being set/,
     )
