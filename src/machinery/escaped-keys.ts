@@ -2,7 +2,7 @@
  * Keys that are written with escapes. V8 guesses the next key of an object from objects it has seen with the same
  * keys so far, and compares the guess with the text as it is written, as many characters as the key has once it is
  * decoded: who has brought it to know the key `k:{\"name\":\"` makes of another's `"k:{\"name\":\"A\"}"` that one.
- * So such keys are others while the engine reads them, and get their names afterwards.
+ * So keys that need their escapes are others while the engine reads them, and get their names afterwards.
  */
 import type { JsonObject } from './object.ts'
 
@@ -19,13 +19,16 @@ export function parseWithEscapedKeys(text: string, parse: (text: string) => unkn
   while (text.includes(mark)) mark += '\uE000'
   const keys: string[] = []
   const marked = text.replace(ESCAPED_KEYS, (found, before: string, key: string) => {
+    let name: string
     try {
-      keys.push(JSON.parse(key) as string)
+      name = JSON.parse(key) as string
     } catch {
       // Then all of the text is none.
       return found
     }
-    return `${before}"${mark}${keys.length - 1}"`
+    const plain = JSON.stringify(name)
+    if (!plain.includes('\\') && !name.startsWith(mark)) return before + plain
+    return `${before}"${mark}${keys.push(name) - 1}"`
   })
   const nameOf = (key: string): string =>
     key.startsWith(mark) ? keys[Number(key.slice(mark.length))]! : key
