@@ -90,6 +90,28 @@ test('extended resources that others put on the node stay', async () => {
   await node.stop()
 })
 
+test('what people say that a node has, pods may have, until they take it back', async () => {
+  const { env, node } = await world()
+  const say = async (dongles: string | null) => {
+    node.api.store.patch(
+      nodes,
+      { name: 'n1' },
+      {
+        contentType: 'application/merge-patch+json',
+        patch: { status: { capacity: { 'example.com/dongle': dongles } } },
+        subresource: 'status',
+      },
+    )
+    await env.advance(1000)
+    const { capacity, allocatable } = node.api.store.get(nodes, { name: 'n1' })?.status ?? {}
+    return [capacity?.['example.com/dongle'], allocatable?.['example.com/dongle']]
+  }
+  assert.deepEqual(await say('4'), ['4', '4'])
+  assert.deepEqual(await say('2'), ['2', '2'])
+  assert.deepEqual(await say(null), [undefined, undefined])
+  await node.stop()
+})
+
 test('a pod that asks for a label the node got a moment ago is not rejected', async () => {
   const { env, node } = await world()
   await env.advance(1000)

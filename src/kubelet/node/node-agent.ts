@@ -6,7 +6,13 @@ import { isStatus } from '#machinery'
 import type { Image, Runtime, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import type { Pressure, Thresholds } from '../eviction/signals.ts'
 import type { Machine } from './machine.ts'
-import { type NodeStatusInput, nodeStatusOf, sameNodeStatus, showsStatus } from './status.ts'
+import {
+  extendedOf,
+  type NodeStatusInput,
+  nodeStatusOf,
+  sameNodeStatus,
+  showsStatus,
+} from './status.ts'
 
 export interface NodeAgentOptions {
   readonly client: Client
@@ -96,8 +102,10 @@ export class NodeAgent {
       this.#node = current
       const ready = current.status?.conditions?.find(({ type }) => type === 'Ready')
       // It was silent for so long (the machine slept, or was cut off) that it was given up.
-      if (ready?.status !== 'Unknown') return
-      this.#report({ force: true }).catch((error: unknown) =>
+      const force = ready?.status === 'Unknown'
+      // Somebody says that it has more of something, or less.
+      if (!force && !hasOtherExtended(current.status)) return
+      this.#report({ force }).catch((error: unknown) =>
         this.#options.env.log.debug('Cannot report the node yet', { error: error as Error }),
       )
     })
@@ -196,7 +204,10 @@ export class NodeAgent {
     const { client, env, events, nodeName } = this.#options
     const status = await this.#status()
     const due = env.clock.monotonic() - this.#sentMs >= REPORT_MS
+    const { capacity = {}, allocatable } = this.#node.status ?? {}
+    const gone = Object.keys(extendedOf(allocatable)).filter((name) => !(name in capacity))
     const isSaid =
+      gone.length === 0 &&
       sameNodeStatus(this.#ownPart(this.#sent, status), status) &&
       showsStatus(this.#node.status, status, this.#answered)
     if (!force && !due && isSaid) return
@@ -207,7 +218,7 @@ export class NodeAgent {
         nodes,
         { name: nodeName },
         'strategic',
-        { status },
+        { status: gone.length === 0 ? status : without(status, gone) },
         {
           subresource: 'status',
         },
@@ -322,3 +333,15 @@ function pick<T extends object>(value: T, keys: readonly string[]): Partial<T> {
 /** Revisions of one object are numbers that grow (KEP-5504). */
 const isNewer = (a: Node, b: Node | undefined): boolean =>
   Number(a.metadata.resourceVersion) > Number(b?.metadata.resourceVersion ?? 0)
+
+const hasOtherExtended = (status: NodeStatus | undefined): boolean => {
+  const there = extendedOf(status?.capacity)
+  const free = extendedOf(status?.allocatable)
+  const names = new Set([...Object.keys(there), ...Object.keys(free)])
+  return [...names].some((name) => there[name] !== free[name])
+}
+
+const without = (status: NodeStatus, names: readonly string[]): object => ({
+  ...status,
+  allocatable: { ...status.allocatable, ...Object.fromEntries(names.map((name) => [name, null])) },
+})

@@ -33,7 +33,7 @@ export function nodeStatusOf(input: NodeStatusInput): NodeStatus {
   const handlers = runtimeStatus?.handlers ?? []
   return {
     capacity: capacityOf(input),
-    allocatable: allocatableOf(input),
+    allocatable: { ...allocatableOf(input), ...extendedOf(input.old?.capacity) },
     conditions: conditionsOf(input),
     addresses: addressesOf(input.nodeName, input.nodeIps),
     ...(input.port === undefined
@@ -85,6 +85,17 @@ function capacityOf({
     pods: String(maxPods),
   }
 }
+
+/** What people or their programs say that the node has besides: `example.com/dongle`. All of it is for pods. */
+export const extendedOf = (
+  amounts: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(amounts ?? {}).filter(
+      ([name]) =>
+        name.includes('/') && !name.includes('kubernetes.io/') && !name.startsWith('requests.'),
+    ),
+  )
 
 /** The capacity, less what is reserved and what must stay free before pods are evicted. */
 export function allocatableOf(
