@@ -3,6 +3,7 @@ import type { Awaitable } from '#base'
 import type { RequestUser } from '#machinery'
 import type { Exchange } from './exchange.ts'
 
+/** Says who asks. */
 export interface Authenticator {
   /** Undefined when this one does not know the credentials; throws 401 when they are of its kind and wrong. */
   authenticate(exchange: Exchange): Awaitable<Identity | undefined>
@@ -14,6 +15,7 @@ export interface Identity {
   readonly audiences?: readonly string[]
 }
 
+/** What is to be done, by whom: all that an authorizer knows. */
 export interface Attributes {
   readonly user: RequestUser
   readonly verb: string
@@ -29,11 +31,13 @@ export interface Attributes {
   readonly labelSelector?: string
 }
 
+/** The first authorizer with an opinion decides. */
 export interface Decision {
   readonly verdict: 'allow' | 'deny' | 'noOpinion'
   readonly reason: string
 }
 
+/** Says whether it may be done. */
 export interface Authorizer {
   authorize(attributes: Attributes): Awaitable<Decision>
   /** For SelfSubjectRulesReview; absent when it cannot enumerate. */

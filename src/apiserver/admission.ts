@@ -2,6 +2,7 @@
 import type { RequestTrace } from './trace.ts'
 import type { JsonObject, KubeObject, RequestUser, ResourceDefinition } from '#machinery'
 
+/** What a plugin is asked about. `object` is the request's own until it is stored; `old` is shared. */
 export interface AdmissionRequest {
   readonly operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
   readonly definition: ResourceDefinition

@@ -30,6 +30,7 @@ const PARSED_BYTES_OF: Readonly<Record<string, number>> = {
 
 type Operation = 'create' | 'update' | 'delete'
 
+/** A resource in the store: its writes, and the watch cache that all reads come from. */
 export class Collection {
   readonly prefix: string
   readonly cache: WatchCache<KubeObject>

@@ -56,6 +56,7 @@ const SERVER: RequestUser = {
   groups: ['system:masters', 'system:authenticated'],
 }
 
+/** Reads begin once `ready` resolves; a socket is opened by `listen`. */
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { env, storage } = options
   const codec = new Codec(options.types)

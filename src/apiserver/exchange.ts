@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { RequestUser } from '#machinery'
 import type { RequestTrace } from './trace.ts'
 
+/** One request on its way through the server, with what the filters have found out. */
 export interface Exchange {
   readonly method: string
   /** Decoded, without the query. */
@@ -65,6 +66,7 @@ export interface RequestInfo {
   readonly fieldSelector?: string
 }
 
+/** An answer before it is sent. */
 export interface Reply {
   readonly status: number
   readonly headers: Readonly<Record<string, string | readonly string[]>>
@@ -97,7 +99,9 @@ export interface PushedBody extends AsyncIterable<Uint8Array> {
 /** Streams of Node have a `push` of their own. */
 export const isPushed = (body: AsyncIterable<Uint8Array>): body is PushedBody => 'pushInto' in body
 
+/** Answers, or throws a StatusError. */
 export type Handler = (exchange: Exchange) => Promise<Reply>
+/** Stands before a handler. */
 export type Filter = (next: Handler) => Handler
 
 /** The first filter is the outermost. */

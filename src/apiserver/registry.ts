@@ -13,6 +13,7 @@ export interface Served {
 const nameOf = (group: string, version: string, resource: string): string =>
   `${group}/${version}/${resource}`
 
+/** The resources that are served now. Custom ones come and go. */
 export class Registry {
   readonly #served = new Map<string, Served>()
   readonly #collections = new Map<string, Collection>()

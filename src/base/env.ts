@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream'
 import type { Metrics } from './metrics.ts'
 import type { Tracing } from './tracing.ts'
 
+/** All of the world that the program can see and touch. Whoever needs a part of it asks for that part. */
 export interface Env {
   readonly clock: Clock
   readonly random: Random
@@ -29,6 +30,7 @@ export interface Clock {
   schedule(ms: number, run: () => void): () => void
 }
 
+/** Chance; a test gives a seed. */
 export interface Random {
   /** A number in [0, 1). */
   next(): number
@@ -38,6 +40,7 @@ export interface Random {
   uuid(): string
 }
 
+/** The addresses of the host and what can be opened there. */
 export interface Network {
   /** The host's own addresses. */
   addresses(): readonly HostAddress[]
@@ -57,6 +60,7 @@ export interface Network {
   ): Promise<UdpSocket>
 }
 
+/** One address of one interface. */
 export interface HostAddress {
   readonly address: string
   readonly family: 'IPv4' | 'IPv6'
@@ -66,17 +70,20 @@ export interface HostAddress {
   readonly device: string
 }
 
+/** A port that is open until it is closed. */
 export interface Listener {
   readonly port: number
   close(): Promise<void>
 }
 
+/** Datagrams of one port. */
 export interface UdpSocket {
   readonly port: number
   send(message: Uint8Array, to: { readonly address: string; readonly port: number }): void
   close(): Promise<void>
 }
 
+/** Files and folders; errors carry Node's codes, such as ENOENT. */
 export interface FileSystem {
   read(path: string): Promise<Uint8Array>
   readText(path: string): Promise<string>
@@ -110,6 +117,7 @@ export interface FileSystem {
   }>
 }
 
+/** What there is at a path. */
 export interface FileStat {
   readonly kind: 'file' | 'folder' | 'symlink' | 'socket' | 'device' | 'other'
   readonly size: number
@@ -120,6 +128,7 @@ export interface FileStat {
   readonly inode: number
 }
 
+/** Programs of the host, and this one. */
 export interface Processes {
   /** Runs to the end and gives what it printed. Never rejects for a non-zero exit: look at `code`. Rejects when it cannot be started. */
   run(command: readonly [string, ...string[]], options?: RunOptions): Promise<RunResult>
@@ -129,6 +138,7 @@ export interface Processes {
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
+/** How a program is run to its end. */
 export interface RunOptions {
   readonly input?: Uint8Array | string
   readonly env?: Readonly<Record<string, string>>
@@ -136,12 +146,14 @@ export interface RunOptions {
   readonly signal?: AbortSignal
   readonly timeoutMs?: number
 }
+/** What a program that has ended said. */
 export interface RunResult {
   readonly code: number | undefined
   readonly signal: string | undefined
   readonly stdout: string
   readonly stderr: string
 }
+/** How a program is started that goes on beside this one. */
 export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
@@ -150,6 +162,7 @@ export interface SpawnOptions {
   /** Where its output goes: a file to append to. Default: discarded. */
   readonly logFile?: string
 }
+/** A program that was started and may have ended. */
 export interface ChildProcess {
   readonly pid: number
   readonly exited: Promise<{
@@ -159,6 +172,7 @@ export interface ChildProcess {
   kill(signal?: 'SIGTERM' | 'SIGKILL' | 'SIGINT' | 'SIGHUP'): void
 }
 
+/** What a line of the log is about, besides its words. */
 export type LogFields = Readonly<Record<string, unknown>>
 
 /** A log line is a constant message and fields. Secrets never are among them. */

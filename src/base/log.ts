@@ -3,6 +3,7 @@ import type { LogFields, Logger } from './env.ts'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 const ORDER: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 
+/** A line of the log, before it is text or JSON. */
 export interface LogRecord {
   readonly time: Date
   readonly level: LogLevel

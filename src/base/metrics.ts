@@ -12,10 +12,12 @@ export interface Family {
   readonly labels?: readonly string[]
 }
 
+/** Only goes up. */
 export interface Counter {
   add(by?: number): void
 }
 
+/** How many values fell below each bound, and their sum. */
 export interface Histogram {
   /** Seconds, mostly. */
   observe(value: number): void
@@ -26,8 +28,10 @@ export interface Labelled<T> {
   with(...values: readonly string[]): T
 }
 
+/** What a gauge shows for one set of label values. */
 export type Sample = readonly [values: readonly string[], value: number]
 
+/** Where parts say what they count; each name once. */
 export interface Metrics {
   counter(family: Family): Labelled<Counter>
   histogram(family: Family & { readonly buckets: readonly number[] }): Labelled<Histogram>
@@ -113,6 +117,7 @@ interface Known {
   readonly source: unknown
 }
 
+/** A registry of its own: parts that share it show on one page. */
 export function createMetrics(): Metrics {
   const families = new Map<string, Known>()
   /** The same name is the same family, whoever asks first. */

@@ -31,6 +31,7 @@ export interface RealEnvOptions {
   readonly sink?: (record: LogRecord) => void
 }
 
+/** The host itself. Made once, by the program or a library's user. */
 export function realEnv(options: RealEnvOptions = {}): Env {
   const level = options.level ?? 'info'
   return {

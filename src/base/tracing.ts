@@ -2,6 +2,7 @@
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
+/** A piece of work with a beginning and an end, in a trace. */
 export interface Span {
   /** As others are told of it (W3C Trace Context). */
   readonly traceparent: string
@@ -12,6 +13,7 @@ export interface Span {
   end(error?: unknown): void
 }
 
+/** Where a span belongs. */
 export interface SpanOptions {
   /** `server` for what answers somebody, `internal` for work of its own. */
   readonly kind: 'server' | 'internal'
@@ -24,6 +26,7 @@ export interface SpanOptions {
   readonly attributes?: SpanAttributes
 }
 
+/** Where spans go, and which trace a revision was written in. */
 export interface Tracing {
   /** Undefined when this trace is not among those that are collected. */
   start(name: string, options: SpanOptions): Span | undefined

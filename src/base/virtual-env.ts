@@ -7,6 +7,7 @@ import { createMetrics } from './metrics.ts'
 import { seededRandom } from './seeded-random.ts'
 import { settle, virtualClock } from './virtual-clock.ts'
 
+/** A world in memory whose time moves only when told. */
 export interface VirtualEnv extends Env {
   /** Lets `ms` of virtual time pass: timers run in order, and what they start settles before the next one. */
   advance(ms: number): Promise<void>
@@ -25,6 +26,7 @@ export interface VirtualEnvOptions {
   readonly log?: Env['log']
 }
 
+/** The same seed gives the same chance, and the same order of timers. */
 export function virtualEnv({
   seed = 1,
   start = new Date('2026-01-01T00:00:00Z'),

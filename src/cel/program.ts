@@ -40,6 +40,7 @@ export type CelDeclaration =
   /** `dyn`, `string`, `list<string>`, `map<string, int>`, `authorizer`, … */
   | string
 
+/** What an expression may speak of, and what it has to give. */
 export interface CelOptions {
   readonly variables: Readonly<Record<string, CelDeclaration>>
   /** What the expression must give: `bool`, `string`, `list<string>`; `any` is everything. */
@@ -52,6 +53,7 @@ export interface CelOptions {
   readonly mixedLiterals?: boolean
 }
 
+/** Why an expression cannot be used, in upstream's words. */
 export interface CelFailure {
   /** In upstream's words. */
   readonly failure: string
@@ -59,6 +61,7 @@ export interface CelFailure {
   readonly kind: 'compile' | 'returns'
 }
 
+/** What is left to spend, shared by all expressions of one request. */
 export interface CelBudget {
   /** Of one evaluation. */
   readonly perCall: number
@@ -77,6 +80,7 @@ export interface CelOutcome {
   readonly cost: number
 }
 
+/** An expression that has been compiled; it can be evaluated at any time, by anybody. */
 export interface CelProgram {
   readonly source: string
   /** The name of its type. */
@@ -94,6 +98,7 @@ const REQUEST_RESOURCE = 'authorizer.requestResource'
 const isOpaque = (type: CelType, name: string): boolean =>
   type.kind === 'opaque' && type.name === name
 
+/** Reads, checks and compiles; nothing is evaluated. */
 export function compileCel(source: string, options: CelOptions): CelProgram | CelFailure {
   return compileWith(kubernetesFunctions(options), source, options)
 }

@@ -4,6 +4,7 @@ import { apiVersionOf, isStatus } from '#machinery'
 import { resourcePath } from './paths.ts'
 import type { ApiRequest, Transport } from './transport.ts'
 
+/** A page of a list. */
 export interface ListResult<T> {
   readonly items: readonly T[]
   /** Revision of the snapshot: a watch goes on from here. */
@@ -11,6 +12,7 @@ export interface ListResult<T> {
   readonly continue?: string
 }
 
+/** Of any call. */
 export interface CallOptions {
   readonly signal?: AbortSignal
   /** What led to this call, for the journal: `replicaset/shop/web@1234`. */
@@ -21,6 +23,7 @@ export interface CallOptions {
   readonly traceparent?: string
 }
 
+/** What of a collection is wanted. */
 export interface ListOptions extends CallOptions {
   /** Absent: all namespaces. */
   readonly namespace?: string
@@ -31,6 +34,7 @@ export interface ListOptions extends CallOptions {
   readonly resourceVersion?: string
 }
 
+/** Where a watch begins, and what it is of. */
 export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continue'> {
   readonly allowBookmarks?: boolean
   /** Begins with the current objects and a bookmark that ends them (KEP-3157). */
@@ -38,6 +42,7 @@ export interface WatchOptions extends Omit<ListOptions, 'limit' | 'continue'> {
   readonly timeoutSeconds?: number
 }
 
+/** How an object goes, and when it must not. */
 export interface DeleteOptions extends CallOptions {
   readonly gracePeriodSeconds?: number
   readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground'
@@ -53,6 +58,7 @@ const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
   apply: 'application/apply-patch+yaml',
 }
 
+/** The API in the types of its resources, over any transport. */
 export interface Client {
   readonly transport: Transport
   get<T extends KubeObject>(ref: ResourceRef<T>, key: ObjectKey, options?: CallOptions): Promise<T>
@@ -125,6 +131,7 @@ export interface Client {
   because(cause: string): Client
 }
 
+/** The types come with each resource's reference: there is nothing to register. */
 export function createClient(
   transport: Transport,
   defaults: Pick<CallOptions, 'cause' | 'fieldManager' | 'traceparent'> = {},

@@ -2,6 +2,7 @@
 import type { APIGroupList, APIResourceList, ResourceRef } from '#machinery'
 import type { Transport } from './transport.ts'
 
+/** A resource as the server tells of it. */
 export interface Discovered extends ResourceRef {
   readonly verbs: readonly string[]
 }

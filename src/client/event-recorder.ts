@@ -4,6 +4,7 @@ import type { Env } from '#base'
 import { isStatus, type Draft, type KubeObject } from '#machinery'
 import type { Client } from './client.ts'
 
+/** Tells people what was done to an object. Nobody waits for it. */
 export interface EventRecorder {
   event(
     about: KubeObject,

@@ -8,6 +8,7 @@ import { reflect, type Selection } from './reflector.ts'
 /** `old` is absent when it is new, `current` when it is gone; then `old` is its last state. */
 export type ChangeHandler<T> = (current: T | undefined, old: T | undefined) => void
 
+/** The newest state of a collection, kept by a list and a watch. */
 export interface Informer<T extends KubeObject> extends Lister<T> {
   readonly ref: ResourceRef<T>
   /** Once the first full state is there. Rejects when stopped before. */
@@ -23,6 +24,7 @@ export interface Informer<T extends KubeObject> extends Lister<T> {
   addIndex(name: string, values: (object: T) => readonly string[]): void
 }
 
+/** One informer for each selection, shared by all who ask. */
 export interface Informers {
   informer<T extends KubeObject>(ref: ResourceRef<T>, selection?: Selection): Informer<T>
   /** The same with only the metadata kept, unless somebody keeps the whole objects already. */
@@ -40,6 +42,7 @@ interface Running {
   readonly stop: () => void
 }
 
+/** They follow until the signal aborts. */
 export function createInformers(client: Client, env: InformerEnv, signal: AbortSignal): Informers {
   const running = new Map<string, Running>()
   const start = <T extends KubeObject>(

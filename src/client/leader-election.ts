@@ -4,6 +4,7 @@ import type { Env } from '#base'
 import { isStatus } from '#machinery'
 import type { Client } from './client.ts'
 
+/** Which Lease, and how long it holds. */
 export interface Election {
   readonly namespace: string
   readonly name: string

@@ -1,6 +1,7 @@
 /** What the API server asks of a node's kubelet: logs, exec, attach, port-forward. One in-process, one over TLS. */
 import type { Duplex, Readable, Writable } from 'node:stream'
 
+/** A container of a pod on a node. */
 export interface PodTarget {
   readonly namespace: string
   readonly pod: string
@@ -30,6 +31,7 @@ export interface SessionStreams {
   readonly resize?: AsyncIterable<{ readonly width: number; readonly height: number }>
 }
 
+/** What a kubelet does for the API server: logs, commands, ports, pages. */
 export interface NodeApi {
   logs(
     target: PodTarget,

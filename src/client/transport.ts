@@ -4,6 +4,7 @@
  */
 import type { WatchEvent } from '#machinery'
 
+/** A request before it is bytes. */
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** `/api/v1/namespaces/shop/pods/web-0/status` */
@@ -19,6 +20,7 @@ export interface ApiRequest {
   readonly signal?: AbortSignal
 }
 
+/** How requests reach a server: over a socket, or within the process. */
 export interface Transport {
   /** The decoded body of a 2xx answer: shared, read only. Throws `StatusError` otherwise. */
   request(request: ApiRequest): Promise<unknown>

@@ -1,6 +1,7 @@
 /** Keys that wait to be worked on: each once, with a growing wait after failures. */
 import { Turn, exponential, type Clock, type Metrics } from '#base'
 
+/** Keys that wait to be worked on: each once, and by one worker at a time. */
 export interface WorkQueue {
   /** Worked on soon; once more if it is being worked on right now. */
   add(key: string): void

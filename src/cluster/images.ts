@@ -24,6 +24,7 @@ export interface BuildRequest {
   readonly env: readonly string[]
 }
 
+/** Images of all nodes of this machine. */
 export interface ClusterImages {
   load(path: string): Promise<readonly string[]>
   build(request: BuildRequest): Promise<void>

@@ -6,6 +6,7 @@ import type { TracingOptions } from './tracing/index.ts'
 
 export type RuntimeKind = 'containerd' | 'simulated'
 
+/** What `navarch up` was asked for, with all defaults filled in. */
 export interface ServeOptions {
   /** All that must survive: store, certificates, images. */
   readonly dataDir: string
@@ -69,12 +70,14 @@ export interface Progress {
   readonly detail?: string
 }
 
+/** A part of a running cluster. */
 export interface ComponentStatus {
   readonly name: string
   readonly healthy: boolean
   readonly detail: string
 }
 
+/** What `navarch status` shows. */
 export interface ClusterStatus {
   readonly version: string
   readonly kubernetes: string

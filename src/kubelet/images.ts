@@ -57,6 +57,7 @@ interface Failure {
 /** The error itself is shown for so long, and then that it is waited. */
 const SHOW_ERROR_MS = 2000
 
+/** Pulls each image once for all who wait for it. */
 export class Images {
   readonly #options: ImagesOptions
   readonly #backoff: Backoff

@@ -28,6 +28,7 @@ export interface KubeletOptions {
   readonly informers?: Informers
 }
 
+/** A node's agent that runs. */
 export interface Kubelet {
   /** What the API server asks of this node. */
   readonly nodeApi: NodeApi

@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream'
 import type { SessionStreams } from '#client'
 
+/** What runs pods: the container runtime interface in the words of this program. */
 export interface Runtime {
   /** A runtime without containers: nothing is mounted, no cgroup is made. Always labelled. */
   readonly simulated: boolean
@@ -144,6 +145,7 @@ export interface PortMapping {
   readonly hostIp: string
 }
 
+/** What a pod's containers share. */
 export interface PodSandboxConfig {
   readonly metadata: PodSandboxMetadata
   readonly hostname: string
@@ -202,6 +204,7 @@ export interface PodSandboxStatus extends PodSandbox {
   readonly network: NamespaceMode
 }
 
+/** Limits as the kernel knows them. */
 export interface LinuxResources {
   readonly cpuPeriod?: number
   readonly cpuQuota?: number
@@ -213,6 +216,7 @@ export interface LinuxResources {
   readonly unified?: Labels
 }
 
+/** A folder or file of the host within a container. */
 export interface Mount {
   readonly containerPath: string
   readonly hostPath: string
@@ -228,6 +232,7 @@ export interface Mount {
   readonly imageSubPath?: string
 }
 
+/** What a container is made with. */
 export interface ContainerConfig {
   readonly metadata: { readonly name: string; readonly attempt: number }
   /** A reference that `pullImage` or `imageStatus` gave. */
@@ -289,6 +294,7 @@ export interface Container {
   readonly annotations: Labels
 }
 
+/** All that the runtime knows of a container. */
 export interface ContainerStatus {
   readonly id: string
   readonly name: string

@@ -37,6 +37,7 @@ const OWNED_CONDITIONS = new Set([
 const isOwn = ({ type, reason }: PodCondition): boolean =>
   OWNED_CONDITIONS.has(type) || (type === 'DisruptionTarget' && reason === 'TerminationByKubelet')
 
+/** Writes each pod's newest status, one write at a time for each. */
 export class StatusWriter {
   readonly #client: Client
   readonly #env: Pick<Env, 'clock' | 'log'>

@@ -1,5 +1,6 @@
 /** The shape of `facts/*.json`: what Kubernetes states per type and per resource. See facts/README.md. */
 
+/** What a value is. */
 export interface SchemaFact {
   readonly type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'object'
   readonly format?: string
@@ -10,6 +11,7 @@ export interface SchemaFact {
   readonly values?: SchemaFact
 }
 
+/** A field of a type. */
 export interface FieldFact extends SchemaFact {
   readonly name: string
   readonly go: string
@@ -36,6 +38,7 @@ export interface FieldFact extends SchemaFact {
   readonly tags?: readonly string[]
 }
 
+/** A type by its definition name. */
 export interface TypeFact {
   readonly go: string
   readonly proto?: string
@@ -57,6 +60,7 @@ export interface TypeFact {
 /** Types by their OpenAPI definition name, for example `io.k8s.api.core.v1.Pod`. */
 export type TypeTable = Readonly<Record<string, TypeFact>>
 
+/** An endpoint below an object. */
 export interface SubresourceFact {
   readonly name: string
   readonly kind: string
@@ -68,6 +72,7 @@ export interface SubresourceFact {
   readonly query?: Readonly<Record<string, string>>
 }
 
+/** A resource of one group version, as discovery tells of it. */
 export interface ResourceFact {
   readonly group: string
   readonly version: string
@@ -91,6 +96,7 @@ export interface ResourceFact {
   readonly subresources?: readonly SubresourceFact[]
 }
 
+/** A column of a table. */
 export interface PrinterColumnFact {
   readonly name: string
   readonly type: string

@@ -55,6 +55,7 @@ export type FieldErrorType =
   | 'FieldValueTypeInvalid'
   | 'InternalError'
 
+/** What is wrong with one field; a 422 has one cause for each. */
 export interface FieldError {
   readonly type: FieldErrorType
   readonly field: string
@@ -77,8 +78,10 @@ export const shown = (value: unknown): string =>
         ? goNumber(value)
         : JSON.stringify(value)
 
+/** It must be there, and is not. */
 export const required = (path: FieldPath, why = ''): FieldError =>
   make('FieldValueRequired', path, 'Required value', why)
+/** It is there and not what it may be. */
 export const invalidValue = (path: FieldPath, value: unknown, why: string): FieldError =>
   make('FieldValueInvalid', path, `Invalid value: ${shown(value)}`, why)
 /** The values are named in the order given. */
@@ -93,8 +96,10 @@ export const notSupported = (
     `Unsupported value: ${shown(value)}`,
     `supported values: ${supported.map((s) => JSON.stringify(s)).join(', ')}`,
   )
+/** It is in its list already. */
 export const duplicate = (path: FieldPath, value: unknown): FieldError =>
   make('FieldValueDuplicate', path, `Duplicate value: ${shown(value)}`)
+/** It may not be there. */
 export const forbiddenField = (path: FieldPath, why: string): FieldError =>
   make('FieldValueForbidden', path, 'Forbidden', why)
 export const tooLong = (path: FieldPath, max: number): FieldError =>

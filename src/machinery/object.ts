@@ -42,6 +42,7 @@ export interface ObjectKey {
   readonly name: string
 }
 
+/** `apps/v1`; the core group has no name: `v1`. */
 export const apiVersionOf = ({ group, version }: { group: string; version: string }): string =>
   group === '' ? version : `${group}/${version}`
 
@@ -55,6 +56,7 @@ export const keyOf = ({
     ? metadata.name
     : `${metadata.namespace}/${metadata.name}`
 
+/** The other way of `keyOf`. */
 export function parseKey(key: string): ObjectKey {
   const slash = key.indexOf('/')
   return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }

@@ -2,6 +2,7 @@
 
 export type QuantityFormat = 'decimal' | 'binary' | 'exponent'
 
+/** An amount, exact to a billionth, and the form in which it was written. */
 export interface Quantity {
   /** In billionths (nano). */
   readonly nanos: bigint
@@ -151,6 +152,7 @@ function isKept(text: string): boolean {
 const nanosOf = (text: string | number | undefined): bigint =>
   text === undefined ? 0n : (parseQuantity(text)?.nanos ?? 0n)
 
+/** By amount, however they are written. */
 export function compareQuantities(a: string | number, b: string | number): -1 | 0 | 1 {
   const [left, right] = [nanosOf(a), nanosOf(b)]
   return left < right ? -1 : left > right ? 1 : 0
@@ -184,12 +186,15 @@ function combined(a: Amount, b: Amount, of: (left: bigint, right: bigint) => big
   })
 }
 
+/** Written like the first; what is absent is nothing. */
 export const addQuantities = (a: Amount, b: Amount): string =>
   combined(a, b, (left, right) => left + right)
 
+/** Written like the first; what is absent is nothing. */
 export const subtractQuantities = (a: Amount, b: Amount): string =>
   combined(a, b, (left, right) => left - right)
 
+/** Amounts by the names of resources. */
 export type ResourceList = Readonly<Record<string, string>>
 
 /** Adds resource by resource. */

@@ -128,6 +128,7 @@ function readValues(tokens: Tokens): readonly string[] {
   }
 }
 
+/** Whether all requirements hold. */
 export function matchesLabels(
   requirements: readonly LabelRequirement[],
   labels: Labels | undefined,
@@ -180,6 +181,7 @@ export function selectorRequirements(
   ]
 }
 
+/** An absent selector matches nothing, an empty one everything. */
 export function selectorMatches(
   selector: LabelSelector | undefined,
   labels: Labels | undefined,
@@ -260,6 +262,7 @@ function splitUnescaped(text: string): readonly string[] {
   return [...parts, part]
 }
 
+/** A field that the object does not have is empty. */
 export const matchesFields = (
   requirements: readonly FieldRequirement[],
   fields: Readonly<Record<string, string>>,

@@ -15,6 +15,7 @@ export type Shape =
     }
   | { readonly type: 'listSet' }
 
+/** One whole: owned and replaced at once. */
 export const LEAF: Shape = { type: 'leaf' }
 /** For what has no schema: maps are taken apart, lists are wholes. */
 export const UNTYPED: Shape = {
@@ -29,6 +30,7 @@ export const UNDECLARED: Shape = { type: 'map', value: UNTYPED, isUndeclared: tr
 
 const known = new WeakMap<TypeTable, Map<string, Shape>>()
 
+/** How values of a type are taken apart; made once for each type. */
 export function shapeOf(types: TypeTable, definition: string): Shape {
   let shapes = known.get(types)
   if (shapes === undefined) known.set(types, (shapes = new Map()))

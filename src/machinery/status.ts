@@ -45,6 +45,7 @@ const CODES: Readonly<Record<StatusReason, number>> = {
   StoreReadError: 500,
 }
 
+/** An answer that is a failure, thrown by whoever finds it: `status` is its body. */
 export class StatusError extends Error {
   readonly status: Status
   constructor(
@@ -84,6 +85,7 @@ export class StatusError extends Error {
 export const isStatus = (error: unknown, reason: StatusReason): error is StatusError =>
   error instanceof StatusError && error.reason === reason
 
+/** Whose name stands in the words of a failure. */
 export interface GroupResource {
   readonly group: string
   readonly resource: string
@@ -110,6 +112,7 @@ export const conflict = (target: GroupResource, name: string, why: string): Stat
     `Operation cannot be fulfilled on ${qualified(target)} "${name}": ${why}`,
     { details: detailsOf(target, name) },
   )
+/** The words of an update that lost a race, which clients look for. */
 export const STALE_OBJECT =
   'the object has been modified; please apply your changes to the latest version and try again'
 export const forbidden = (target: GroupResource, name: string, why: string): StatusError =>

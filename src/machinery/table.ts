@@ -18,6 +18,7 @@ export interface ListMetadata {
   readonly remainingItemCount?: number
 }
 
+/** Rows for people, as `kubectl get` shows them. */
 export function tableOf(
   columns: readonly Column[],
   objects: readonly KubeObject[],

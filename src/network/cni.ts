@@ -24,6 +24,7 @@ export interface PodNetworkOptions {
   readonly mtu?: number
 }
 
+/** The bridge that gives pods their addresses. */
 export interface PodNetwork {
   readonly bridge: string
   /** The node's address on the bridge: pods' gateway, and where node services for pods can listen. */

@@ -20,14 +20,17 @@ export interface Verdict {
 
 export const success: Verdict = Object.freeze({ code: 'success', reasons: [] })
 export const skip: Verdict = Object.freeze({ code: 'skip', reasons: [] })
+/** Not here, but something that can change is in the way: removing pods may help. */
 export const unschedulable = (...reasons: readonly string[]): Verdict => ({
   code: 'unschedulable',
   reasons,
 })
+/** Not here, and removing pods would not help. */
 export const unresolvable = (...reasons: readonly string[]): Verdict => ({
   code: 'unresolvable',
   reasons,
 })
+/** The plugin could not tell; the pod is tried again. */
 export const failure = (reason: string): Verdict => ({ code: 'error', reasons: [reason] })
 
 /** What a plugin has found out about a pod before it looks at nodes. */

@@ -4,6 +4,7 @@ import type { HostPort, PodInfo } from './pod-info.ts'
 import { addTo, amountsOf, subtractFrom, type Resources } from './resources.ts'
 import { labelsOf, type Labels } from './selectors.ts'
 
+/** A node with its pods and what is left on it. */
 export class NodeInfo {
   readonly name: string
   /** Absent while pods are known of a node that is not (yet, or any more). */

@@ -38,6 +38,7 @@ const HELPED_BACKOFF_MS = 100
 /** Whatever happens, a pod is tried again after this. */
 const RETRY_MS = 300_000
 
+/** Pods that wait: to be tried, for a while, or for something to change. */
 export class SchedulingQueue {
   readonly #clock: Clock
   readonly #framework: Framework

@@ -22,6 +22,7 @@ export interface OwnedTerm {
 }
 export type OwnedKind = 'requiredAffinity' | 'requiredAntiAffinity' | 'preferred'
 
+/** All nodes with their pods as the scheduler sees them, changed with each event. */
 export class Snapshot {
   readonly #nodes = new Map<string, NodeInfo>()
   #list: readonly NodeInfo[] | undefined

@@ -14,6 +14,7 @@ export class StorageFullError extends Error {
 /** Why a store cannot be opened. */
 export type OpenFailure = 'damaged' | 'version' | 'locked' | 'permission' | 'unavailable'
 
+/** Why a store cannot be opened, so that somebody can say what helps. */
 export class StorageOpenError extends Error {
   readonly failure: OpenFailure
   constructor(failure: OpenFailure, message: string, options?: ErrorOptions) {

@@ -15,6 +15,7 @@ export interface MemoryStorage extends EmbeddedStorage {
   fork(): MemoryStorage
 }
 
+/** Nothing outlives the process. */
 export const createMemoryStorage = (options: MemoryStorageOptions): MemoryStorage =>
   memoryStorage(new Table(), options)
 

@@ -17,12 +17,14 @@ export interface Storage {
 /** One global counter, starting at 1; a decimal integer below 2^53. */
 export type Revision = number
 
+/** What was read, and as of which revision. */
 export interface Read<T> {
   readonly value: T
   /** The store's revision of this snapshot. */
   readonly revision: Revision
 }
 
+/** A value with the revisions at which it was made and last changed. */
 export interface Entry {
   readonly key: string
   readonly value: Uint8Array
@@ -37,12 +39,14 @@ export interface Range {
   readonly after?: string
 }
 
+/** Which part of a range, and as of when. */
 export interface ListOptions {
   readonly limit?: number
   /** Read as of this revision; absent means now. */
   readonly at?: Revision
 }
 
+/** What a watch tells of one write. */
 export interface Change {
   readonly type: 'created' | 'updated' | 'deleted'
   readonly key: string
@@ -71,6 +75,7 @@ export type Write =
   | { readonly ok: true; readonly revision: Revision }
   | { readonly ok: false; readonly revision: Revision; readonly current: Entry | undefined }
 
+/** The history does not reach back to the revision. */
 export class CompactedError extends Error {
   readonly compacted: Revision
   constructor(requested: Revision, compacted: Revision) {

@@ -2,6 +2,7 @@
 import { isEmbedded, type EmbeddedChange, type EmbeddedStorage } from './embedded.ts'
 import type { Change, Entry, Read, Storage, Write } from './storage.ts'
 
+/** What values become on their way into the store, and back. */
 export interface ValueTransform {
   /** What is stored. The key belongs to it: a value that was moved to another key cannot be read. */
   toStored(key: string, value: Uint8Array): Uint8Array

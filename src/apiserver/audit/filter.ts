@@ -6,6 +6,7 @@ import { isLongRunning } from '../filters/index.ts'
 import { auditUser, microTime, objectRef, responseStatus, shown, type AuditEvent } from './event.ts'
 import { detailFor, type AuditPolicy, type Detail, type Stage } from './policy.ts'
 
+/** Who writes down what was done. */
 export interface Audit {
   readonly policy: AuditPolicy
   /** Keeps the event or counts it as lost; never fails the request. */

@@ -34,6 +34,7 @@ export interface RemoteNodeOptions {
 const CONNECT_TIMEOUT_MS = 10_000
 const MAX_PAGE_BYTES = 64 << 20
 
+/** A kubelet of another process, reached over TLS. */
 export function remoteNodeApi(options: RemoteNodeOptions): NodeApi {
   const { nodeName, tls } = options
   const request = (path: string, headers: Record<string, string>, signal?: AbortSignal) =>

@@ -4,6 +4,7 @@ import * as http2 from 'node:http2'
 import { StatusError, parseJson, type Status, type WatchEvent } from '#machinery'
 import type { ApiRequest, Transport } from '../transport.ts'
 
+/** Which server, and as whom. */
 export interface HttpTransportOptions {
   /** `https://127.0.0.1:6443` */
   readonly server: string
@@ -16,6 +17,7 @@ export interface HttpTransportOptions {
   readonly userAgent?: string
 }
 
+/** One connection of HTTP/2, opened again when it has broken. */
 export interface HttpTransport extends Transport {
   /** New connections show this certificate; watches on the old one go on to their end. */
   renew(credential: { readonly certificate: string; readonly key: string }): void
@@ -25,6 +27,7 @@ export interface HttpTransport extends Transport {
 /** An answer larger than this is refused rather than kept in memory. */
 const ANSWER_LIMIT_BYTES = 512 * 1024 * 1024
 
+/** Connects with the first request. */
 export function httpTransport(given: HttpTransportOptions): HttpTransport {
   let options = given
   let session: http2.ClientHttp2Session | undefined

@@ -16,6 +16,7 @@ import { NODE_MASK, startNode, type RunningNode } from '../node.ts'
 import { listen, type Doorway, type ListenAt } from './listen.ts'
 import { untainted } from './untainted.ts'
 
+/** What a library's cluster is made of; nothing need be said. */
 export interface CreateClusterOptions {
   /** Simulated nodes. Default 1. */
   readonly nodes?: number
@@ -27,6 +28,7 @@ export interface CreateClusterOptions {
   readonly admission?: AdmissionSettings
 }
 
+/** A cluster within this process. */
 export interface Cluster {
   /** With the rights of an administrator. */
   readonly client: Client

@@ -9,6 +9,7 @@ export interface ListenAt {
   readonly host?: string
 }
 
+/** A way in for other clients, until it is closed. */
 export interface Doorway {
   /** `https://127.0.0.1:40213` */
   readonly url: string

@@ -52,6 +52,7 @@ export interface PodAgentOptions {
   readonly kubeletSignal: AbortSignal
 }
 
+/** One pod on this node, from when it is first heard of until it is gone from the API. */
 export class PodAgent implements SyncedPod, EndingPod {
   readonly context: KubeletContext
   readonly uid: string

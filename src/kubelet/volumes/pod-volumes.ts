@@ -58,6 +58,7 @@ export interface PodVolumesOptions {
   readonly nodeLabels: () => Readonly<Record<string, string>>
 }
 
+/** The volumes of one pod, kept up to date as long as it runs. */
 export class PodVolumes {
   readonly #options: PodVolumesOptions
   readonly #folder: string

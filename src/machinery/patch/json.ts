@@ -142,6 +142,7 @@ function remove(place: Place): void {
   else throw unprocessable(`Unable to remove nonexistent key: ${key}`)
 }
 
+/** Whether two JSON values are the same, whatever the order of their fields. */
 export function equal(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false

@@ -63,6 +63,7 @@ function written(types: TypeTable, definition: string, object: JsonObject): Writ
   return shared
 }
 
+/** What stands around a message: its kind, and its bytes. */
 export interface Envelope {
   readonly apiVersion: string
   readonly kind: string

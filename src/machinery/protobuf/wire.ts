@@ -10,6 +10,7 @@ const MAX_MESSAGE_DEPTH = 500
 const text = new TextEncoder()
 export const decodeText = new TextDecoder()
 
+/** Fields one after another; a message is begun before its length is known. */
 export class Writer {
   #buffer = new Uint8Array(1024)
   #view = new DataView(this.#buffer.buffer)
@@ -153,6 +154,7 @@ const BLOCK_BYTES = 128 * 1024
 let block = Buffer.alloc(0)
 let used = BLOCK_BYTES
 
+/** Fields as they come, each with its number and form. */
 export class Reader {
   readonly #bytes: Uint8Array
   readonly #end: number

@@ -42,6 +42,7 @@ export interface DnsOptions {
   readonly upstreams?: readonly Upstream[]
 }
 
+/** A server of names that runs. */
 export interface Dns {
   readonly address: string
   readonly port: number

@@ -30,6 +30,7 @@ export interface ServiceProxyOptions {
   readonly table?: string
 }
 
+/** Keeps the kernel's rules as Services and their endpoints are. */
 export interface ServiceProxy {
   /**
    * Resolves once no new connection is sent to the pod on account of its readiness: at once when it is in no Service,
