@@ -59,7 +59,7 @@ export const kubelet: NodeApi = {
 
 export const read = testReader()
 
-export const web = read.put(pods, {
+const web = read.put(pods, {
   metadata: { name: 'web', namespace: 'shop' },
   spec: {
     nodeName: 'n1',
@@ -127,7 +127,7 @@ const exchangeOf = (
   }
 }
 
-export const server = createServer((incoming, outgoing) => {
+const server = createServer((incoming, outgoing) => {
   void answer(exchangeOf(incoming, outgoing)).then(async ({ status, headers, body }) => {
     outgoing.writeHead(status, headers as Record<string, string>)
     for await (const chunk of body instanceof Uint8Array ? [body] : (body ?? []))
