@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { JsonObject } from '#machinery'
-import { trying } from './definitions.testing.ts'
+import { trying } from '../definitions.testing.ts'
 
 type Part = Record<string, unknown>
 
