@@ -1,5 +1,5 @@
 /** Daemon sets: a pod on each node. */
-import { FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
+import { invalidValue, notSupported, required, type FieldError, type FieldPath } from '#machinery'
 import { labelsText } from '../columns.ts'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
 import { isNewSpec, podTemplateWarnings } from '../core/pod/warnings.ts'

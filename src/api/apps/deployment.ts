@@ -1,11 +1,11 @@
 /** Deployments: replica sets that replace one another. */
 import {
-  FieldPath,
   forbiddenField,
   invalidValue,
   notSupported,
   required,
   type FieldError,
+  type FieldPath,
 } from '#machinery'
 import { defaultPodTemplate } from '../core/pod/defaults.ts'
 import {

@@ -1,5 +1,5 @@
 /** Network policies: who may talk to whom. */
-import { FieldPath, forbiddenField, invalidValue, required, type FieldError } from '#machinery'
+import { forbiddenField, invalidValue, required, type FieldError, type FieldPath } from '#machinery'
 import { cidrWarnings } from '../address-warnings.ts'
 import { inRange, isRange } from '../addresses.ts'
 import { selectorText } from '../columns.ts'
