@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  namespaces,
   nodes,
   persistentVolumeClaims,
   persistentVolumes,
@@ -19,6 +20,7 @@ import {
   createInformers,
   resourcePath,
   type ApiRequest,
+  type Informers,
   type Transport,
 } from '#client'
 import { keyOf, type KubeObject, type WatchEvent } from '#machinery'
@@ -140,13 +142,18 @@ class Api implements Transport {
 const POD_PATH = resourcePath(pods, {})
 const NODE_PATH = resourcePath(nodes, {})
 
-async function setUp(initial: readonly Node[] = []) {
+async function setUp(
+  initial: readonly Node[] = [],
+  before: (informers: Informers, api: Api) => void = () => undefined,
+) {
   const env = virtualEnv()
   const api = new Api()
   for (const each of initial) api.put(NODE_PATH, each)
   const client = createClient(api)
   const ending = new AbortController()
   const informers = createInformers(client, env, ending.signal)
+  before(informers, api)
+  await settle(env)
   const events = createEventRecorder(client, env, { component: 'default-scheduler' })
   const scheduler = startScheduler({ client, informers, events, env }, ending.signal)
   await settle(env)
@@ -176,6 +183,19 @@ test('a pod is bound, and an event says where', async () => {
     metadata: { namespace: 'shop', name: 'a', uid: 'uid-shop-a' },
     target: { apiVersion: 'v1', kind: 'Node', name: 'n1' },
   })
+  end()
+})
+
+test('a scheduler that begins when the caches are full already schedules', async () => {
+  const { env, api, end } = await setUp([node('n1')], (informers, filled) => {
+    const { metadata } = pod('shop')
+    const labels = { 'kubernetes.io/metadata.name': 'shop' }
+    filled.put(resourcePath(namespaces, {}), { metadata: { ...metadata, namespace: '', labels } })
+    for (const ref of [namespaces, nodes, pods]) informers.informer<KubeObject>(ref)
+  })
+  api.put(POD_PATH, pod('a'))
+  await settle(env)
+  assert.equal(api.pod('shop/a').spec.nodeName, 'n1')
   end()
 })
 

@@ -55,12 +55,14 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   const { clock, random } = env
   const log = env.log.for('scheduler')
   const snapshot = new Snapshot()
+  // What the caches hold already is told at once: before there is a queue nobody waits for it.
+  let tellQueue = (_event: ClusterEvent): void => undefined
   const observed = observe({
     client,
     informers,
     clock,
     snapshot,
-    tell: (event) => queue.onEvent(event),
+    tell: (event) => tellQueue(event),
   })
   const framework = createFramework([
     ...defaultPlugins(observed),
@@ -69,6 +71,7 @@ export function startScheduler(options: SchedulerOptions, signal: AbortSignal): 
   ])
   let wake = Promise.withResolvers<void>()
   const queue: SchedulingQueue = new SchedulingQueue({ clock, framework }, () => wake.resolve())
+  tellQueue = (event) => queue.onEvent(event)
   const scheduler = createScheduler({ snapshot, framework, random })
   /** Given a node here, while the API does not show it yet. */
   const assumed = new Set<string>()
