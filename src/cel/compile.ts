@@ -128,8 +128,11 @@ export class Compiler implements Compiling {
     if (type.kind === 'opaque' || type.kind === 'dyn')
       return this.#dynamicSelect(expression, operand)
     const { run } = operand
-    if (expression.test)
-      return { run: (frame) => lookUp(run(frame), key) !== undefined, raw: false }
+    // A field of a schema that is null counts as one that is not there; a value of a map does not.
+    const nullIsAbsent = type.kind === 'object' && type.schema !== undefined
+    const isAbsent = (value: unknown): boolean =>
+      value === undefined || (nullIsAbsent && value === null)
+    if (expression.test) return { run: (frame) => !isAbsent(lookUp(run(frame), key)), raw: false }
     const missing = noSuchKeyOf(key)
     const safe = !(key in Object.prototype)
     return {
@@ -138,7 +141,7 @@ export class Compiler implements Compiling {
         const value = run(frame)
         frame.cost++
         const found = safe && isJsonObject(value) ? value[key] : lookUp(value, key)
-        if (found === undefined) throw missing()
+        if (isAbsent(found)) throw missing()
         return found
       },
     }

@@ -30,7 +30,7 @@ function problem({
 
 test('the conformance tests of cel-spec that are not about protobuf pass, all of them', () => {
   const { applicable } = conformanceTests()
-  assert.ok(applicable.length >= 1300, `${applicable.length} apply`)
+  assert.ok(applicable.length >= 1270, `${applicable.length} apply`)
   assert.deepEqual(
     applicable.flatMap((each) => problem(each) ?? []),
     [],

@@ -40,6 +40,10 @@ const FOREIGN_SUITES = new Set([
 const FOREIGN =
   /TestAllTypes|google\.protobuf\.(?!Timestamp|Duration)|cel\.expr|proto\d|objectValue|enumValue|typeName|messageType|wellKnown":"ANY|"wrapper"|x\.y\b/
 
+/** Of later versions of the strings' functions than Kubernetes has: how numbers, lists and maps are written. */
+const LATER =
+  /string_ext\/format\/(?:.*(?:scientific notation|support for decimal|infinity support|support for (?:lists|maps))|(?:list|map) support)|value_errors\/(?:last)?indexof_out_of_range/
+
 interface Suite {
   readonly name: string
   readonly suites?: readonly Suite[]
@@ -55,7 +59,8 @@ export function conformanceTests(): {
   const visit = (suite: Suite, path: string, isForeign: boolean): void => {
     const at = path === '' ? suite.name : `${path}/${suite.name}`
     for (const { original, type } of suite.tests ?? [])
-      if (isForeign || !applies(original)) foreign++
+      if (isForeign || !applies(original) || LATER.test(`${at}/${String(original['name'])}`))
+        foreign++
       else applicable.push(testOf(original, at, type))
     for (const inner of suite.suites ?? [])
       visit(inner, at, isForeign || FOREIGN_SUITES.has(inner.name))

@@ -59,6 +59,5 @@ function describe(lines: readonly string[], { offset, message }: Issue): string 
   return `ERROR: <input>:${line + 1}:${Array.from(text.slice(0, column)).length + 1}: ${message}\n | ${text}\n | ${before}${mark}`
 }
 
-/** Characters that take two columns. */
-const isWide = (character: string): boolean =>
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff00-\uff60]/.test(character)
+/** Characters of several bytes. */
+const isWide = (character: string): boolean => character > '\x7f'

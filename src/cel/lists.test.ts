@@ -78,6 +78,60 @@ test('a call that does not fit is told, whatever else is wrong with its argument
   assert.match(told, /'_\+_' applied to '\(string, int\)'/)
 })
 
+test('texts are made of values as Kubernetes makes them', () => {
+  const text = (pattern: string, ...values: readonly string[]): unknown =>
+    evaluate(`'${pattern}'.format([${values.join(', ')}])`)
+  assert.equal(text('%s', '["a", "b"]'), '["a", "b"]')
+  assert.equal(text('%s', '{"k": 1.5, "j": duration("1s")}'), '{"j":duration("1s"), "k":1.500000}')
+  assert.equal(text('%s', '100000000.0'), '1e+08')
+  assert.equal(text('%.2f', '1234567.891'), '1,234,567.89')
+  assert.equal(text('%e', '1052.032911275'), '1.052033×10⁰³')
+  assert.match(String(text('%f', '3')), /fixed-point clause can only be used on doubles/)
+  assert.equal(evaluate('string(100000000.0)'), '1e+08')
+  assert.equal(evaluate('"abc".indexOf("b", 9) + "abc".lastIndexOf("b", 9)'), -2)
+  assert.equal(evaluate('duration("1h2m3s").getMilliseconds()'), 3_723_000)
+  assert.equal(evaluate('timestamp(string(dyn("soon")))'), 'invalid RFC 3339 timestamp "soon"')
+  assert.equal(evaluate('sign(quantity("-1")) == -1'), true)
+  assert.match(failure('quantity("1").sign()'), /no matching overload for 'sign'/)
+})
+
+test('what is written down is converted before anything is evaluated', () => {
+  assert.equal(
+    failure("int('%') == 1"),
+    "program instantiation failed: type conversion error from 'string' to 'int'",
+  )
+  assert.equal(failure('uint(-1) == 1u'), 'program instantiation failed: unsigned integer overflow')
+})
+
+test('a field that is null counts as one that is not there', () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      n: { type: 'string', nullable: true },
+      b: { type: 'string', format: 'byte' },
+      m: { type: 'object', additionalProperties: { type: 'string', nullable: true } },
+    },
+  }
+  const asked = (source: string, self: object): unknown => {
+    const compiled = compileCel(source, { variables: { self: { schema } } })
+    assert.ok(!('failure' in compiled))
+    try {
+      return compiled.evaluate({ self }, budget()).value
+    } catch (error) {
+      return error instanceof CelError ? error.message : error
+    }
+  }
+  assert.equal(asked('has(self.n)', { n: null }), false)
+  assert.equal(asked('dyn(self.n) == null', { n: null }), 'no such key: n')
+  assert.equal(asked('has(self.n)', { n: '' }), true)
+  assert.equal(asked('has(self.m.a) && dyn(self.m.a) == null', { m: { a: null } }), true)
+  assert.equal(asked('self.b.size()', { b: '_w==' }), 1)
+  assert.equal(
+    asked('self.b.size()', { b: 'a/w=' }),
+    'Invalid byte formatted string a/w=: illegal base64 data at input byte 1',
+  )
+})
+
 const most = (source: string, schema: CelOptions['variables'][string]): number => {
   const compiled = compileCel(source, { variables: { self: schema } })
   assert.ok(!('failure' in compiled), source)

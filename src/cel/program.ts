@@ -133,7 +133,36 @@ function compileWith(
   const type = checked.types.get(expression) ?? DYN
   const unwanted = wrongType(type, options.returns)
   if (unwanted !== undefined) return { failure: unwanted, kind: 'returns' }
+  const impossible = impossibleConversion(checked)
+  if (impossible !== undefined)
+    return { failure: `program instantiation failed: ${impossible}`, kind: 'compile' }
   return new Program(source, expression, checked, type, variables)
+}
+
+const CONVERSIONS = new Set([
+  'bool',
+  'bytes',
+  'double',
+  'duration',
+  'int',
+  'string',
+  'timestamp',
+  'uint',
+])
+/** What is written down is converted once, before anything is evaluated. */
+function impossibleConversion({ overloads }: Checked): string | undefined {
+  for (const [{ name, target, args }, [only, ...others]] of overloads) {
+    const [arg] = args
+    if (!CONVERSIONS.has(name) || target !== undefined || arg?.kind !== 'literal') continue
+    if (only === undefined || others.length > 0) continue
+    try {
+      only.run(arg.value)
+    } catch (error) {
+      if (error instanceof CelError) return error.message
+      throw error
+    }
+  }
+  return undefined
 }
 
 const failed = (

@@ -286,7 +286,13 @@ function longestString(schema: JsonObject): number {
 
 function convertBytes(value: unknown): unknown {
   if (typeof value !== 'string') return value
-  return Uint8Array.from(Buffer.from(value, 'base64'))
+  // The alphabet for URLs, whatever the values themselves may be written in: so it is upstream.
+  const valid = /^[A-Za-z0-9_-]*/.exec(value)?.[0].length ?? 0
+  if (!/^={0,2}$/.test(value.slice(valid)) || value.length % 4 !== 0)
+    throw new CelError(
+      `Invalid byte formatted string ${value}: illegal base64 data at input byte ${valid}`,
+    )
+  return Uint8Array.from(Buffer.from(value, 'base64url'))
 }
 function convertDuration(value: unknown): unknown {
   if (typeof value !== 'string') return value

@@ -74,8 +74,8 @@ export function parseDuration(text: string): CelDuration | undefined {
   return signed > INT_MAX || signed < INT_MIN ? undefined : new CelDuration(signed)
 }
 
-export function checkedDuration(nanos: bigint): CelDuration {
-  if (nanos > INT_MAX || nanos < INT_MIN) throw new CelError('duration overflow')
+export function checkedDuration(nanos: bigint, message = 'duration overflow'): CelDuration {
+  if (nanos > INT_MAX || nanos < INT_MIN) throw new CelError(message)
   return new CelDuration(nanos)
 }
 

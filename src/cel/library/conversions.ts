@@ -86,14 +86,13 @@ function parseBool(text: string): boolean {
 }
 
 /** As Go prints a float: shortest, with an exponent from a million on. */
-function formatDouble(value: number): string {
+export function formatDouble(value: number): string {
   if (Number.isNaN(value)) return 'NaN'
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf'
   if (value === 0) return Object.is(value, -0) ? '-0' : '0'
   const [mantissa = '', exponent = '0'] = value.toExponential().split('e')
   const power = Number(exponent)
-  const digits = mantissa.replace(/[-.]/g, '').length
-  if (power < -4 || power >= Math.max(digits, 21)) {
+  if (power < -4 || power >= 6) {
     const size = String(Math.abs(power)).padStart(2, '0')
     return `${mantissa}e${power < 0 ? '-' : '+'}${size}`
   }
@@ -155,7 +154,8 @@ const conversions: readonly Overload[] = [
   overload('::timestamp(timestamp): timestamp', same),
   overload('::timestamp(string): timestamp', (text: string) => {
     const value = parseTimestamp(text)
-    if (value === undefined) throw notA('google.protobuf.Timestamp')
+    if (value === undefined)
+      throw new CelError(`invalid RFC 3339 timestamp ${JSON.stringify(text)}`)
     if (value.seconds < -62135596800) throw new CelError('timestamp overflow')
     return value
   }),
@@ -208,10 +208,7 @@ const parts: readonly Overload[] = [
   part('getHours', 3_600_000_000_000n),
   part('getMinutes', 60_000_000_000n),
   part('getSeconds', 1_000_000_000n),
-  // Of the last second, unlike the others.
-  overload('duration.getMilliseconds(): int', ({ nanos }: CelDuration) =>
-    Number((nanos / 1_000_000n) % 1000n),
-  ),
+  part('getMilliseconds', 1_000_000n),
 ]
 
 export const conversionLibrary: readonly Overload[] = [...conversions, ...fields, ...parts]

@@ -2,9 +2,7 @@
 import { CelError } from '../errors.ts'
 import { formatDuration, formatTimestamp } from '../time.ts'
 import {
-  CelDouble,
   CelDuration,
-  CelOpaque,
   CelTimestamp,
   CelTypeValue,
   CelUint,
@@ -14,6 +12,7 @@ import {
   mapEntries,
   typeNameOf,
 } from '../values.ts'
+import { formatDouble } from './conversions.ts'
 
 const MAX_PRECISION = 100
 /** As many as JavaScript gives. */
@@ -44,7 +43,6 @@ function clause(verb: string, value: unknown, precision: number | undefined): st
       return shown(value)
     case 'd':
       if (isInt(value)) return wholeOf(value).toString()
-      if (kindOf(value) === 'double' && !Number.isFinite(doubleOf(value))) return special(value)
       throw misused('decimal', 'integers', value)
     case 'f':
       return fraction(verb, value, precision)
@@ -71,18 +69,45 @@ function clause(verb: string, value: unknown, precision: number | undefined): st
 const wholeOf = (value: unknown): bigint =>
   value instanceof CelUint ? value.value : BigInt(typeof value === 'bigint' ? value : Number(value))
 
+/** As texts for people have numbers in American English. */
 function fraction(verb: 'f' | 'e', value: unknown, precision = 6): string {
-  const kind = kindOf(value)
-  if (kind !== 'double' && kind !== 'int' && kind !== 'uint')
+  const isSpecial = value === 'NaN' || value === 'Infinity' || value === '-Infinity'
+  if (kindOf(value) !== 'double' && !isSpecial)
     throw misused(verb === 'f' ? 'fixed-point' : 'scientific', 'doubles', value)
-  const number = kind === 'double' ? doubleOf(value) : Number(wholeOf(value))
-  if (!Number.isFinite(number)) return special(value)
-  if (verb === 'f') return toFixed(number, precision)
-  return number.toExponential(precision).replace(/e([+-])(\d)$/, 'e$10$2')
+  const number = isSpecial ? Number(value) : doubleOf(value)
+  if (Number.isNaN(number)) return 'NaN'
+  if (!Number.isFinite(number)) return number > 0 ? '∞' : '-∞'
+  if (verb === 'f')
+    return toFixed(number, precision).replace(
+      /^(-?)(\d+)/,
+      (_, minus: string, whole: string) => minus + whole.replaceAll(/\B(?=(?:\d{3})+$)/g, ','),
+    )
+  const [mantissa = '', exponent = ''] = number.toExponential(6).split('e')
+  const digits = exponent.replace(/^[+-]/, '').padStart(2, '0')
+  const raised = (exponent.startsWith('-') ? '-' : '') + digits
+  // What is written as its precision is how wide it is at least.
+  return `${mantissa}×10${Array.from(raised, (each) => SUPERSCRIPTS[each] ?? each).join('')}`.padStart(
+    precision,
+  )
+}
+const SUPERSCRIPTS: Readonly<Record<string, string>> = {
+  '-': '⁻',
+  0: '⁰',
+  1: '¹',
+  2: '²',
+  3: '³',
+  4: '⁴',
+  5: '⁵',
+  6: '⁶',
+  7: '⁷',
+  8: '⁸',
+  9: '⁹',
 }
 
 /** What lies in the middle goes to the even digit, as in Go; JavaScript goes up. */
 function toFixed(number: number, precision: number): string {
+  if (Math.abs(number) >= 1e21)
+    return precision === 0 ? String(BigInt(number)) : `${BigInt(number)}.${'0'.repeat(precision)}`
   const text = number.toFixed(precision)
   const isMiddle = /^50*$/.test(number.toFixed(EXACT_DIGITS).split('.')[1]?.slice(precision) ?? '')
   const last = Number(text.at(-1))
@@ -98,36 +123,54 @@ function hex(value: unknown): string {
   return wholeOf(value).toString(16)
 }
 
-function special(value: unknown): string {
-  const number = doubleOf(value)
-  return Number.isNaN(number) ? 'NaN' : number > 0 ? 'Infinity' : '-Infinity'
-}
-
-function shown(value: unknown, parts = new Parts()): string {
-  parts.next()
+function shown(value: unknown): string {
   if (typeof value === 'string') return value
   if (value === null) return 'null'
   if (typeof value === 'boolean' || isInt(value))
     return String(typeof value === 'boolean' ? value : wholeOf(value))
-  if (value instanceof CelDouble || typeof value === 'number') {
-    const number = doubleOf(value)
-    return Number.isFinite(number) ? String(number) : special(value)
-  }
+  if (kindOf(value) === 'double') return formatDouble(doubleOf(value))
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8')
-  if (Array.isArray(value)) return `[${value.map((each) => shown(each, parts)).join(', ')}]`
   if (value instanceof CelTimestamp) return formatTimestamp(value)
   if (value instanceof CelDuration) return formatDuration(value)
   if (value instanceof CelTypeValue) return value.name
-  if (kindOf(value) === 'map' && !(value instanceof CelOpaque))
-    return `{${Array.from(
-      mapEntries(value),
-      ([key, each]) => `${shown(key)}: ${shown(each, parts)}`,
-    )
-      .toSorted((a, b) => (a < b ? -1 : 1))
-      .join(', ')}}`
+  if (Array.isArray(value) || kindOf(value) === 'map') return asLiteral(value, new Parts())
   throw misused(
     'string',
     'strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps',
     value,
   )
+}
+
+/** In a list or a map values are written as in an expression. */
+function asLiteral(value: unknown, parts: Parts): string {
+  parts.next()
+  if (Array.isArray(value)) return `[${value.map((each) => asLiteral(each, parts)).join(', ')}]`
+  switch (kindOf(value)) {
+    case 'string':
+      return JSON.stringify(value)
+    case 'bytes':
+      return `b${JSON.stringify(shown(value))}`
+    case 'timestamp':
+      return `timestamp(${JSON.stringify(shown(value))})`
+    case 'duration':
+      return `duration(${JSON.stringify(shown(value))})`
+    case 'double': {
+      const number = doubleOf(value)
+      if (Number.isFinite(number)) return toFixed(number, 6)
+      return Number.isNaN(number) ? '"NaN"' : number > 0 ? '"+Inf"' : '"-Inf"'
+    }
+    case 'map':
+      return `{${Array.from(
+        mapEntries(value),
+        ([key, each]) => [asLiteral(key, parts), asLiteral(each, parts)] as const,
+      )
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, each]) => `${key}:${each}`)
+        .join(', ')}}`
+    case 'optional':
+    case 'opaque':
+      throw new CelError(`error during formatting: no formatting function for ${typeNameOf(value)}`)
+    default:
+      return shown(value)
+  }
 }

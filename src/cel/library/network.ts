@@ -122,7 +122,7 @@ function range(text: string): Range {
   if (found !== undefined) return found
   const why = text.includes('/') ? 'unable to parse IP' : "no '/'"
   throw new CelError(
-    `network address parse error during conversion from string: netip.ParsePrefix(${JSON.stringify(text)}): ${why}`,
+    `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix(${JSON.stringify(text)}): ${why}`,
   )
 }
 

@@ -50,7 +50,7 @@ const quantities: readonly Overload[] = [
     (text: string) => parseQuantity(text) !== undefined,
     parsed,
   ),
-  overload(`${QUANTITY}.sign(): int`, ({ nanos }: QuantityValue) => sign(nanos), nominal),
+  overload(`::sign(${QUANTITY}): int`, ({ nanos }: QuantityValue) => sign(nanos), nominal),
   overload(`${QUANTITY}.isInteger(): bool`, ({ nanos }: QuantityValue) => isWhole(nanos), nominal),
   overload(
     `${QUANTITY}.asInteger(): int`,

@@ -171,7 +171,7 @@ const arithmetic: readonly Overload[] = [
     doubles((a, b) => a - b),
   ),
   overload('_-_(timestamp, timestamp): duration', (a: CelTimestamp, b: CelTimestamp) =>
-    checkedDuration(nanosOf(a) - nanosOf(b)),
+    checkedDuration(nanosOf(a) - nanosOf(b), 'integer overflow'),
   ),
   overload('_-_(timestamp, duration): timestamp', (a: CelTimestamp, b: CelDuration) =>
     timestampOf(nanosOf(a) - b.nanos),
@@ -272,7 +272,8 @@ function position(index: unknown): number {
 
 export function listAt(list: readonly unknown[], index: unknown): unknown {
   const at = position(index)
-  if (at < 0 || at >= list.length) throw new CelError(`index out of bounds: ${at}`)
+  if (at < 0 || at >= list.length)
+    throw new CelError(`index out of bounds: ${typeof index === 'bigint' ? index : at}`)
   return list[at]
 }
 export function mapAt(map: unknown, key: unknown): unknown {

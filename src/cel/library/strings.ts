@@ -25,8 +25,8 @@ const startsAt = (text: readonly string[], part: readonly string[], at: number):
 
 function indexOf(text: string, part: string, offset: Int = 0): number {
   const from = Number(offset)
-  if (from < 0 || from > runeCount(text)) throw new CelError(`index out of range: ${offset}`)
-  if (part === '') return from
+  if (from < 0) throw new CelError(`index out of range: ${offset}`)
+  if (part === '') return Math.min(from, runeCount(text))
   if (isSimple(text)) return text.indexOf(part, from)
   const [all, wanted] = [runes(text), runes(part)]
   for (let at = from; at + wanted.length <= all.length; at++)
@@ -37,9 +37,9 @@ function indexOf(text: string, part: string, offset: Int = 0): number {
 function lastIndexOf(text: string, part: string, offset?: Int): number {
   const [all, wanted] = [runes(text), runes(part)]
   const last = offset === undefined ? all.length : Number(offset)
-  if (offset !== undefined && (last < 0 || last > all.length))
-    throw new CelError(`index out of range: ${offset}`)
-  if (part === '') return last
+  if (last < 0) throw new CelError(`index out of range: ${offset}`)
+  if (part === '') return Math.min(last, all.length)
+  if (offset !== undefined && last >= all.length) return -1
   if (isSimple(text)) return text.lastIndexOf(part, last)
   for (let at = Math.min(last, all.length - wanted.length); at >= 0; at--)
     if (startsAt(all, wanted, at)) return at
@@ -71,7 +71,7 @@ function replace(text: string, from: string, to: string, limit: Int = -1): strin
 
 function split(text: string, separator: string, limit: Int = -1): readonly string[] {
   const most = Number(limit)
-  if (most === 0) return []
+  if (most === 0 || (text === '' && separator === '')) return []
   if (most === 1) return [text]
   const parts = separator === '' ? runes(text) : text.split(separator)
   if (most < 0 || parts.length <= most) return parts

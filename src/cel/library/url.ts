@@ -35,9 +35,15 @@ class UrlValue extends CelOpaque {
 const RELATIVE = 'relative://host'
 
 function parseUrl(text: string): URL {
+  const why =
+    text === ''
+      ? 'empty url'
+      : text.startsWith(':')
+        ? 'missing protocol scheme'
+        : 'invalid URI for request'
   const wrong = (): CelError =>
     new CelError(
-      `URL parse error during conversion from string: parse ${JSON.stringify(text)}: invalid URI for request`,
+      `URL parse error during conversion from string: parse ${JSON.stringify(text)}: ${why}`,
     )
   const isRelative = text.startsWith('/')
   if (!isRelative && !/^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//.test(text)) throw wrong()
