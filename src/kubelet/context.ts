@@ -55,7 +55,8 @@ export interface KubeletConfig {
   readonly drained: ((pod: Pod, signal: AbortSignal) => Promise<void>) | undefined
 }
 
-export interface KubeletContext {
+/** What a kubelet is made from. */
+export interface KubeletParts {
   readonly client: Client
   readonly runtime: Runtime
   readonly runtimeVersion: RuntimeVersion
@@ -64,6 +65,10 @@ export interface KubeletContext {
   readonly config: KubeletConfig
   readonly machine: Machine
   readonly metrics: KubeletMetrics
+}
+
+/** What all pods of one kubelet share. */
+export interface KubeletContext extends KubeletParts {
   readonly security: SecurityFacts
   readonly dns: DnsFacts
   readonly images: Images

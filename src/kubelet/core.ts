@@ -129,14 +129,16 @@ export class KubeletCore {
     const serviceInformer = (this.#shared ?? informers).informer(services)
     this.#pods = podInformer
     this.#context = makeContext({
-      client: this.#client,
-      runtime,
-      runtimeVersion,
-      env,
-      events,
-      config,
-      machine,
-      metrics: this.metrics,
+      parts: {
+        client: this.#client,
+        runtime,
+        runtimeVersion,
+        env,
+        events,
+        config,
+        machine,
+        metrics: this.metrics,
+      },
       serviceInformer,
       agents: this.agents,
       node: () => agent.node,

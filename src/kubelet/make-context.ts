@@ -1,18 +1,14 @@
 /** Makes what all pods of one kubelet share. */
 import { join } from 'node:path'
-import type { Env } from '#base'
 import { type Node, type Pod, type Service, nodes, runtimeClasses } from '#api'
-import type { Client, EventRecorder, Informer } from '#client'
+import type { Informer } from '#client'
 import { type Rejection, admit, roomFor } from './admission.ts'
 import type { PodAgent } from './agent/pod-agent.ts'
 import { PodCertificates } from './certificates/index.ts'
-import type { KubeletConfig, KubeletContext } from './context.ts'
+import type { KubeletContext, KubeletParts } from './context.ts'
 import { Images, mountsImages } from './images.ts'
-import type { KubeletMetrics } from './metrics.ts'
-import type { Machine } from './node/machine.ts'
 import { namespaceOf, uidOf } from './pod/containers.ts'
 import { credentialsFor } from './pull-secrets.ts'
-import type { Runtime, RuntimeVersion } from './runtime.ts'
 import { Sources } from './sources.ts'
 import { StatusWriter } from './status-writer.ts'
 import { Tokens } from './tokens.ts'
@@ -20,15 +16,9 @@ import { linuxVolumeHost, noVolumeHost } from './volumes/host.ts'
 import { VolumeError } from './volumes/payload.ts'
 import { volumeSources } from './volumes/sources.ts'
 
+/** What pods of a kubelet share is made from these, and its parts. */
 export interface ContextOptions {
-  readonly client: Client
-  readonly runtime: Runtime
-  readonly runtimeVersion: RuntimeVersion
-  readonly env: Env
-  readonly events: EventRecorder
-  readonly config: KubeletConfig
-  readonly machine: Machine
-  readonly metrics: KubeletMetrics
+  readonly parts: KubeletParts
   readonly serviceInformer: Informer<Service>
   /** By the uids of their pods. */
   readonly agents: ReadonlyMap<string, PodAgent>
@@ -44,14 +34,7 @@ export interface ContextOptions {
 }
 
 export function makeContext({
-  client,
-  runtime,
-  runtimeVersion,
-  env,
-  events,
-  config,
-  machine,
-  metrics,
+  parts,
   serviceInformer,
   agents,
   node,
@@ -61,6 +44,7 @@ export function makeContext({
   onImagePulled,
   signal,
 }: ContextOptions): KubeletContext {
+  const { client, runtime, runtimeVersion, env, config, machine } = parts
   const sources = new Sources({
     client,
     env,
@@ -103,14 +87,7 @@ export function makeContext({
     allocatable: allocatable(),
   })
   return {
-    client,
-    runtime,
-    runtimeVersion,
-    env,
-    events,
-    config,
-    machine,
-    metrics,
+    ...parts,
     security: { seccompRoot: join(config.rootDir, 'seccomp'), apparmor: machine.apparmor },
     dns: {
       clusterDns: config.clusterDns,
