@@ -1,6 +1,7 @@
 /** Gives every part of an expression its type, or says what does not fit. */
 import type { Call, Expression, Fold, Select, StructExpression } from './ast.ts'
 import type { Issue } from './errors.ts'
+import { formatIssue } from './format-check.ts'
 import type { Functions, Overload } from './functions.ts'
 import { Inference } from './inference.ts'
 import { isRegex } from './regex.ts'
@@ -96,13 +97,17 @@ class Checker {
   finish(): Checked {
     const types = new Map<Expression, CelType>()
     for (const [expression, type] of this.#known) types.set(expression, this.#types.final(type))
+    const formats = Array.from(this.#overloads.keys()).flatMap(
+      (call) => formatIssue(call, (each) => types.get(each) ?? DYN) ?? [],
+    )
     return {
       types,
       overloads: this.#overloads,
       names: this.#names,
       namespaced: this.#namespaced,
       // Literals are looked at where all else is right.
-      issues: this.#types.issues.length > 0 ? this.#types.issues : this.#literalIssues,
+      issues:
+        this.#types.issues.length > 0 ? this.#types.issues : [...this.#literalIssues, ...formats],
     }
   }
 
@@ -213,7 +218,7 @@ class Checker {
     }
     const member = args !== call.args
     const mixes = this.#mixes
-    this.#mixes = name === 'format' && member
+    this.#mixes = mixes || (name === 'format' && member)
     const types = args.map((each) => this.check(each))
     this.#mixes = mixes
     const candidates = this.#environment.functions.byName.get(name.replace(/^\./, ''))

@@ -133,7 +133,7 @@ export class Compiler implements Compiling {
     const isAbsent = (value: unknown): boolean =>
       value === undefined || (nullIsAbsent && value === null)
     if (expression.test) return { run: (frame) => !isAbsent(lookUp(run(frame), key)), raw: false }
-    const missing = noSuchKeyOf(key)
+    const missing = noSuchKeyOf(expression.field)
     const safe = !(key in Object.prototype)
     return {
       raw: operand.raw,

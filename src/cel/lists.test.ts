@@ -86,13 +86,25 @@ test('texts are made of values as Kubernetes makes them', () => {
   assert.equal(text('%s', '100000000.0'), '1e+08')
   assert.equal(text('%.2f', '1234567.891'), '1,234,567.89')
   assert.equal(text('%e', '1052.032911275'), '1.052033×10⁰³')
-  assert.match(String(text('%f', '3')), /fixed-point clause can only be used on doubles/)
+  assert.match(String(text('%f', 'dyn(3)')), /fixed-point clause can only be used on doubles/)
   assert.equal(evaluate('string(100000000.0)'), '1e+08')
   assert.equal(evaluate('"abc".indexOf("b", 9) + "abc".lastIndexOf("b", 9)'), -2)
   assert.equal(evaluate('duration("1h2m3s").getMilliseconds()'), 3_723_000)
   assert.equal(evaluate('timestamp(string(dyn("soon")))'), 'invalid RFC 3339 timestamp "soon"')
   assert.equal(evaluate('sign(quantity("-1")) == -1'), true)
   assert.match(failure('quantity("1").sign()'), /no matching overload for 'sign'/)
+})
+
+test('a pattern that cannot be filled with its values is told before anything is evaluated', () => {
+  assert.match(
+    failure("'%d'.format(['a'])"),
+    /1:14: error during formatting: decimal clause can only/,
+  )
+  assert.match(failure("'%s %s'.format([1])"), /1:15: index 1 out of range/)
+  assert.match(failure("'%s'.format([1, 2])"), /too many arguments .*expected 1, got 2/)
+  assert.match(failure("'%q'.format([1])"), /unrecognized formatting clause "q"/)
+  assert.match(failure("'%s'.format([[optional.of(1)]])"), /was given optional_type/)
+  assert.equal(evaluate("'%d %s %.1f%%'.format([dyn(1), [[1, 'a']], 2.0])"), '1 [[1, "a"]] 2.0%')
 })
 
 test('what is written down is converted before anything is evaluated', () => {

@@ -1,5 +1,6 @@
 /** `'%s has %d'.format([a, b])`. */
 import { CelError } from '../errors.ts'
+import { CLAUSE, misused, unknownClause } from '../format-check.ts'
 import { formatDuration, formatTimestamp } from '../time.ts'
 import {
   CelDuration,
@@ -20,7 +21,7 @@ const EXACT_DIGITS = 100
 
 export function formatText(pattern: string, values: readonly unknown[]): string {
   let next = 0
-  return pattern.replaceAll(/%(?:\.(\d*))?([^]|$)/gu, (_, digits: unknown, verb: string) => {
+  return pattern.replaceAll(CLAUSE, (_, digits: unknown, verb: string) => {
     if (verb === '%') return '%'
     if (verb === '') throw new CelError('unexpected end of string')
     const precision = typeof digits === 'string' ? Number(digits) : undefined
@@ -32,10 +33,8 @@ export function formatText(pattern: string, values: readonly unknown[]): string 
 }
 
 const isInt = (value: unknown): boolean => ['int', 'uint'].includes(kindOf(value))
-const misused = (name: string, on: string, value: unknown): CelError =>
-  new CelError(
-    `error during formatting: ${name} clause can only be used on ${on}, was given ${typeNameOf(value)}`,
-  )
+const refused = (verb: string, value: unknown): CelError =>
+  new CelError(misused(verb, typeNameOf(value)))
 
 function clause(verb: string, value: unknown, precision: number | undefined): string {
   switch (verb) {
@@ -43,26 +42,24 @@ function clause(verb: string, value: unknown, precision: number | undefined): st
       return shown(value)
     case 'd':
       if (isInt(value)) return wholeOf(value).toString()
-      throw misused('decimal', 'integers', value)
+      throw refused(verb, value)
     case 'f':
       return fraction(verb, value, precision)
     case 'e':
       return fraction(verb, value, precision)
     case 'b':
       if (typeof value === 'boolean') return value ? '1' : '0'
-      if (!isInt(value)) throw misused('binary', 'integers and bools', value)
+      if (!isInt(value)) throw refused(verb, value)
       return wholeOf(value).toString(2)
     case 'o':
-      if (!isInt(value)) throw misused('octal', 'integers', value)
+      if (!isInt(value)) throw refused(verb, value)
       return wholeOf(value).toString(8)
     case 'x':
       return hex(value)
     case 'X':
       return hex(value).toUpperCase()
     default:
-      throw new CelError(
-        `could not parse formatting clause: unrecognized formatting clause "${verb}"`,
-      )
+      throw new CelError(unknownClause(verb))
   }
 }
 
@@ -72,8 +69,7 @@ const wholeOf = (value: unknown): bigint =>
 /** As texts for people have numbers in American English. */
 function fraction(verb: 'f' | 'e', value: unknown, precision = 6): string {
   const isSpecial = value === 'NaN' || value === 'Infinity' || value === '-Infinity'
-  if (kindOf(value) !== 'double' && !isSpecial)
-    throw misused(verb === 'f' ? 'fixed-point' : 'scientific', 'doubles', value)
+  if (kindOf(value) !== 'double' && !isSpecial) throw refused(verb, value)
   const number = isSpecial ? Number(value) : doubleOf(value)
   if (Number.isNaN(number)) return 'NaN'
   if (!Number.isFinite(number)) return number > 0 ? '∞' : '-∞'
@@ -119,7 +115,7 @@ function toFixed(number: number, precision: number): string {
 function hex(value: unknown): string {
   if (typeof value === 'string' || value instanceof Uint8Array)
     return Buffer.from(value).toString('hex')
-  if (!isInt(value)) throw misused('hex', 'integers, byte buffers, and strings', value)
+  if (!isInt(value)) throw refused('x', value)
   return wholeOf(value).toString(16)
 }
 
@@ -134,11 +130,7 @@ function shown(value: unknown): string {
   if (value instanceof CelDuration) return formatDuration(value)
   if (value instanceof CelTypeValue) return value.name
   if (Array.isArray(value) || kindOf(value) === 'map') return asLiteral(value, new Parts())
-  throw misused(
-    'string',
-    'strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps',
-    value,
-  )
+  throw refused('s', value)
 }
 
 /** In a list or a map values are written as in an expression. */
