@@ -1,8 +1,13 @@
 /** What the keeper of a node looks at: the machine's own numbers, or a test's. */
 import type { PodAgent } from '../agent/pod-agent.ts'
-import type { KubeletCore } from '../core.ts'
 import { measureDisks } from '../measure/pod-disk.ts'
-import { measurePods, podWorkingSetOf, total, workingSetOf } from '../measure/pods.ts'
+import {
+  measurePods,
+  podWorkingSetOf,
+  total,
+  workingSetOf,
+  type MeasuredNode,
+} from '../measure/pods.ts'
 import { kibibytes } from '../node/machine.ts'
 import type { PodUse } from './rank.ts'
 import type { Observations } from './signals.ts'
@@ -14,8 +19,8 @@ export interface Readings {
   pods(agents: readonly PodAgent[]): Promise<ReadonlyMap<string, PodUse>>
 }
 
-export function machineReadings(core: KubeletCore): Readings {
-  const { env, config, machine, runtime } = core
+export function machineReadings(node: MeasuredNode): Readings {
+  const { env, config, machine, runtime } = node
   let imageFolder: Promise<string | undefined> | undefined
   const imageFs = async () => {
     imageFolder ??= runtime.imageFileSystem().then((found) => found?.mountpoint)
@@ -57,7 +62,7 @@ export function machineReadings(core: KubeletCore): Readings {
       }
     },
     async pods(agents) {
-      const [measured, disks] = await Promise.all([measurePods(core), measureDisks(env, agents)])
+      const [measured, disks] = await Promise.all([measurePods(node), measureDisks(env, agents)])
       const wanted = new Set(agents)
       return new Map(
         measured

@@ -1,12 +1,21 @@
 /** What the pods of a node use, as the runtime and the kernel tell it at this moment. */
 import { join } from 'node:path'
 import type { PodAgent } from '../agent/pod-agent.ts'
-import type { KubeletCore } from '../core.ts'
+import type { KubeletContext } from '../context.ts'
 import { podCgroup } from '../pod/cgroups.ts'
 import { type PodContainer, readySandbox } from '../pod/pod-runtime.ts'
 import { type ContainerStats, LABEL } from '../runtime.ts'
 import { type CgroupUse, readCgroup } from './cgroups.ts'
 import { type InterfaceUse, parseInterfaces } from './network.ts'
+
+/** A node whose pods are looked at. */
+export interface MeasuredNode extends Pick<
+  KubeletContext,
+  'env' | 'runtime' | 'config' | 'machine'
+> {
+  /** By the uids of their pods. */
+  readonly agents: ReadonlyMap<string, PodAgent>
+}
 
 export interface MeasuredContainer {
   readonly name: string
@@ -30,26 +39,26 @@ export interface MeasuredPod {
 
 /** Those that run something. The kernel need not be asked for what the runtime tells: processor and memory. */
 export async function measurePods(
-  core: KubeletCore,
+  node: MeasuredNode,
   { kernel = true }: { readonly kernel?: boolean } = {},
 ): Promise<readonly MeasuredPod[]> {
   const stats = new Map<string, ContainerStats[]>()
-  for (const entry of await core.runtime.listContainerStats()) {
+  for (const entry of await node.runtime.listContainerStats()) {
     const uid = entry.labels[LABEL.podUid] ?? ''
     const list = stats.get(uid) ?? []
     list.push(entry)
     stats.set(uid, list)
   }
   const measured = await Promise.all(
-    [...core.agents.values()].map((agent) =>
-      measurePod(core, agent, stats.get(agent.uid) ?? [], kernel),
+    [...node.agents.values()].map((agent) =>
+      measurePod(node, agent, stats.get(agent.uid) ?? [], kernel),
     ),
   )
   return measured.filter(({ containers }) => containers.length > 0)
 }
 
 async function measurePod(
-  { env, machine, config, runtime }: KubeletCore,
+  { env, machine, config, runtime }: MeasuredNode,
   agent: PodAgent,
   all: readonly ContainerStats[],
   kernel: boolean,
