@@ -91,17 +91,19 @@ export function observe({ client, informers, clock, snapshot, tell }: ObserveOpt
     return { matchLabels, matchExpressions }
   }
 
-  /** Resolves when the claim is bound, and rejects after a while or when it is gone. */
+  /** Resolves when the claim is bound and says so, as the node asks for it; rejects after a while or when it is gone. */
   function bound(claim: PersistentVolumeClaim, signal: AbortSignal): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const { namespace = '', name } = claim.metadata
     const current = claims.get(`${namespace}/${name}`)
-    if (current?.metadata.uid === claim.metadata.uid && isBound(current)) return Promise.resolve()
+    const isDone = (seen: PersistentVolumeClaim): boolean =>
+      isBound(seen) && seen.status?.phase === 'Bound'
+    if (current?.metadata.uid === claim.metadata.uid && isDone(current)) return Promise.resolve()
     const stops = [
       claims.onChange((current, old) => {
         if ((current ?? old)?.metadata.uid !== claim.metadata.uid) return
         if (current === undefined) reject(new Error(`claim "${claim.metadata.name}" was deleted`))
-        else if (isBound(current)) resolve()
+        else if (isDone(current)) resolve()
       }),
       clock.schedule(BINDING_MS, () => reject(new Error('timed out waiting for the condition'))),
     ]

@@ -344,6 +344,7 @@ test('a claim that waits for its first pod is told the node, and the pod waits f
     ...claim,
     metadata: { ...claim.metadata, annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
     spec: { ...claim.spec, volumeName: 'pv' },
+    status: { phase: 'Bound' },
   } as KubeObject)
   await settle(env)
   assert.equal(api.pod('shop/a').spec.nodeName, 'n1')
@@ -387,11 +388,16 @@ test('a volume that is there is given to the claim before the pod has its node',
     ['PersistentVolumeClaim', 'shop', 'data', 'uid-claim'],
   )
   assert.equal(api.pod('shop/a').spec.nodeName, undefined)
-  api.put(claims, {
+  const bound = {
     ...claim,
     metadata: { ...claim.metadata, annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
     spec: { ...claim.spec, volumeName: 'disk' },
-  } as KubeObject)
+  }
+  api.put(claims, bound as KubeObject)
+  await settle(env)
+  // A node would not mount it before the claim says so.
+  assert.equal(api.pod('shop/a').spec.nodeName, undefined)
+  api.put(claims, { ...bound, status: { phase: 'Bound' } } as KubeObject)
   await settle(env)
   assert.equal(api.pod('shop/a').spec.nodeName, 'n2')
   end()
