@@ -1,11 +1,13 @@
 /** What keeps one node from filling up: eviction where there is something to run short of, and garbage collection. */
 import type { EventRecorder } from '#client'
-import type { KubeletCore } from './core.ts'
+import type { KubeletContext } from './context.ts'
 import { Eviction } from './eviction/index.ts'
 import type { Readings } from './eviction/readings.ts'
 import { Garbage } from './garbage/index.ts'
+import type { MeasuredNode } from './measure/pods.ts'
 import type { NodeAgent } from './node/node-agent.ts'
 
+/** A node that has what keeps it from filling up. */
 export interface Room {
   /** Undefined for a node that runs short of nothing. */
   readonly eviction: Eviction | undefined
@@ -13,8 +15,9 @@ export interface Room {
   run(signal: AbortSignal): Promise<void>
 }
 
+/** Nothing runs before `run`. */
 export function keepRoom(
-  core: Pick<KubeletCore, 'env' | 'runtime' | 'agents' | 'config' | 'metrics'>,
+  core: Omit<MeasuredNode, 'machine'> & Pick<KubeletContext, 'metrics'>,
   {
     readings,
     events,
