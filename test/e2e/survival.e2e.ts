@@ -1,6 +1,7 @@
 /** What a user trusts a cluster with: nothing acknowledged is lost, whatever happens to the program and to its disk. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -173,7 +174,8 @@ describe('a full disk', { skip: isRoot ? false : 'needs root, for a small file s
         const name = `big-${n}`
         await client.create(configMaps, {
           metadata: { name, namespace: 'default' },
-          data: { content: 'x'.repeat(400_000) },
+          // What repeats itself would take no room.
+          data: { content: randomBytes(200_000).toString('hex') },
         })
         acknowledged.push(name)
       } catch (error) {
