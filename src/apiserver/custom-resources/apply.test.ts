@@ -3,19 +3,22 @@ import { test } from 'node:test'
 import { WIDGETS, specSchema, widget } from './custom-resources.testing.ts'
 import { APPLY, MERGE, withSchema } from './instances.testing.ts'
 
+/** A list whose items are told apart by their names. */
+const PORTS = {
+  type: 'array',
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['name'],
+  items: {
+    type: 'object',
+    required: ['name'],
+    properties: { name: { type: 'string' }, port: { type: 'integer' } },
+  },
+}
+
 test('apply owns the items of lists by their keys', async () => {
   const { request } = await withSchema(
     specSchema({
-      ports: {
-        type: 'array',
-        'x-kubernetes-list-type': 'map',
-        'x-kubernetes-list-map-keys': ['name'],
-        items: {
-          type: 'object',
-          required: ['name'],
-          properties: { name: { type: 'string' }, port: { type: 'integer' } },
-        },
-      },
+      ports: PORTS,
     }),
   )
   const apply = (manager: string, ports: object[]) =>
@@ -45,16 +48,7 @@ test('a value of the wrong type is refused where it is applied, by its path', as
       n: { type: 'integer' },
       on: { type: 'boolean' },
       any: { 'x-kubernetes-int-or-string': true },
-      ports: {
-        type: 'array',
-        'x-kubernetes-list-type': 'map',
-        'x-kubernetes-list-map-keys': ['name'],
-        items: {
-          type: 'object',
-          required: ['name'],
-          properties: { name: { type: 'string' }, port: { type: 'integer' } },
-        },
-      },
+      ports: PORTS,
     }),
   )
   const refused = async (spec: object): Promise<string> => {
