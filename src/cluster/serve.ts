@@ -78,6 +78,11 @@ export async function serve(
       detail: `SQLite at revision ${storage.revisions().current}`,
     })
 
+    // What is wrong with them is told before anything of the machine is touched.
+    const definitions = definitionsFor(options.api?.serves)
+    const settings = await openSettings(env, storage, dataDir, { ...options.api, definitions })
+    ending.push(() => settings.close())
+
     // The container runtime needs longest, and nothing of the API.
     const withNode = options.withNode ?? true
     const machinery = withNode ? startMachinery(options, env, progress) : Promise.resolve(undefined)
@@ -117,10 +122,6 @@ export async function serve(
     )
     const pki = certificates.current()
     progress({ phase: 'certificates', state: 'done' })
-
-    const definitions = definitionsFor(options.api?.serves)
-    const settings = await openSettings(env, storage, dataDir, { ...options.api, definitions })
-    ending.push(() => settings.close())
 
     progress({ phase: 'api', state: 'begun' })
     const nodes = new Map<string, NodeApi>()

@@ -50,6 +50,13 @@ describe('bad circumstances', () => {
     rmSync(base, { recursive: true, force: true })
   })
 
+  test('a plugin that nobody knows is told of before anything is started', () => {
+    const { code, text } = up('--enable-admission-plugins=Nothing')
+    assert.equal(code, 1)
+    assert.match(text, /plugin "Nothing" is unknown\n +Check --enable-admission-plugins/)
+    assert.doesNotMatch(text, /Certificates|Container runtime/)
+  })
+
   test('an unknown command and an unknown flag name the nearest one', () => {
     assert.deepEqual(navarch('stauts').code, 2)
     assert.match(navarch('stauts').text, /Unknown command stauts; did you mean status\?/)
