@@ -22,7 +22,7 @@ import { serviceEndpoint } from '../webhook-client/service-endpoint.ts'
 import { isAvailable } from './directory.ts'
 
 export interface AggregatedProxyOptions {
-  readonly env: Pick<Env, 'net' | 'random'>
+  readonly env: Pick<Env, 'clock' | 'net' | 'random'>
   readonly read: Pick<Reader, 'get' | 'list'>
   /** What we show, so that the other server believes what we say of users. */
   readonly frontProxyClient: { readonly certificate: string; readonly key: string }
@@ -70,7 +70,7 @@ export function createAggregatedProxy({
   }
   const poolOf = (service: APIService, target: SecureTarget): SecureAgent => {
     const key = JSON.stringify([service.spec.service, service.spec.caBundle, target.insecure])
-    const agent = pools.get(key) ?? new SecureAgent(env.net, target)
+    const agent = pools.get(key) ?? new SecureAgent(env, target)
     pools.delete(key)
     pools.set(key, agent)
     const [oldest] = pools
@@ -159,9 +159,9 @@ const unreachable = (error: Error, { serverName }: SecureTarget): StatusError =>
     `error trying to reach service: ${failureText(error, serverName)}`,
   )
 
-async function dial({ net }: Pick<Env, 'net'>, target: SecureTarget): Promise<Duplex> {
+async function dial(env: Pick<Env, 'clock' | 'net'>, target: SecureTarget): Promise<Duplex> {
   try {
-    return await secured(net, target)
+    return await secured(env, target)
   } catch (error) {
     throw unreachable(error as Error, target)
   }

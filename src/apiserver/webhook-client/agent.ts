@@ -2,8 +2,10 @@
 import { Agent } from 'node:http'
 import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect as tlsConnect } from 'node:tls'
+import { checkServerIdentity, connect as tlsConnect, type TLSSocket } from 'node:tls'
 import type { Env } from '#base'
+import { isUnknownAuthority } from './errors.ts'
+import { vouchedFor } from './vouched.ts'
 
 export interface SecureTarget {
   /** Whom the certificate must name. */
@@ -17,9 +19,33 @@ export interface SecureTarget {
   readonly address: () => { readonly host: string; readonly port: number }
 }
 
-export async function secured(net: Env['net'], target: SecureTarget): Promise<Duplex> {
-  const { serverName, authority, insecure = false, credentials = {} } = target
-  const socket = await net.connect(target.address())
+export async function secured(
+  env: Pick<Env, 'clock' | 'net'>,
+  target: SecureTarget,
+): Promise<Duplex> {
+  try {
+    return await connected(env.net, target, target.insecure ?? false)
+  } catch (error) {
+    const { authority, serverName } = target
+    if (authority === undefined || !isUnknownAuthority(error)) throw error
+    const socket = await connected(env.net, target, true)
+    const certificate = socket.getPeerX509Certificate()
+    const stranger =
+      certificate === undefined || !vouchedFor(certificate, authority, env.clock.now())
+        ? error
+        : checkServerIdentity(serverName, socket.getPeerCertificate())
+    if (stranger === undefined) return socket
+    socket.destroy()
+    throw stranger
+  }
+}
+
+async function connected(
+  net: Env['net'],
+  { serverName, authority, credentials = {}, address }: SecureTarget,
+  unverified: boolean,
+): Promise<TLSSocket> {
+  const socket = await net.connect(address())
   return new Promise((resolve, reject) => {
     const secure = tlsConnect(
       {
@@ -28,7 +54,7 @@ export async function secured(net: Env['net'], target: SecureTarget): Promise<Du
         ...(isIP(serverName) === 0 ? { servername: serverName } : { host: serverName }),
         // What is trusted need not be an authority: a certificate may vouch for itself.
         ...(authority === undefined ? {} : { ca: authority, allowPartialTrustChain: true }),
-        ...(insecure ? { rejectUnauthorized: false } : {}),
+        ...(unverified ? { rejectUnauthorized: false } : {}),
         ...(credentials.certificate === undefined ? {} : { cert: credentials.certificate }),
         ...(credentials.key === undefined ? {} : { key: credentials.key }),
         ALPNProtocols: ['http/1.1'],
@@ -47,12 +73,12 @@ export async function secured(net: Env['net'], target: SecureTarget): Promise<Du
 const IDLE_MS = 90_000
 
 export class SecureAgent extends Agent {
-  readonly #net: Env['net']
+  readonly #env: Pick<Env, 'clock' | 'net'>
   readonly #target: SecureTarget
 
-  constructor(net: Env['net'], target: SecureTarget) {
+  constructor(env: Pick<Env, 'clock' | 'net'>, target: SecureTarget) {
     super({ keepAlive: true, timeout: IDLE_MS })
-    this.#net = net
+    this.#env = env
     this.#target = target
   }
 
@@ -60,11 +86,10 @@ export class SecureAgent extends Agent {
     _options: unknown,
     done?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    const connected = (error: Error | null, stream?: Duplex): void =>
-      done?.(error, stream as Duplex)
-    secured(this.#net, this.#target).then(
-      (socket) => connected(null, socket),
-      (error: unknown) => connected(error as Error),
+    const report = (error: Error | null, stream?: Duplex): void => done?.(error, stream as Duplex)
+    secured(this.#env, this.#target).then(
+      (socket) => report(null, socket),
+      (error: unknown) => report(error as Error),
     )
   }
 }

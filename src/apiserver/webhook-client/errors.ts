@@ -19,11 +19,15 @@ const UNKNOWN_AUTHORITY: ReadonlySet<string> = new Set([
   'CERT_SIGNATURE_FAILURE',
 ])
 
+export function isUnknownAuthority(thrown: unknown): boolean {
+  return UNKNOWN_AUTHORITY.has((thrown as NetworkError).code ?? '')
+}
+
 /** What follows `Post "https://…": `. */
 export function failureText(thrown: unknown, serverName: string): string {
   const error = thrown as NetworkError
   const { code = '' } = error
-  if (UNKNOWN_AUTHORITY.has(code)) return `${CERTIFICATE}certificate signed by unknown authority`
+  if (isUnknownAuthority(thrown)) return `${CERTIFICATE}certificate signed by unknown authority`
   const host = error.address?.includes(':') === true ? `[${error.address}]` : error.address
   const dial = `dial tcp ${host === undefined ? serverName : `${host}:${error.port ?? 0}`}: connect:`
   switch (code) {

@@ -16,18 +16,18 @@ export interface DocumentAddress {
 
 /** The JSON object at the address. Rejects with an Error that says why there is none. */
 export async function getDocument(
-  { net, clock }: Pick<Env, 'net' | 'clock'>,
+  env: Pick<Env, 'net' | 'clock'>,
   { url: text, authority }: DocumentAddress,
 ): Promise<JsonObject> {
   const url = new URL(text)
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  const agent = new SecureAgent(net, {
+  const agent = new SecureAgent(env, {
     serverName: host,
     authority,
     address: () => ({ host, port: Number(url.port) || 443 }),
   })
   const ended = new AbortController()
-  const cancel = clock.schedule(TIMEOUT_MS, () =>
+  const cancel = env.clock.schedule(TIMEOUT_MS, () =>
     ended.abort(new Error(`${text} did not answer in time`)),
   )
   try {

@@ -73,7 +73,7 @@ export function createWebhookClient({ env, read }: WebhookClientOptions): Webhoo
       target.credentials.certificate ?? '',
     ].join(' ')
     const found = pools.get(key)
-    const agent = found ?? new SecureAgent(env.net, target)
+    const agent = found ?? new SecureAgent(env, target)
     // Again at the end: the first one is the one that was used longest ago.
     pools.delete(key)
     pools.set(key, agent)

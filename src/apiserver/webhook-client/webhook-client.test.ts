@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { after, before, test } from 'node:test'
+import type * as X509 from '@peculiar/x509'
 import { endpointSlices, services } from '#api'
 import { realEnv, virtualEnv, type VirtualEnv } from '#base'
 import { testReader } from '../auth/reader.testing.ts'
@@ -183,6 +184,60 @@ test('a certificate that the bundle does not vouch for is refused', async () => 
   )
   const bundle = Buffer.from(other.authority.certificate).toString('base64')
   await failing(call({ url, caBundle: bundle }, {}, OPTIONS), `Post "${url}?timeout=10s": ${text}`)
+})
+
+test('names that are left empty keep no webhook from being asked, and open it to nobody else', async () => {
+  const x509 = await import('@peculiar/x509')
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256' }
+  const keys = () => crypto.subtle.generateKey({ ...algorithm }, true, ['sign', 'verify'])
+  type Keys = Awaited<ReturnType<typeof keys>>
+  const [authorityKeys, leafKeys, otherKeys] = [await keys(), await keys(), await keys()]
+  const moment = real.clock.now().getTime()
+  const common = {
+    notBefore: new Date(moment - 3_600_000),
+    notAfter: new Date(moment + 3_600_000),
+    signingAlgorithm: { ...algorithm, hash: 'SHA-256' },
+  }
+  const authority = ({ publicKey, privateKey }: Keys, ca = true) =>
+    x509.X509CertificateGenerator.create({
+      ...common,
+      issuer: 'CN=Ephemeral CA',
+      publicKey,
+      signingKey: privateKey,
+      extensions: [new x509.BasicConstraintsExtension(ca)],
+    })
+  const shown = (name: string) =>
+    x509.X509CertificateGenerator.create({
+      ...common,
+      publicKey: leafKeys.publicKey,
+      signingKey: authorityKeys.privateKey,
+      extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }])],
+    })
+  const key = x509.PemConverter.encode(
+    await crypto.subtle.exportKey('pkcs8', leafKeys.privateKey),
+    'PRIVATE KEY',
+  )
+  const asked = async (bundle: X509.X509Certificate, name = 'localhost') => {
+    const hook = createServer({ cert: (await shown(name)).toString('pem'), key }, (_, response) =>
+      response.end('{"well":"met"}'),
+    )
+    await new Promise<void>((resolve) => {
+      hook.listen(0, '127.0.0.1', resolve)
+    })
+    try {
+      const url = `https://localhost:${(hook.address() as AddressInfo).port}/`
+      const caBundle = Buffer.from(bundle.toString('pem')).toString('base64')
+      return await client().call({ url, caBundle }, {}, OPTIONS)
+    } finally {
+      hook.closeAllConnections()
+      hook.close()
+    }
+  }
+  assert.deepEqual(await asked(await authority(authorityKeys)), { well: 'met' })
+  const unknown = /certificate signed by unknown authority$/
+  await failing(asked(await authority(otherKeys)), unknown)
+  await failing(asked(await authority(authorityKeys, false)), unknown)
+  await failing(asked(await authority(authorityKeys), 'elsewhere'), /valid for elsewhere, not /)
 })
 
 test('a webhook that does not answer in time is given up', async () => {
