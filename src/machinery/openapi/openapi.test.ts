@@ -232,6 +232,16 @@ test('values that are filled in stand beside references, by a wrapping in v3', (
   assert.equal(oldPort['protocol']?.['default'], 'TCP')
 })
 
+test('the words of an enumeration are said of each element', () => {
+  const { accessModes, allocatedResourceStatuses } =
+    v3('api/v1').components.schemas[`${CORE}PersistentVolumeClaimStatus`]?.properties ?? {}
+  const enumOf = (schema: unknown): unknown => (schema as JsonObject | undefined)?.['enum']
+  assert.ok(Array.isArray(enumOf(accessModes?.['items'])))
+  assert.ok(Array.isArray(enumOf(allocatedResourceStatuses?.['additionalProperties'])))
+  assert.equal(enumOf(accessModes), undefined)
+  assert.equal(enumOf(allocatedResourceStatuses), undefined)
+})
+
 test('texts stand on definitions and on fields', () => {
   const document = v3('apis/apps/v1', {
     describe: (definition, field) => `${definition}#${field ?? ''}`,

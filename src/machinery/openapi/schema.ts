@@ -130,8 +130,9 @@ function fieldSchema(
     delete schema['$ref']
   }
   if (field.enum !== undefined) {
-    const target = field.type === 'array' ? (schema['items'] as JsonObject) : schema
-    target['enum'] = field.enum
+    // They are the words of each element, also of a map.
+    const target = schema['items'] ?? schema['additionalProperties'] ?? schema
+    Object.assign(target, { enum: field.enum })
   }
   if (field.type === 'array' && field.listType !== undefined)
     schema['x-kubernetes-list-type'] = field.listType
