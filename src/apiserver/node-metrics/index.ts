@@ -5,7 +5,7 @@
  */
 import { nodes, pods, type Node, type Pod } from '#api'
 import type { Env } from '#base'
-import type { KubeObject } from '#machinery'
+import { notFound, type KubeObject } from '#machinery'
 import type { Extensions } from '../extensions.ts'
 import type { Reader } from '../inside.ts'
 import type { NodeApis } from '../streaming/index.ts'
@@ -125,13 +125,17 @@ export function metricsReads({
       const wanted = read
         .list(nodes)
         .filter(({ metadata }) => name === '' || metadata.name === name)
+      // As metrics-server tells it: the node is not there, or nothing is known of it yet.
+      if (name !== '' && wanted.length === 0) throw notFound({ group: '', resource: 'node' }, name)
       await ready(wanted.map(({ metadata }) => metadata.name))
-      return wanted.flatMap((node): KubeObject[] => {
+      const known = wanted.flatMap((node): KubeObject[] => {
         const samples = both(node.metadata.name)
         if (samples === undefined) return []
         const shown = { kind: 'NodeMetrics', ...about(node, samples), usage: nodeUsage(...samples) }
         return [shown as unknown as KubeObject]
       })
+      if (name !== '' && known.length === 0) throw notFound(unknown('nodemetrics'), name)
+      return known
     },
     async 'pods.metrics.k8s.io'(_exchange, { namespace, name }) {
       const wanted = (namespace === '' ? read.list(pods) : read.list(pods, namespace)).filter(
@@ -140,8 +144,9 @@ export function metricsReads({
           status?.phase === 'Running' &&
           spec.nodeName !== undefined,
       )
+      if (name !== '' && wanted.length === 0) throw notFound({ group: '', resource: 'pods' }, name)
       await ready([...new Set(wanted.map(({ spec }) => spec.nodeName ?? ''))])
-      return wanted.flatMap((pod): KubeObject[] => {
+      const known = wanted.flatMap((pod): KubeObject[] => {
         const samples = both(pod.spec.nodeName ?? '')
         if (samples === undefined) return []
         const { namespace: within = '', name: called } = pod.metadata
@@ -149,8 +154,13 @@ export function metricsReads({
         if (used === undefined) return []
         return [{ kind: 'PodMetrics', ...about(pod, samples), ...used } as unknown as KubeObject]
       })
+      if (name !== '' && known.length === 0)
+        throw notFound(unknown('podmetrics'), `${namespace}/${name}`)
+      return known
     },
   }
 }
+
+const unknown = (resource: string) => ({ group: 'metrics.k8s.io', resource })
 
 const seconds = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`
