@@ -45,13 +45,11 @@ export interface ObjectSource<T extends object> {
 }
 
 /** @internal */
-export class CachedEntry<T extends object> implements CacheEntry<T>, Parsed {
+export class CachedEntry<T extends object> implements CacheEntry<T> {
   readonly modified: Revision
   /** @internal */ readonly stored: Entry
   /** @internal */ readonly source: ObjectSource<T>
-  parsed: T | undefined = undefined
-  lent: WeakRef<T> | undefined = undefined
-  generation = 0
+  /** @internal Set once somebody looked at the object. */ parsed: Parsed<T> | undefined = undefined
   #index: ObjectIndex | undefined = undefined
   constructor(source: ObjectSource<T>, stored: Entry, modified = stored.modified) {
     this.source = source

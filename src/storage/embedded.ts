@@ -6,6 +6,12 @@ export interface EmbeddedStorage extends Storage {
   listNow(range: Range): Read<readonly Entry[]>
   /** Calls back within the commit, before the writers hear of it; the returned function ends it. */
   listen(prefix: string, onChanges: (changes: readonly EmbeddedChange[]) => void): () => void
+  /**
+   * Somebody goes on using this entry when history has forgotten it, and says when that is over. Bytes
+   * that nobody holds keep the large buffer they lie in from being given back for as long as they are referred to.
+   */
+  hold(entry: Entry): void
+  letGo(entry: Entry): void
 }
 
 /** A change that also names the store's own entries, so that a cache can share their bytes. */

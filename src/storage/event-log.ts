@@ -19,9 +19,18 @@ export class EventLog<T extends object> {
 
   add(event: CachedEvent<T>): void {
     this.#events.push(event)
-    const { length } = this.#events
-    this.#events[length - 1 - MEMOS]?.forgetMemos()
-    if (length - this.#first > this.#capacity) this.#forgetOldest()
+    this.#events[this.#events.length - 1 - MEMOS]?.forgetMemos()
+    if (this.size > this.#capacity) this.#forgetOldest()
+  }
+
+  get size(): number {
+    return this.#events.length - this.#first
+  }
+
+  /** Forgets what is not after the revision, but so many of the newest. */
+  trim(before: Revision, keep: number): void {
+    while (this.size > keep && (this.#events[this.#first] as CachedEvent<T>).revision <= before)
+      this.#forgetOldest()
   }
 
   /** Those after the revision, oldest first. */

@@ -60,6 +60,8 @@ function memoryStorage(table: Table, options: MemoryStorageOptions): MemoryStora
     revisions: () => ({ current: table.current, compacted: table.compacted }),
     listNow: (range) => table.list(range),
     listen: (prefix, onChanges) => table.listen(prefix, onChanges),
+    hold: (entry) => table.hold(entry),
+    letGo: (entry) => table.letGo(entry),
     fork: () => memoryStorage(table.fork(), options),
     close: async () => closing.abort(),
   }

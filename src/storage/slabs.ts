@@ -22,6 +22,8 @@ export class SlabEntry implements Entry {
   /** @internal */ offset = 0
   /** @internal */ length = 0
   /** @internal */ released = false
+  /** @internal How many go on using it after its release. */ holders = 0
+  /** @internal Its bytes are given up, and nobody may ask for them. */ buried = false
 
   constructor(owner: object, key: string, modified: Revision, created: Revision, deleted = false) {
     this.owner = owner
@@ -78,11 +80,28 @@ export class Slabs {
     return entry
   }
 
-  /** The entry is not reachable any more. A slab that is half dead is emptied and left to the collector. */
+  /** The entry is not reachable any more, but by who holds it. */
   release(entry: SlabEntry): void {
-    const { slab } = entry
-    if (slab === undefined || entry.owner !== this || entry.released) return
+    if (entry.owner !== this || entry.released) return
     entry.released = true
+    if (entry.holders === 0) this.#bury(entry)
+  }
+
+  /** Its bytes stay, wherever they are moved to, until they are let go as often. */
+  hold(entry: SlabEntry): void {
+    entry.holders++
+  }
+
+  letGo(entry: SlabEntry): void {
+    entry.holders--
+    if (entry.holders === 0 && entry.released && entry.owner === this) this.#bury(entry)
+  }
+
+  /** A slab that is half dead is emptied and left to the collector. */
+  #bury(entry: SlabEntry): void {
+    const { slab } = entry
+    if (slab === undefined || entry.buried) return
+    entry.buried = true
     slab.live -= entry.length
     if (slab !== this.#current) this.#compact(slab)
   }
@@ -92,7 +111,7 @@ export class Slabs {
     const { entries } = slab
     slab.entries = []
     for (const entry of entries) {
-      if (entry.released || entry.slab !== slab) continue
+      if (entry.buried || entry.slab !== slab) continue
       this.#put(entry, slab.bytes.subarray(entry.offset, entry.offset + entry.length))
     }
   }

@@ -2,7 +2,7 @@
  * The in-memory side of an embedded store: newest entries in order, their history, and the changes of
  * the recent past for watchers. It decides and records; when a change counts as durable is its user's business.
  */
-import { Slabs, type SlabEntry } from './slabs.ts'
+import { SlabEntry, Slabs } from './slabs.ts'
 import { SortedMap } from './sorted-map.ts'
 import {
   CompactedError,
@@ -216,6 +216,14 @@ export class Table {
       this.#compacted = Math.max(this.#compacted, revision)
       return true
     })
+  }
+
+  /** An entry that is not of this table's own bytes needs no hold. */
+  hold(entry: Entry): void {
+    if (entry instanceof SlabEntry) this.#slabs.hold(entry)
+  }
+  letGo(entry: Entry): void {
+    if (entry instanceof SlabEntry) this.#slabs.letGo(entry)
   }
 
   listen(prefix: string, listener: ChangeListener): () => void {

@@ -23,9 +23,10 @@ export function transformedStorage(inner: Storage, transform: ValueTransform): S
     return value
   }
   const entryOf = (entry: Entry): Entry => {
-    const value = valueOf(entry.key, entry.value)
-    const { key, modified, created } = entry
-    return value === entry.value ? entry : { key, value, modified, created }
+    const { key, value: stored, modified, created } = entry
+    const value = valueOf(key, stored)
+    // The store's own entry where it can be: the store may move its bytes, a view of them would hold the old place.
+    return value === stored ? entry : { key, value, modified, created }
   }
   const written = (write: Write): Write =>
     write.ok || write.current === undefined ? write : { ...write, current: entryOf(write.current) }
@@ -67,6 +68,8 @@ export function transformedStorage(inner: Storage, transform: ValueTransform): S
     listNow: (range) => listed(inner.listNow(range)),
     listen: (prefix, onChanges) =>
       inner.listen(prefix, (changes) => onChanges(changes.map(embeddedOf))),
+    hold: (entry) => inner.hold(entry),
+    letGo: (entry) => inner.letGo(entry),
   }
   const embeddedOf = (change: EmbeddedChange): EmbeddedChange => {
     const entry = entryOf(change.entry)

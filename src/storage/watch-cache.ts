@@ -14,7 +14,7 @@ import {
 } from './cached.ts'
 import { isEmbedded, type EmbeddedChange, type EmbeddedStorage } from './embedded.ts'
 import { EventLog } from './event-log.ts'
-import { ParsedCache } from './parsed-cache.ts'
+import { Parsed, ParsedCache } from './parsed-cache.ts'
 import { type FedCache, RemoteFeed } from './remote-feed.ts'
 import { SortedMap } from './sorted-map.ts'
 import {
@@ -37,7 +37,10 @@ export interface WatchCacheOptions<T extends object> extends Pick<Env, 'clock'> 
   readonly decode?: (value: Uint8Array, revision: Revision, key: string) => T
   /** What filters look at; asked once an entry, and only when one looks. */
   readonly extract?: (object: T, key: string) => ObjectIndex
-  /** Events kept for watches from the past. Default: 10,000. */
+  /**
+   * Events kept for watches from the past. Default: 10,000. Of those that an embedded store has no
+   * history of any more, 1,000 at most.
+   */
   readonly capacity?: number
   /** Parsed objects kept, by the bytes of their JSON. Default: 32 MB. */
   readonly parsedBytes?: number
@@ -60,6 +63,10 @@ export interface CacheListOptions<T extends object> {
 const DEFAULT_CAPACITY = 10_000
 const DEFAULT_PARSED_BYTES = 32 * 1024 * 1024
 const MAX_OFFERS = 4096
+/** Events that are kept however old they are: who watches a quiet resource need not list it again. */
+const KEPT_EVENTS = 1000
+/** How often it is seen what history is over. */
+const TRIM_MS = 60_000
 
 /** Opens a cache and fills it. It follows the store until it is closed. */
 export async function createWatchCache<T extends object>(
@@ -86,6 +93,7 @@ export class WatchCache<T extends object = object> implements ObjectSource<T> {
   #seen: Revision = 0
   readonly #offers = new Map<string, { value: Uint8Array; object: T }>()
   #stop: () => void = () => {}
+  #cancelTrim: (() => void) | undefined = undefined
   readonly #waiting = new Set<() => void>()
 
   constructor(options: WatchCacheOptions<T>) {
@@ -117,6 +125,7 @@ export class WatchCache<T extends object = object> implements ObjectSource<T> {
 
   close(): void {
     this.#stop()
+    this.#cancelTrim?.()
     this.#feed?.stop()
     this.#watchers.closeAll()
   }
@@ -205,9 +214,12 @@ export class WatchCache<T extends object = object> implements ObjectSource<T> {
 
   /** @internal */
   objectOf(entry: CachedEntry<T>): T {
+    const parsed = (entry.parsed ??= new Parsed<T>())
+    if (parsed.object !== undefined && this.#parsed.isFresh(parsed)) return parsed.object
     const { bytes } = entry
-    this.#parsed.use(entry, bytes.byteLength)
-    return (entry.parsed ??= entry.lent?.deref() ?? this.#decode(bytes, entry.modified, entry.key))
+    this.#parsed.use(parsed, bytes.byteLength)
+    return (parsed.object ??=
+      parsed.lent?.deref() ?? this.#decode(bytes, entry.modified, entry.key))
   }
 
   /** @internal */
@@ -236,10 +248,15 @@ export class WatchCache<T extends object = object> implements ObjectSource<T> {
     if (offer === undefined) return entry
     this.#offers.delete(stored.key)
     if (Buffer.compare(offer.value, stored.value) !== 0) return entry
-    const object = withRevision(offer.object, stored.modified)
-    entry.parsed = this.#options.freeze === true ? deepFreeze(object) : object
-    this.#parsed.use(entry, offer.value.byteLength)
+    this.#parse(entry, withRevision(offer.object, stored.modified), offer.value)
     return entry
+  }
+
+  /** The entry's object is known without parsing. */
+  #parse(entry: CachedEntry<T>, object: T, { byteLength }: Uint8Array): void {
+    const parsed = (entry.parsed ??= new Parsed())
+    parsed.object = this.#options.freeze === true ? deepFreeze(object) : object
+    this.#parsed.use(parsed, byteLength)
   }
 
   #put(
@@ -249,26 +266,53 @@ export class WatchCache<T extends object = object> implements ObjectSource<T> {
     origin: Origin | undefined,
   ): void {
     this.#entries.set(entry.key, entry)
+    if (previous?.parsed !== undefined) this.#parsed.retire(previous.parsed)
     this.#record(new CachedEvent(type, entry.modified, entry, previous, origin))
   }
 
   #remove(previous: CachedEntry<T>, revision: Revision, origin: Origin | undefined): void {
     this.#entries.delete(previous.key)
     const last = new CachedEntry(this, previous.stored, revision)
+    last.parsed = new Parsed()
+    const object = previous.parsed?.object
+    if (object !== undefined) this.#parse(last, withRevision(object, revision), previous.bytes)
+    if (previous.parsed !== undefined) this.#parsed.retire(previous.parsed)
+    this.#parsed.retire(last.parsed)
     this.#record(new CachedEvent('deleted', revision, last, previous, origin))
   }
 
   #record(event: CachedEvent<T>): void {
     this.#seen = Math.max(this.#seen, event.revision)
+    this.#hold(event)
     this.#events.add(event)
     this.#watchers.dispatch(event)
     for (const check of this.#waiting) check()
   }
 
   /** Watches can begin after it; what was before it is of no use to anybody. */
-  #forgotten({ revision, previous }: CachedEvent<T>): void {
+  #forgotten({ revision, entry, previous }: CachedEvent<T>): void {
     this.#oldest = revision
     if (previous !== undefined) this.#feed?.release(previous)
+    if (this.#embedded === undefined) return
+    this.#embedded.letGo(entry.stored)
+    if (previous !== undefined) this.#embedded.letGo(previous.stored)
+  }
+
+  /** The store forgets what the events still show. */
+  #hold({ entry, previous }: CachedEvent<T>): void {
+    if (this.#embedded === undefined) return
+    this.#embedded.hold(entry.stored)
+    if (previous !== undefined) this.#embedded.hold(previous.stored)
+    if (this.#events.size > KEPT_EVENTS)
+      this.#cancelTrim ??= this.#options.clock.schedule(TRIM_MS, () => this.#trim(this.#embedded))
+  }
+
+  #trim(store: EmbeddedStorage | undefined): void {
+    this.#cancelTrim = undefined
+    if (store === undefined) return
+    this.#events.trim(store.revisions().compacted, KEPT_EVENTS)
+    if (this.#events.size > KEPT_EVENTS)
+      this.#cancelTrim = this.#options.clock.schedule(TRIM_MS, () => this.#trim(store))
   }
 
   /** The cache as its feed sees it. */

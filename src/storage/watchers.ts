@@ -89,11 +89,12 @@ export class CacheWatch<T extends object> implements AsyncIterable<readonly Deli
 
   #deliveryOf(event: CacheEvent<T>): Delivery<T> | undefined {
     const { filter } = this.options
-    const { entry, previous, departed } = event
+    const { entry, previous } = event
     const was = previous !== undefined && (filter === undefined || filter(previous))
     const is = event.type !== 'deleted' && (filter === undefined || filter(entry))
     if (is) return { type: was ? 'modified' : 'added', event, entry }
-    return was && departed !== undefined ? { type: 'deleted', event, entry: departed } : undefined
+    const departed = was ? event.departed : undefined
+    return departed && { type: 'deleted', event, entry: departed }
   }
 
   /** @internal */

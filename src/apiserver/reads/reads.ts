@@ -270,8 +270,11 @@ async function readAt(
 
 /** A watch that was accepted: what it begins with, and what follows. */
 export interface OpenWatch {
-  /** Shown as ADDED first, those that pass the filter. */
-  readonly initial: readonly StoredEntry[]
+  /**
+   * Shown as ADDED first, those that pass the filter. Given once: a watch may last for hours, and must
+   * not keep alive what was there when it began.
+   */
+  takeInitial(): readonly StoredEntry[]
   readonly filter: Selection['filter']
   /** The revision of those. */
   readonly revision: number
@@ -305,7 +308,7 @@ export async function openWatch(
     sendInitialEvents === true ||
     (sendInitialEvents === undefined && (revision === undefined || revision === 0))
   const from = wantsState || revision === undefined || revision === 0 ? cache.revision : revision
-  const initial = wantsState ? newestOf(collection, selection, key) : []
+  let initial = wantsState ? newestOf(collection, selection, key) : []
   try {
     const changes = cache.watch({
       from,
@@ -317,7 +320,11 @@ export async function openWatch(
       ...(selection.hint === undefined ? {} : { hint: selection.hint }),
     })
     return {
-      initial,
+      takeInitial: () => {
+        const taken = initial
+        initial = []
+        return taken
+      },
       filter: selection.filter,
       revision: from,
       announceInitial: sendInitialEvents === true,

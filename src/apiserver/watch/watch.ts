@@ -156,11 +156,12 @@ interface Follower {
 
 /** The state that a watch begins with, if one was asked for. */
 async function* beginning({
-  open: { initial, filter, revision, announceInitial },
+  open: { takeInitial, filter, revision, announceInitial },
   allowBookmarks,
   clock,
   sent,
 }: Follower): AsyncGenerator<Step> {
+  const initial = takeInitial()
   for (let at = 0; at < initial.length; at += INITIAL_BATCH) {
     if (at > 0) await pause(clock)
     const batch = initial.slice(at, at + INITIAL_BATCH)

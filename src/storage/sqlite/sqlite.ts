@@ -316,6 +316,8 @@ export function openSqliteStorage(
     revisions: () => ({ current: table.current, compacted: table.compacted }),
     listNow: (range) => table.list(range),
     listen: (prefix, onChanges) => table.listen(prefix, onChanges),
+    hold: (entry) => table.hold(entry),
+    letGo: (entry) => table.letGo(entry),
     journal: createJournal(file, { assertOpen }),
     sizeBytes: () => file.sizeBytes(),
     close,
