@@ -22,15 +22,8 @@ export { createEventRecorder, type EventRecorder } from './event-recorder.ts'
 export { httpTransport, type HttpTransport, type HttpTransportOptions } from './http/transport.ts'
 export { parseKubeconfig, type Connection } from './kubeconfig.ts'
 export { readUnverified } from './http/unverified.ts'
-export { remoteNodeApi, type RemoteNodeOptions } from './http/remote-node.ts'
-export {
-  CHANNEL,
-  frameWriter,
-  INPUT_WINDOW_BYTES,
-  NODE_PATH,
-  NODE_PROTOCOL,
-  readControl,
-  readFrames,
-  type FrameWriter,
-  type NodeCall,
-} from './http/node-frames.ts'
+export { kubeletApi } from './http/kubelet.ts'
+export type { KubeletAddress } from './http/dial.ts'
+export { logOptions, queryFlag } from './log-options.ts'
+export { spdyAt } from './http/upgrade.ts'
+export * from './streams/index.ts'

@@ -59,6 +59,10 @@ export interface NodeApi {
   portForward(target: PodTarget, port: number, signal: AbortSignal): Promise<Duplex>
   /** The kubelet's own HTTP pages for `nodes/NAME/proxy`: /healthz, /pods, /metrics, /stats/summary, /configz. */
   page(path: string, query: string): Promise<NodePage | undefined>
+  /** Asked before a conversation begins: rejects when the container does not run, or, without one, when the pod is not here. */
+  find?(target: PodTarget, container?: string): Promise<void>
+  /** A connection to its HTTPS server, for requests of any kind; absent when it answers only in its own process. */
+  connect?(signal: AbortSignal): Promise<Duplex>
 }
 
 export interface NodePage {

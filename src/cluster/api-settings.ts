@@ -13,6 +13,7 @@ import {
 import type { Env } from '#base'
 import type { ResourceDefinition } from '#machinery'
 import type { Storage } from '#storage'
+import { openKubeletSettings, type OpenedKubeletSettings } from './kubelet-address.ts'
 import { guarded } from './data-folder.ts'
 import { ClusterError, type ApiSettings } from './options.ts'
 
@@ -22,6 +23,7 @@ export interface OpenedSettings {
   readonly audit: Audit | undefined
   readonly access: OpenedAccess
   readonly admission: OpenedAdmission
+  readonly kubelets: OpenedKubeletSettings
   readonly readyChecks: Readonly<Record<string, () => Promise<void>>>
   /** Seals what was stored before its resource was to be, or by an earlier key. */
   rewrite(): Promise<number>
@@ -67,7 +69,9 @@ export async function openSettings(
     () => openAdmission(env, settings.admission ?? {}),
     'Check --enable-admission-plugins, --disable-admission-plugins and --admission-control-config-file',
   )
+  const kubelets = await openKubeletSettings(env, settings.kubelets ?? {})
   return {
+    kubelets,
     storage: encryption.storage,
     audit,
     access,

@@ -42,6 +42,7 @@ export async function listenForKubelet(options: KubeletListenerOptions): Promise
       attach: async (...words) => api().attach(...words),
       portForward: async (...words) => api().portForward(...words),
       page: async (...words) => api().page(...words),
+      find: async (...words) => api().find?.(...words),
     },
   })
   return {

@@ -26,6 +26,7 @@ import {
   type ServiceProxy,
 } from '#network'
 import { firstSubnet, nthAddress } from './addresses.ts'
+import { SERVING_ANNOTATION, SERVING_BY_CLUSTER } from './kubelet-address.ts'
 import { namesFor } from './names.ts'
 import { checkRanges } from './free-ranges.ts'
 import { rememberNetwork } from './kept-network.ts'
@@ -265,6 +266,10 @@ export async function startNode(
         nodeIps: [nodeIp],
         podCidrs: [podCidr],
         port: options.kubeletPort,
+        annotations:
+          options.kubeletPort === undefined
+            ? {}
+            : { [SERVING_ANNOTATION]: SERVING_BY_CLUSTER },
         staticPodPath: options.podManifestPath,
         cgroupRoot: names.cgroup,
         mountImage: containerd?.images.mount,

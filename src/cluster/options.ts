@@ -40,6 +40,24 @@ export interface ServeOptions {
   readonly agent?: AgentProgram
 }
 
+/** Kinds of addresses that nodes have. */
+export const ADDRESS_TYPES = [
+  'Hostname',
+  'InternalDNS',
+  'InternalIP',
+  'ExternalDNS',
+  'ExternalIP',
+] as const
+export type AddressType = (typeof ADDRESS_TYPES)[number]
+
+/** How the API server reaches kubelets. */
+export interface KubeletSettings {
+  /** Which of a node's addresses is taken: the first kind that it has. */
+  readonly addressTypes?: readonly AddressType[]
+  /** Authorities (PEM) that sign the certificates of kubelets that are not ours; default: theirs are not verified. */
+  readonly authorityFile?: string
+}
+
 /** What the API server can be told by its flags. */
 export interface ApiSettings {
   /** An EncryptionConfiguration. Default: `encryption.yaml` in the data folder, made with a fresh key for Secrets. */
@@ -52,6 +70,8 @@ export interface ApiSettings {
   readonly access?: AccessOptions
   /** Which admission plugins run. Default: those of a stock cluster. */
   readonly admission?: AdmissionSettings
+  /** How kubelets are reached. */
+  readonly kubelets?: KubeletSettings
   /** Default: nobody collects traces. */
   readonly tracing?: TracingOptions | { readonly file: string }
 }

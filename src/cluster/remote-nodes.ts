@@ -2,10 +2,11 @@
 import { configMaps, nodes as nodeResource } from '#api'
 import { kubeconfigText, type ApiServer, type Pki } from '#apiserver'
 import type { Env } from '#base'
-import { remoteNodeApi, type Client, type Informers, type NodeApi } from '#client'
+import { kubeletApi, type Client, type Informers, type NodeApi } from '#client'
 import { isStatus } from '#machinery'
 import { publishDns } from '#network'
 import { nthAddress } from './addresses.ts'
+import { kubeletAddress, type OpenedKubeletSettings } from './kubelet-address.ts'
 import type { ServeOptions } from './options.ts'
 
 /** Where a node's name server listens, `ADDRESS:PORT`: the node says so, the control plane publishes it. */
@@ -24,22 +25,15 @@ export const announceDns = async (
   })
 }
 
-/** By the address and port that the Node object tells; undefined while it tells none. */
+/** By the addresses and the port that the Node object tells; undefined when there is no such node. */
 export function remoteNode(
   read: ApiServer['inside']['read'],
   pki: Pick<Pki, 'authority' | 'kubeletClient'>,
+  settings: OpenedKubeletSettings,
   nodeName: string,
 ): NodeApi | undefined {
-  const status = read.get(nodeResource, '', nodeName)?.status
-  const address = status?.addresses?.find(({ type }) => type === 'InternalIP')?.address
-  const port = status?.daemonEndpoints?.kubeletEndpoint?.Port
-  if (address === undefined || port === undefined || port === 0) return undefined
-  return remoteNodeApi({
-    address,
-    port,
-    nodeName,
-    tls: { ...pki.kubeletClient, authority: pki.authority.certificate },
-  })
+  const node = read.get(nodeResource, '', nodeName)
+  return node && kubeletApi(kubeletAddress(node, settings, pki))
 }
 
 /** Rights with which nodes join, and what they must know beforehand. */

@@ -125,6 +125,8 @@ export async function serve(
 
     progress({ phase: 'api', state: 'begun' })
     const nodes = new Map<string, NodeApi>()
+    /** Those of them with a port. */
+    const listens = new Set<string>()
     const plane: ControlPlaneOptions = {
       env,
       storage: settings.storage,
@@ -140,8 +142,20 @@ export async function serve(
     }
     const server = makeServer(
       plane,
-      (name): NodeApi | undefined =>
-        nodes.get(name) ?? remoteNode(server.inside.read, certificates.current(), name),
+      (name): NodeApi | undefined => {
+        const own = nodes.get(name)
+        // Its port answers more than this process asks it for.
+        if (own !== undefined && !listens.has(name)) return own
+        const remote = remoteNode(
+          server.inside.read,
+          certificates.current(),
+          settings.kubelets,
+          name,
+        )
+        return own === undefined || remote?.connect === undefined
+          ? (own ?? remote)
+          : { ...own, connect: remote.connect }
+      },
     )
     const listening = await listenOn(server, options, pki)
     ending.push(() => listening.close())
@@ -248,6 +262,7 @@ export async function serve(
       }))
     if (kubeletListener !== undefined) {
       ending.push(() => kubeletListener.close())
+      listens.add(nodeName)
       certificates.onChange(() => {
         kubeletListener
           .renewFrom()

@@ -30,6 +30,8 @@ export interface KubeletConfig {
   readonly nodeIps: readonly string[]
   readonly podCidrs: readonly string[]
   readonly labels: Readonly<Record<string, string>>
+  /** Put on the Node. */
+  readonly annotations: Readonly<Record<string, string>>
   readonly taints: NonNullable<Node['spec']>['taints']
   /** Set aside for the system: `{ cpu: '200m', memory: '256Mi', 'ephemeral-storage': '1Gi' }`. */
   readonly reserved: Readonly<Record<string, string>>

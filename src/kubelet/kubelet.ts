@@ -87,6 +87,7 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     nodeIps: settings.nodeIps ?? ['127.0.0.1'],
     podCidrs: settings.podCidrs ?? [],
     labels: settings.labels ?? {},
+    annotations: settings.annotations ?? {},
     taints: settings.taints ?? [],
     reserved: settings.reserved ?? {},
     maxPods: settings.maxPods ?? 110,

@@ -1,12 +1,12 @@
 /** What the API server asks of this node: logs, exec, attach, port-forward, and the kubelet's own pages. */
 import type { Duplex } from 'node:stream'
 import type { LogOptions, NodeApi, PodTarget } from '#client'
-import { StatusError, badRequest, notFound } from '#machinery'
+import { StatusError, badRequest, internalError, notFound } from '#machinery'
 import type { KubeletCore } from './core.ts'
 import { containerLogs } from './logs.ts'
 import { page } from './pages/index.ts'
 import type { PodAgent } from './agent/pod-agent.ts'
-import { allContainers, findContainer } from './pod/containers.ts'
+import { findContainer } from './pod/containers.ts'
 import { type PodContainer, readySandbox } from './pod/pod-runtime.ts'
 import { RuntimeError } from './runtime.ts'
 
@@ -39,6 +39,10 @@ export function nodeApi(core: KubeletCore): NodeApi {
     },
     portForward: (target, port, signal) => forward(core, agentOf(core, target), port, signal),
     page: (path, query) => page(core, path, query),
+    async find(target, container) {
+      const agent = agentOf(core, target)
+      if (container !== undefined) runningContainer(agent, container)
+    },
   }
 }
 
@@ -70,9 +74,9 @@ function whenEnded(agent: PodAgent, id: string, signal: AbortSignal): Promise<vo
 function attemptsOf(agent: PodAgent, name: string): readonly PodContainer[] {
   const { pod } = agent
   if (findContainer(pod, name) === undefined) {
-    const known = [...allContainers(pod)].map(([container]) => container.name)
-    throw badRequest(
-      `container ${name} is not valid for pod ${pod.metadata.name}: it has ${known.join(', ')}`,
+    throw new StatusError(
+      'NotFound',
+      `container ${JSON.stringify(name)} not found in pod ${JSON.stringify(pod.metadata.name)}`,
     )
   }
   return agent.runtime.containers.filter((container) => container.name === name)
@@ -115,12 +119,7 @@ function containerForLogs(agent: PodAgent, { container, previous }: LogOptions):
 function runningContainer(agent: PodAgent, name: string): PodContainer {
   const [current] = attemptsOf(agent, name)
   if (current?.state === 'running') return current
-  throw new StatusError(
-    'InternalError',
-    `container not running: container "${name}" of pod "${agent.pod.metadata.name}" ${
-      current === undefined ? 'was not created yet' : `is ${current.state}`
-    }`,
-  )
+  throw internalError(`unable to upgrade connection: container not found (${JSON.stringify(name)})`)
 }
 
 /** Straight to the pod's address; what listens on its localhost only is reached through the runtime. */

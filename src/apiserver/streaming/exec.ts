@@ -3,8 +3,8 @@ import type { Clock } from '#base'
 import { badRequest, type StatusError } from '#machinery'
 import type { Reply } from '../exchange.ts'
 import type { ConnectHandler } from '../extensions.ts'
-import { exitStatus, failureOf, openSession, type StreamOptions } from './session.ts'
-import { containerOf, flag, nodeApiOf, podOf, targetOf, type NodeApis } from './target.ts'
+import { exitStatus, failureOf, openSession, queryFlag, type StreamOptions } from '#client'
+import { containerOf, nodeApiOf, podOf, targetOf, type NodeApis } from './target.ts'
 
 export interface SessionOptions {
   readonly nodeApi: NodeApis
@@ -15,7 +15,7 @@ export const UPGRADED: Reply = { status: 101, headers: {}, upgraded: true }
 
 function streamsOf(query: URLSearchParams, stdoutByDefault: boolean): StreamOptions {
   const asked = (name: string, fallback: boolean): boolean =>
-    query.has(name) ? flag(query, name) : fallback
+    query.has(name) ? queryFlag(query, name) : fallback
   const options = {
     stdin: asked('stdin', false),
     stdout: asked('stdout', stdoutByDefault),

@@ -1,22 +1,17 @@
 /** `pods/log`: as a plain answer that may go on for ever, or as messages of a WebSocket. */
-import type { LogOptions } from '#client'
-import type { ContainerStatus, Pod } from '#api'
 import {
-  FieldPath,
-  StatusError,
-  badRequest,
-  forbiddenField,
-  internalError,
-  invalid,
-  invalidValue,
-  notSupported,
-  type FieldError,
-} from '#machinery'
+  acceptWebSocket,
+  chooseProtocol,
+  logOptions,
+  wantsWebSocket,
+  type LogOptions,
+} from '#client'
+import type { ContainerStatus, Pod } from '#api'
+import { StatusError, badRequest, internalError } from '#machinery'
 import type { Exchange } from '../exchange.ts'
 import type { ConnectHandler } from '../extensions.ts'
 import { UPGRADED, type SessionOptions } from './exec.ts'
-import { containerOf, flag, podOf, reach, targetOf } from './target.ts'
-import { acceptWebSocket, chooseProtocol, wantsWebSocket } from './websocket.ts'
+import { containerOf, podOf, reach, targetOf } from './target.ts'
 
 const PROTOCOLS: readonly string[] = ['binary.k8s.io', 'base64.binary.k8s.io']
 
@@ -90,69 +85,6 @@ export function whyNoLog(
     return badRequest(`${subject} is terminated`)
   return undefined
 }
-
-export function logOptions(
-  query: URLSearchParams,
-  pod: string,
-  containerFor: (asked: string) => string,
-): LogOptions {
-  const errors: FieldError[] = []
-  const number = (name: string, least: number): number | undefined => {
-    const text = query.get(name)
-    if (text === null || text === '') return undefined
-    const value = Number(text)
-    if (!Number.isInteger(value))
-      throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`)
-    if (value < least)
-      errors.push(
-        invalidValue(
-          FieldPath.of(name),
-          value,
-          least === 0 ? 'must be greater than or equal to 0' : 'must be greater than 0',
-        ),
-      )
-    return value
-  }
-  const tailLines = number('tailLines', 0)
-  const limitBytes = number('limitBytes', 1)
-  const sinceSeconds = number('sinceSeconds', 1)
-  const sinceTime = query.get('sinceTime') || undefined
-  const stream = query.get('stream') || undefined
-  if (sinceSeconds !== undefined && sinceTime !== undefined)
-    errors.push(
-      forbiddenField(
-        FieldPath.root,
-        'at most one of `sinceTime` or `sinceSeconds` may be specified',
-      ),
-    )
-  if (sinceTime !== undefined && Number.isNaN(Date.parse(sinceTime)))
-    throw badRequest(`parsing time ${JSON.stringify(sinceTime)}: it is not in RFC 3339`)
-  if (stream !== undefined && !isStream(stream))
-    errors.push(notSupported(FieldPath.of('stream'), stream, STREAMS))
-  else if (stream !== undefined && stream !== 'All' && tailLines !== undefined)
-    errors.push(
-      forbiddenField(
-        FieldPath.root,
-        '`tailLines` and specific `stream` are mutually exclusive for now',
-      ),
-    )
-  if (errors.length > 0) throw invalid({ group: '', kind: 'PodLogOptions' }, pod, errors)
-  return {
-    container: containerFor(query.get('container') ?? ''),
-    ...(flag(query, 'follow') ? { follow: true } : {}),
-    ...(flag(query, 'previous') ? { previous: true } : {}),
-    ...(flag(query, 'timestamps') ? { timestamps: true } : {}),
-    ...(tailLines === undefined ? {} : { tailLines }),
-    ...(limitBytes === undefined ? {} : { limitBytes }),
-    ...(sinceSeconds === undefined ? {} : { sinceSeconds }),
-    ...(sinceTime === undefined ? {} : { sinceTime }),
-    ...(isStream(stream) ? { stream } : {}),
-  }
-}
-
-const STREAMS = ['All', 'Stderr', 'Stdout'] as const
-const isStream = (name: string | undefined): name is (typeof STREAMS)[number] =>
-  STREAMS.some((known) => known === name)
 
 async function overWebSocket(
   exchange: Exchange,

@@ -1,5 +1,5 @@
 /** Where `pods|services|nodes` `/[scheme:]name[:port]/proxy` leads to. */
-import { endpointSlices, pods, services, type EndpointSlice, type Pod, type Service } from '#api'
+import { endpointSlices, pods, services, type EndpointSlice, type Node, type Pod, type Service } from '#api'
 import type { Random } from '#base'
 import { StatusError, badRequest, notFound } from '#machinery'
 import type { Reader } from '../inside.ts'
@@ -62,6 +62,19 @@ function podPort(pod: Pod, { port, scheme }: ProxyName): number {
       `pod ${JSON.stringify(pod.metadata.name)} has no port named ${JSON.stringify(port)}`,
     )
   return named
+}
+
+/** Another port of a node than its kubelet's. */
+export function nodeAddress({ scheme, port }: ProxyName, node: Node | undefined): ProxyAddress {
+  const addresses = node?.status?.addresses ?? []
+  const host = addresses.find(({ type }) => type === 'InternalIP') ?? addresses[0]
+  if (host === undefined)
+    throw new StatusError('', 'no preferred addresses found; known addresses: []', { code: 500 })
+  const number = Number(port)
+  if (!Number.isInteger(number) || number < 1 || number > 65_535)
+    throw badRequest(`invalid node request ${JSON.stringify(`${scheme}:${port}`)}`)
+  refuseOwn(host.address)
+  return { scheme, host: host.address, port: number }
 }
 
 /** One of the Service's ready endpoints, by chance. */

@@ -10,7 +10,13 @@ import type { ConnectHandler, ConnectTarget } from '../extensions.ts'
 import type { Reader } from '../inside.ts'
 import { isForwarded, isUpgrade, join, responseHeaders, sendBody } from './carry.ts'
 import { UPGRADED } from './exec.ts'
-import { parseProxyName, podAddress, serviceAddress, type ProxyAddress } from './proxy-target.ts'
+import {
+  nodeAddress,
+  parseProxyName,
+  podAddress,
+  serviceAddress,
+  type ProxyAddress,
+} from './proxy-target.ts'
 import { rewriteHtml, rewriteUrl, type Rewriting } from './rewrite.ts'
 import { reach, type NodeApis } from './target.ts'
 
@@ -20,6 +26,9 @@ export interface ProxyOptions {
   readonly nodeApi: NodeApis
 }
 
+/** Where kubelets answer that do not say where. */
+const KUBELET_PORT = 10_250
+
 /** A page whose links are rewritten is read whole: a larger one goes through as it is. */
 const MAX_PAGE_BYTES = 8 << 20
 
@@ -27,32 +36,42 @@ export const podProxy =
   (options: ProxyOptions): ConnectHandler =>
   (exchange, target) =>
     withSlash(exchange, target, () =>
-      carry(options, exchange, target, () =>
-        podAddress(options.read, target.namespace, target.name),
-      ),
+      carryTo(options, exchange, target, podAddress(options.read, target.namespace, target.name)),
     )
 
 export const serviceProxy =
   (options: ProxyOptions): ConnectHandler =>
   (exchange, target) =>
     withSlash(exchange, target, () =>
-      carry(options, exchange, target, () =>
+      carryTo(
+        options,
+        exchange,
+        target,
         serviceAddress(options.read, options.env.random, target.namespace, target.name),
       ),
     )
 
 export const nodeProxy =
-  ({ nodeApi, read }: ProxyOptions): ConnectHandler =>
+  ({ nodeApi, read, env }: ProxyOptions): ConnectHandler =>
   (exchange, target) =>
     withSlash(exchange, target, async () => {
       const wanted = parseProxyName(target.name)
       if (wanted === undefined)
         throw badRequest(`invalid node request ${JSON.stringify(target.name)}`)
-      if (nodeApi(wanted.name) === undefined && read.get(nodes, '', wanted.name) === undefined)
+      const node = read.get(nodes, '', wanted.name)
+      const known = nodeApi(wanted.name)
+      if (known === undefined && node === undefined)
         throw notFound({ group: '', resource: 'nodes' }, wanted.name)
+      const ownPort = node?.status?.daemonEndpoints?.kubeletEndpoint?.Port || KUBELET_PORT
+      if (wanted.port !== '' && wanted.port !== String(ownPort))
+        return carryTo({ env }, exchange, target, nodeAddress(wanted, node))
+      const kubelet = reach(wanted.name, nodeApi)
+      const { connect } = kubelet
+      if (connect !== undefined)
+        return carry(exchange, target, wanted.name, () => connect(exchange.signal))
       if (exchange.method !== 'GET' && exchange.method !== 'HEAD')
         throw new StatusError('MethodNotAllowed', 'the kubelet only answers questions')
-      const page = await reach(wanted.name, nodeApi).page(target.rest, exchange.query.toString())
+      const page = await kubelet.page(target.rest, exchange.query.toString())
       if (page === undefined)
         throw new StatusError('NotFound', 'the server could not find the requested resource')
       return {
@@ -76,20 +95,32 @@ async function withSlash(
   }
 }
 
-async function carry(
+function carryTo(
   { env }: Pick<ProxyOptions, 'env'>,
   exchange: Exchange,
   target: ConnectTarget,
-  addressOf: () => ProxyAddress,
+  address: ProxyAddress,
 ): Promise<Reply> {
-  const address = addressOf()
   const host = address.host.includes(':') ? `[${address.host}]` : address.host
+  return carry(exchange, target, `${host}:${address.port}`, () =>
+    dial(env, address, exchange.signal),
+  )
+}
+
+async function carry(
+  exchange: Exchange,
+  target: ConnectTarget,
+  host: string,
+  connect: () => Promise<Duplex>,
+): Promise<Reply> {
   const rewriting: Rewriting = {
     prefix: exchange.path.slice(0, exchange.path.length - target.rest.length),
-    target: `${host}:${address.port}`,
+    target: host,
     requestHost: exchange.headers['host'] ?? '',
   }
-  const socket = await dial(env, address, exchange.signal)
+  const socket = await connect().catch((error: unknown) => {
+    throw error instanceof StatusError ? error : unreachable(error as Error)
+  })
   const query = exchange.query.toString()
   const outgoing = httpRequest({
     createConnection: () => socket,

@@ -55,7 +55,7 @@ export function reach(node: string, nodeApi: NodeApis): NodeApi {
   if (found === undefined)
     throw new StatusError(
       'InternalError',
-      `error dialing backend: the kubelet of node "${node}" cannot be reached`,
+      `error dialing backend: nothing is known of the kubelet of node "${node}"`,
     )
   return found
 }
@@ -65,8 +65,3 @@ export const targetOf = ({ metadata }: Pod): PodTarget => ({
   pod: metadata.name,
   uid: metadata.uid,
 })
-
-export const flag = (query: URLSearchParams, name: string): boolean => {
-  const value = query.get(name)
-  return value !== null && !['', '0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)
-}

@@ -5,6 +5,7 @@ import { UsageError, wholeNumber, type OptionSpec, type ParsedArguments } from '
 import { accessOptions, accessSettings } from './access-flags.ts'
 import { admissionOptions, admissionSettings } from './admission-flags.ts'
 import { first } from './common.ts'
+import { kubeletOptions, kubeletSettings } from './kubelet-flags.ts'
 
 export const apiOptions: readonly OptionSpec[] = [
   {
@@ -51,6 +52,7 @@ export const apiOptions: readonly OptionSpec[] = [
     value: 'ADDRESS',
     summary: 'All traces go there: host:port for OTLP over gRPC, or a URL for OTLP over HTTP',
   },
+  ...kubeletOptions,
   ...admissionOptions,
   ...accessOptions,
 ]
@@ -74,7 +76,9 @@ export function apiSettings(parsed: ParsedArguments): NonNullable<ServeOptions['
   const access = accessSettings(parsed)
   const admission = admissionSettings(parsed)
   const tracing = tracingOf(parsed)
+  const kubelets = kubeletSettings(parsed)
   return {
+    ...(kubelets === undefined ? {} : { kubelets }),
     ...(access === undefined ? {} : { access }),
     ...(admission === undefined ? {} : { admission }),
     ...(tracing === undefined ? {} : { tracing }),

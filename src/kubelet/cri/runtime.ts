@@ -12,7 +12,7 @@ import { LABEL } from '../runtime.ts'
 import { type Connection, type Message, connect } from './connection.ts'
 import { containerdEvents } from './events.ts'
 import { diskLogFiles } from './log-files.ts'
-import { forwardPort, runSession } from './streaming.ts'
+import { forwardPort, runSession } from './conversations.ts'
 import {
   type ContainerMessage,
   type ContainerStatusMessage,

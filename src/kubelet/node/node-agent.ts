@@ -25,6 +25,7 @@ export interface NodeAgentOptions {
   readonly nodeIps: readonly string[]
   readonly rootDir: string
   readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
   readonly taints: NonNullable<Node['spec']>['taints']
   readonly reserved: Readonly<Record<string, string>>
   readonly maxPods: number
@@ -152,7 +153,8 @@ export class NodeAgent {
   }
 
   async #createNode(): Promise<void> {
-    const { client, nodeName, labels, taints, podCidrs, machine, unschedulable } = this.#options
+    const { client, nodeName, labels, annotations, taints, podCidrs, machine, unschedulable } =
+      this.#options
     const wanted: Record<string, string> = {
       'beta.kubernetes.io/arch': machine.architecture,
       'beta.kubernetes.io/os': machine.operatingSystem,
@@ -163,15 +165,13 @@ export class NodeAgent {
     }
     const old = await client.getOptional(nodes, { name: nodeName })
     if (old !== undefined) {
-      const missing = Object.entries(wanted).filter(
-        ([key, value]) => old.metadata.labels?.[key] !== value,
-      )
-      this.#node =
-        missing.length === 0
-          ? old
-          : await client.patch(nodes, { name: nodeName }, 'merge', {
-              metadata: { labels: Object.fromEntries(missing) },
-            })
+      const missing = {
+        labels: differing(wanted, old.metadata.labels),
+        annotations: differing(annotations, old.metadata.annotations),
+      }
+      this.#node = Object.values(missing).every((one) => Object.keys(one).length === 0)
+        ? old
+        : await client.patch(nodes, { name: nodeName }, 'merge', { metadata: missing })
       this.#sent = this.#node.status
       return
     }
@@ -179,7 +179,10 @@ export class NodeAgent {
       metadata: {
         name: nodeName,
         labels: wanted,
-        annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
+        annotations: {
+          'volumes.kubernetes.io/controller-managed-attach-detach': 'true',
+          ...annotations,
+        },
       },
       spec: {
         ...(podCidrs[0] === undefined ? {} : { podCIDR: podCidrs[0], podCIDRs: podCidrs }),
@@ -323,6 +326,12 @@ export class NodeAgent {
     }
   }
 }
+
+const differing = (
+  wanted: Readonly<Record<string, string>>,
+  found: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(wanted).filter(([key, value]) => found[key] !== value))
 
 function pick<T extends object>(value: T, keys: readonly string[]): Partial<T> {
   return Object.fromEntries(

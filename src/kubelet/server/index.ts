@@ -1,13 +1,15 @@
-/** The kubelet's HTTPS server: its pages for whoever may see them, and what the API server asks of the node. */
-import type { IncomingMessage } from 'node:http'
+/** The kubelet's HTTPS server: its pages, and the logs, commands and ports of its pods, for whoever may have them. */
+import { ServerResponse, type IncomingMessage } from 'node:http'
 import * as https from 'node:https'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Env } from '#base'
-import { NODE_PATH, NODE_PROTOCOL, type NodeApi } from '#client'
+import type { NodeApi, UpgradeRequest } from '#client'
+import { StatusError } from '#machinery'
 import { AuthorizationError, type NodeAccess, type NodeUser } from './access.ts'
 import { nodeAttributes } from './attributes.ts'
-import { converse, statusOf } from './conversation.ts'
+import { converse, readLog, Refusal, run } from './conversations.ts'
+import { allows, podRoute } from './routes.ts'
 
 export const KUBELET_PORT = 10_250
 
@@ -39,17 +41,19 @@ export interface NodeServer {
 interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
-  readonly body: Uint8Array | string
+  readonly body: Uint8Array | string | AsyncIterable<Uint8Array>
 }
 
 const MAX_CONNECTIONS = 1000
 /** Who asks every half minute keeps its connection. */
 const IDLE_MS = 90_000
+/** Who vanished is noticed while nothing is said. */
+const KEEP_ALIVE_MS = 30_000
 const AUTHENTICATED = 'system:authenticated'
 
 /** Resolves when it listens. */
 export async function serveNode(options: NodeServerOptions): Promise<NodeServer> {
-  const { nodeApi, tls, env } = options
+  const { tls, env } = options
   const log = env.log.for('kubelet')
   const conversations = new Set<Duplex>()
   const secure = (credential: { readonly certificate: string; readonly key: string }) => ({
@@ -63,29 +67,41 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
     { ...secure(tls), requestCert: true, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] },
     (request, response) => {
       request.resume()
-      void answer(options, request).then(({ status, headers, body }) =>
-        response
-          .writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
-          .end(body),
-      )
+      request.on('error', () => undefined)
+      response.on('error', () => undefined)
+      const left = new AbortController()
+      response.on('close', () => left.abort(new Error('the client left')))
+      void answer(options, request, { signal: left.signal }).then((found) => send(response, found))
     },
   )
   server.maxConnections = MAX_CONNECTIONS
   server.keepAliveTimeout = IDLE_MS
   server.on('tlsClientError', (error) => log.debug('A client was refused', { error }))
-  server.on('upgrade', (request, socket: Duplex, head) => {
+  server.on('secureConnection', (socket) => socket.setKeepAlive(true, KEEP_ALIVE_MS))
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const response = new ServerResponse(request)
+    response.shouldKeepAlive = false
+    response.assignSocket(socket as TLSSocket)
+    response.on('finish', () => socket.end())
     socket.on('error', () => undefined)
-    const refuse = (status: string): void =>
-      void socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
-    if (certified(request)?.name !== API_SERVER_CLIENT) return refuse('403 Forbidden')
-    if (request.url !== NODE_PATH || request.headers.upgrade !== NODE_PROTOCOL)
-      return refuse('400 Bad Request')
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: ${NODE_PROTOCOL}\r\n\r\n`,
-    )
     conversations.add(socket)
-    socket.on('close', () => conversations.delete(socket))
-    void converse(nodeApi, socket, head, env)
+    const left = new AbortController()
+    socket.on('close', () => {
+      conversations.delete(socket)
+      left.abort(new Error('the client left'))
+    })
+    let isUpgraded = false
+    const upgrade = async (headers: Readonly<Record<string, string>>): Promise<Duplex> => {
+      isUpgraded = true
+      response.detachSocket(socket as TLSSocket)
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('')}\r\n`)
+      if (head.length > 0) socket.unshift(head)
+      return socket
+    }
+    void answer(options, request, { signal: left.signal, upgrade }).then((found) =>
+      isUpgraded ? undefined : send(response, found),
+    )
   })
   const port = await new Promise<number>((resolve, reject) => {
     server.once('error', reject)
@@ -106,33 +122,103 @@ export async function serveNode(options: NodeServerOptions): Promise<NodeServer>
   }
 }
 
+interface Around extends Pick<UpgradeRequest, 'upgrade'> {
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+}
+
+const UPGRADED: Answer = { status: 101, headers: {}, body: '' }
+
 /** Never rejects. */
 async function answer(
   { nodeApi, access, env }: NodeServerOptions,
   request: IncomingMessage,
+  { signal, upgrade }: Around,
 ): Promise<Answer> {
   const { method = 'GET' } = request
-  const [asked = '/', query = ''] = (request.url ?? '/').split('?', 2)
-  const path = decoded(asked)
+  const url = request.url ?? '/'
+  const mark = url.indexOf('?')
+  const path = decoded(mark < 0 ? url : url.slice(0, mark))
+  const query = mark < 0 ? '' : url.slice(mark + 1)
   try {
     const user = certified(request) ?? (await bearer(access, request, env))
     if (user === undefined) return text(401, 'Unauthorized')
     const refusal = await refusalOf(access, user, { method, path })
     if (refusal !== undefined) return refusal
+    const route = podRoute(path)
+    if (route !== undefined) {
+      if (!allows(route, method)) return text(405, '405: Method Not Allowed')
+      const asked = new URLSearchParams(query)
+      if (route.kind === 'containerLogs') {
+        const body = await readLog(nodeApi, route, asked, signal)
+        return { status: 200, headers: { 'content-type': 'text/plain' }, body }
+      }
+      if (route.kind === 'run') {
+        const body = await run(nodeApi, route, asked, signal)
+        return { status: 200, headers: { 'content-type': 'application/json' }, body }
+      }
+      const headers = request.headers as UpgradeRequest['headers']
+      await converse(
+        nodeApi,
+        route,
+        { method, query: asked, headers, ...(upgrade === undefined ? {} : { upgrade }) },
+        env.clock,
+      )
+      return UPGRADED
+    }
     if (method !== 'GET' && method !== 'HEAD') return text(405, '405: Method Not Allowed')
     const page = await nodeApi.page(path, query)
     if (page === undefined) return text(404, '404 page not found\n')
     const { status, contentType, body, headers } = page
     return { status, headers: { ...headers, 'content-type': contentType }, body }
   } catch (error) {
-    const { status } = statusOf(error)
-    return {
-      status: status.code ?? 500,
-      headers: { 'content-type': 'application/json', 'x-navarch-status': 'true' },
-      body: JSON.stringify(status),
-    }
+    if (!signal.aborted) env.log.for('kubelet').debug('A request failed', { path, error })
+    return text(codeOf(error), wordsOf(error))
   }
 }
+
+async function send(response: ServerResponse, { status, headers, body }: Answer): Promise<void> {
+  if (response.destroyed) return
+  if (typeof body === 'string' || body instanceof Uint8Array) {
+    response
+      .writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+      .end(body)
+    return
+  }
+  response.writeHead(status, headers)
+  response.flushHeaders()
+  try {
+    for await (const chunk of body) {
+      if (response.destroyed) return
+      if (!response.write(chunk)) await drained(response)
+    }
+    response.end()
+  } catch {
+    // An answer that is cut off says that it is not whole.
+    response.destroy()
+  }
+}
+
+const drained = (response: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const go = (): void => {
+      response.off('drain', go)
+      response.off('close', go)
+      resolve()
+    }
+    response.once('drain', go)
+    response.once('close', go)
+  })
+
+const codeOf = (error: unknown): number =>
+  error instanceof Refusal || error instanceof StatusError ? error.code : 500
+
+/** The API server puts what fails here into a frame of its own. */
+const wordsOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).replace(
+    /^Internal error occurred: (unable to upgrade connection: )?/,
+    '',
+  )
 
 const text = (status: number, body: string): Answer => ({
   status,

@@ -5,13 +5,13 @@ import { PassThrough, Readable, Writable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import { ensurePki } from '../../apiserver/certificates/index.ts'
 import { realEnv, silentLogger, virtualEnv } from '#base'
-import { remoteNodeApi, type NodeApi, type PodTarget } from '#client'
-import { badRequest, StatusError } from '#machinery'
+import { kubeletApi, type NodeApi, type PodTarget } from '#client'
+import { badRequest, internalError, StatusError } from '#machinery'
 import { get, type RequestOptions } from 'node:https'
 import { AuthorizationError, type NodeAccess } from './access.ts'
 import { serveNode } from './index.ts'
 
-const TARGET: PodTarget = { namespace: 'shop', pod: 'web-0', uid: 'u1' }
+const TARGET: PodTarget = { namespace: 'shop', pod: 'web-0' }
 const unused = (): never => assert.fail('not asked for')
 const env = { ...realEnv(), log: silentLogger }
 
@@ -53,12 +53,11 @@ async function world(t: TestContext, api: Partial<NodeApi>, client?: 'admin') {
   })
   t.after(() => server.close())
   const remote = (nodeName: string) =>
-    remoteNodeApi({
+    kubeletApi({
       address: '127.0.0.1',
       port: server.port,
-      nodeName,
       tls: {
-        authority: pki.authority.certificate,
+        trust: { authority: pki.authority.certificate, name: nodeName },
         ...(client === 'admin' ? pki.admin : pki.kubeletClient),
       },
     })
@@ -138,6 +137,9 @@ test('a refusal is the same error as in one process', async (t) => {
     exec: async () => {
       throw new StatusError('NotFound', 'pods "web-0" not found')
     },
+    find: async (_target, container) => {
+      if (container === 'gone') throw internalError('container not found ("gone")')
+    },
     portForward: async () => {
       throw new Error('nothing listens on 81')
     },
@@ -148,22 +150,25 @@ test('a refusal is the same error as in one process', async (t) => {
     return true
   })
   const exec = { container: 'web', command: ['ls'], tty: false }
+  const streams = { stdout: sink().stream }
   await assert.rejects(
-    api.exec(TARGET, exec, {}, never),
+    api.exec(TARGET, exec, streams, never),
     ({ code, reason }: StatusError) => code === 404 && reason === 'NotFound',
   )
-  await assert.rejects(api.portForward(TARGET, 81, never), /nothing listens on 81/)
+  await assert.rejects(api.exec(TARGET, { ...exec, container: 'gone' }, streams, never), {
+    message: 'Internal error occurred: unable to upgrade connection: container not found ("gone")',
+  })
+  const forwarded = await api.portForward(TARGET, 81, never)
+  await assert.rejects(collect(forwarded as AsyncIterable<Buffer>), {
+    message: 'error forwarding port 81 to pod web-0_shop, uid : nothing listens on 81',
+  })
 })
 
-test('a command gets its input and sizes; output, errors and exit code come back', async (t) => {
+test('a command gets its input; output, errors and exit code come back', async (t) => {
   const { api } = await world(t, {
     exec: async (_target, { command, tty }, { stdin, stdout, stderr, resize }) => {
-      assert.deepEqual([command, tty], [['cat', '-'], true])
-      assert.ok(stdin && stdout && stderr && resize)
-      for await (const size of resize) {
-        assert.deepEqual(size, { width: 80, height: 24 })
-        break
-      }
+      assert.deepEqual([command, tty], [['cat', '-'], false])
+      assert.ok(stdin && stdout && stderr && !resize)
       const input = await collect(stdin as AsyncIterable<Buffer>)
       stderr.write('warned')
       stdout.write(input.toUpperCase())
@@ -174,20 +179,43 @@ test('a command gets its input and sizes; output, errors and exit code come back
   const input = 'hello '.repeat(100_000)
   const { exitCode } = await api.exec(
     TARGET,
-    { container: 'web', command: ['cat', '-'], tty: true },
+    { container: 'web', command: ['cat', '-'], tty: false },
     {
       stdin: Readable.from([Buffer.from(input)]),
       stdout: stdout.stream,
       stderr: stderr.stream,
-      resize: (async function* () {
-        yield { width: 80, height: 24 }
-      })(),
     },
     never,
   )
   assert.equal(exitCode, 7)
   assert.equal(stdout.text(), input.toUpperCase())
   assert.equal(stderr.text(), 'warned')
+})
+
+test('a terminal has sizes and one output', async (t) => {
+  const { api } = await world(t, {
+    attach: async (_target, { tty }, { stdin, stdout, stderr, resize }) => {
+      assert.ok(tty && stdin && stdout && !stderr && resize)
+      for await (const { width, height } of resize) {
+        stdout.write(`${width}x${height}`)
+        break
+      }
+    },
+  })
+  const stdout = sink()
+  await api.attach(
+    TARGET,
+    { container: 'web', tty: true },
+    {
+      stdin: new PassThrough(),
+      stdout: stdout.stream,
+      resize: (async function* () {
+        yield { width: 80, height: 24 }
+      })(),
+    },
+    never,
+  )
+  assert.equal(stdout.text(), '80x24')
 })
 
 test('a command ends when the client leaves in the middle of it', async (t) => {
@@ -246,15 +274,67 @@ test('pages are there, and those that are not are undefined', async (t) => {
   assert.equal(await api.page('/nope', ''), undefined)
 })
 
-test('only the API server converses with pods, and whoever else is known is judged', async (t) => {
+test('who is no API server is judged', async (t) => {
   const { api } = await world(t, {}, 'admin')
-  await assert.rejects(api.logs(TARGET, { container: 'web' }, never), /answered 403/)
+  await assert.rejects(
+    api.logs(TARGET, { container: 'web' }, never),
+    ({ code, message }: StatusError) =>
+      code === 403 &&
+      message.startsWith('Forbidden (user=kubernetes-admin, verb=get, resource=nodes, subresource'),
+  )
+  await assert.rejects(
+    api.exec(TARGET, { container: 'web', command: ['ls'], tty: false }, {}, never),
+    /unable to upgrade connection: Forbidden \(user=kubernetes-admin, verb=create/,
+  )
   const page = await api.page('/pods', '')
   assert.equal(page?.status, 403)
   assert.equal(
     Buffer.from(page?.body ?? '').toString(),
     'Forbidden (user=kubernetes-admin, verb=get, resource=nodes, subresource(s)=[pods proxy])\n',
   )
+})
+
+test('a command can be run without a conversation', async (t) => {
+  const { ask, pki } = await world(t, {
+    exec: async (_target, { container, command }, { stdout }) => {
+      assert.deepEqual([container, command], ['web', ['ls', '-l']])
+      stdout?.write('files')
+      return { exitCode: command.includes('-l') ? 0 : 1 }
+    },
+  })
+  const { certificate: cert, key } = pki.kubeletClient
+  const post = { cert, key, method: 'POST' }
+  assert.deepEqual(await ask('/run/shop/web-0/web?cmd=ls%20-l', post), {
+    status: 200,
+    body: 'files',
+  })
+  assert.equal((await ask('/run/shop/web-0/web?cmd=ls', { cert, key })).status, 405)
+  assert.equal((await ask('/exec/shop/web-0/web?command=ls&output=1', post)).status, 400)
+  assert.equal((await ask('/exec/shop/web-0', post)).status, 405)
+})
+
+test('a log is read as its query says, and a query that says nonsense is refused', async (t) => {
+  const { ask, pki } = await world(t, {
+    logs: async (target, options) => {
+      assert.deepEqual([target, options], [TARGET, { container: 'web', tailLines: 2 }])
+      return (async function* () {
+        yield Buffer.from('last\n')
+      })()
+    },
+  })
+  const { certificate: cert, key } = pki.kubeletClient
+  const path = '/containerLogs/shop/web-0/web'
+  const good = { status: 200, body: 'last\n' }
+  assert.deepEqual(await ask(`${path}?tailLines=2`, { cert, key }), good)
+  assert.deepEqual(await ask(`${path}?tail=2`, { cert, key }), good)
+  assert.deepEqual(await ask(`${path}?tailLines=two`, { cert, key }), {
+    status: 400,
+    body: '{"message": "Unable to decode query."}',
+  })
+  assert.deepEqual(await ask(`${path}?tailLines=-1`, { cert, key }), {
+    status: 422,
+    body: '{"message": "Invalid request."}',
+  })
 })
 
 const metrics: Partial<NodeApi> = {
@@ -303,6 +383,6 @@ test('a kubelet that shows the certificate of another node is not talked to', as
   const { remote } = await world(t, {})
   await assert.rejects(
     remote('n2').logs(TARGET, { container: 'web' }, never),
-    /kubelet of node "n2" .* cannot be reached/,
+    /^StatusError: Get "https:\/\/127.0.0.1:\d+\/containerLogs\/shop\/web-0\/web": tls: failed to verify certificate/,
   )
 })

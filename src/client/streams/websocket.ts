@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { Duplex } from 'node:stream'
 import { badRequest } from '#machinery'
-import type { Exchange } from '../exchange.ts'
+import type { UpgradeRequest } from './request.ts'
 import { readFrames, thenCall, writeOut, type Parsed } from './frames.ts'
 
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
@@ -29,11 +29,11 @@ export interface WebSocketConnection {
   readonly gone: AbortSignal
 }
 
-export const wantsWebSocket = ({ headers }: Exchange): boolean =>
+export const wantsWebSocket = ({ headers }: UpgradeRequest): boolean =>
   /\bupgrade\b/i.test(headers['connection'] ?? '') && /^websocket$/i.test(headers['upgrade'] ?? '')
 
 /** The subprotocols the client offers, in its order; those that carry a token are not for us. */
-const offeredProtocols = ({ headers }: Exchange): readonly string[] =>
+const offeredProtocols = ({ headers }: UpgradeRequest): readonly string[] =>
   (headers['sec-websocket-protocol'] ?? '')
     .split(',')
     .map((name) => name.trim())
@@ -41,7 +41,7 @@ const offeredProtocols = ({ headers }: Exchange): readonly string[] =>
 
 /** The client's first protocol that is supported; '' when it offers none; undefined when none fits. */
 export function chooseProtocol(
-  exchange: Exchange,
+  exchange: UpgradeRequest,
   supported: readonly string[],
 ): string | undefined {
   const offered = offeredProtocols(exchange)
@@ -51,7 +51,7 @@ export function chooseProtocol(
 
 /** Answers the handshake. Messages are handed over one at a time: the next is read when the promise is done. */
 export async function acceptWebSocket(
-  exchange: Exchange,
+  exchange: UpgradeRequest,
   protocol: string,
   onMessage: (message: WebSocketMessage) => void | Promise<void>,
 ): Promise<WebSocketConnection> {
@@ -205,7 +205,7 @@ function encodeFrame(opcode: number, payload: Uint8Array): Buffer {
 }
 
 /** The messages as a stream of bytes, for protocols that are tunnelled. */
-export async function acceptTunnel(exchange: Exchange, protocol: string): Promise<Duplex> {
+export async function acceptTunnel(exchange: UpgradeRequest, protocol: string): Promise<Duplex> {
   let wanted = (): void => undefined
   const tunnel = new Duplex({
     read: () => wanted(),

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { PassThrough, duplexPair } from 'node:stream'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { runSession } from './streaming.ts'
+import { spdyAt } from '../http/upgrade.ts'
+import { runSession } from './run-session.ts'
 
 const ACCEPTED = [
   'HTTP/1.1 101 Switching Protocols',
@@ -19,14 +20,11 @@ test('a session whose connection breaks fails once, and nothing of it fails unhe
     setImmediate(() => ours.destroy(new Error('reset')))
   })
   const streams = { stdout: new PassThrough(), stderr: new PassThrough() }
+  const { signal } = new AbortController()
   const net = { connect: async () => ours } as never
   await assert.rejects(
-    runSession(
-      'http://127.0.0.1:1/exec',
-      { tty: false },
-      streams,
-      { net },
-      new AbortController().signal,
+    spdyAt('http://127.0.0.1:1/exec', 'v4.channel.k8s.io', { net }, signal).then((session) =>
+      runSession(session, { tty: false }, streams, signal),
     ),
     /reset/,
   )

@@ -1,8 +1,9 @@
 /**
- * The client side of SPDY/3.1, as much of it as a runtime's streaming server needs: streams that we
+ * The client side of SPDY/3.1, as much of it as kubelets and the streaming servers of runtimes need: streams that we
  * open, data both ways, half-close. Unlike the WebSocket protocol v4 it can end a process's input.
  */
 import { Duplex } from 'node:stream'
+import { headerWriter } from './spdy-headers.ts'
 
 const SYN_STREAM = 1
 const RST_STREAM = 3
@@ -11,84 +12,26 @@ const GOAWAY = 7
 const FIN = 1
 const MAX_FRAME_BYTES = 32 * 1024
 
+export interface ClientStream extends Duplex {
+  /** The connection ended before the other side had ended this stream. */
+  readonly wasCut: boolean
+  /** Its end is told only then, or the trouble that is found there. */
+  endAfter: Promise<Error | undefined> | undefined
+}
+
 export interface SpdySession {
   /** Opens a stream; the headers are small. */
-  open(headers: Readonly<Record<string, string>>): Duplex
+  open(headers: Readonly<Record<string, string>>): ClientStream
   /** Resolves when the connection is gone. */
   readonly closed: Promise<void>
   close(): void
 }
 
-class UpgradeError extends Error {
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(message)
-    this.code = code
-  }
-}
-
-/** Asks an HTTP/1.1 server to speak SPDY on this connection. */
-export async function upgrade(
-  socket: Duplex,
-  options: { readonly host: string; readonly path: string; readonly protocol: string },
-): Promise<SpdySession> {
-  socket.write(
-    [
-      `POST ${options.path} HTTP/1.1`,
-      `Host: ${options.host}`,
-      'Connection: Upgrade',
-      'Upgrade: SPDY/3.1',
-      `X-Stream-Protocol-Version: ${options.protocol}`,
-      'Content-Length: 0',
-      '',
-      '',
-    ].join('\r\n'),
-  )
-  const { head, rest } = await readHead(socket)
-  const code = Number(/^HTTP\/1\.[01] (\d+)/.exec(head)?.[1] ?? 0)
-  if (code !== 101) {
-    socket.destroy()
-    throw new UpgradeError(code, `Streaming server refused SPDY: ${head.split('\r\n')[0] ?? ''}`)
-  }
-  return session(socket, rest)
-}
-
-const MAX_HEAD_BYTES = 16 * 1024
-
-function readHead(socket: Duplex): Promise<{ head: string; rest: Buffer }> {
-  return new Promise((resolve, reject) => {
-    let seen = Buffer.alloc(0)
-    const settle = () => {
-      socket.off('data', onData)
-      socket.off('error', onError)
-      socket.off('close', onClose)
-    }
-    const onError = (error: Error) => {
-      settle()
-      reject(error)
-    }
-    const onClose = () => onError(new Error('Streaming server closed the connection'))
-    const onData = (chunk: Buffer) => {
-      seen = Buffer.concat([seen, chunk])
-      const end = seen.indexOf('\r\n\r\n')
-      if (end < 0) {
-        if (seen.length > MAX_HEAD_BYTES) onError(new Error('Streaming server sent no HTTP answer'))
-        return
-      }
-      settle()
-      socket.pause()
-      resolve({ head: seen.subarray(0, end).toString('latin1'), rest: seen.subarray(end + 4) })
-    }
-    socket.on('data', onData)
-    socket.on('error', onError)
-    socket.on('close', onClose)
-  })
-}
-
-function session(socket: Duplex, first: Buffer): SpdySession {
+/** On a connection whose other side has agreed to speak SPDY; `first` came with its answer. */
+export function spdyClient(socket: Duplex, first: Buffer): SpdySession {
   const streams = new Map<number, SpdyStream>()
   let nextId = 1
-  let sentHeaders = false
+  const writeHeaders = headerWriter()
   let pending = first
   let gone = false
   const { promise: closed, resolve: onClosed } = Promise.withResolvers<void>()
@@ -98,7 +41,7 @@ function session(socket: Duplex, first: Buffer): SpdySession {
     gone = true
     socket.destroy()
     for (const stream of streams.values()) {
-      if (error === undefined) stream.ended()
+      if (error === undefined) stream.cut()
       else stream.destroy(error)
     }
     streams.clear()
@@ -156,8 +99,7 @@ function session(socket: Duplex, first: Buffer): SpdySession {
       streams.set(id, stream)
       const fixed = Buffer.alloc(10)
       fixed.writeUInt32BE(id, 0)
-      const block = headerBlock(headers, !sentHeaders)
-      sentHeaders = true
+      const block = writeHeaders(headers)
       socket.write(control(SYN_STREAM, 0, Buffer.concat([fixed, block])))
       return stream
     },
@@ -173,36 +115,12 @@ function control(type: number, flags: number, body: Buffer): Buffer {
   return Buffer.concat([head, body])
 }
 
-/** Names and values in a zlib stream of stored blocks: one stream for the whole connection. */
-function headerBlock(headers: Readonly<Record<string, string>>, isFirst: boolean): Buffer {
-  const parts: Buffer[] = [word(Object.keys(headers).length)]
-  for (const [name, value] of Object.entries(headers)) {
-    const [nameBytes, valueBytes] = [Buffer.from(name.toLowerCase()), Buffer.from(value)]
-    parts.push(word(nameBytes.length), nameBytes, word(valueBytes.length), valueBytes)
-  }
-  const plain = Buffer.concat(parts)
-  const size = Buffer.alloc(5)
-  size.writeUInt16LE(plain.length, 1)
-  size.writeUInt16LE(plain.length ^ 0xffff, 3)
-  return Buffer.concat([
-    Buffer.from(isFirst ? [0x78, 0x01] : []),
-    size,
-    plain,
-    // An empty stored block is a sync flush: the reader gets all that came before.
-    Buffer.from([0, 0, 0, 0xff, 0xff]),
-  ])
-}
-
-function word(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value, 0)
-  return bytes
-}
-
-class SpdyStream extends Duplex {
+class SpdyStream extends Duplex implements ClientStream {
   readonly #socket: Duplex
   readonly #id: number
   #over = false
+  wasCut = false
+  endAfter: Promise<Error | undefined> | undefined
 
   constructor(socket: Duplex, id: number) {
     super({ allowHalfOpen: true })
@@ -220,7 +138,16 @@ class SpdyStream extends Duplex {
   ended(): void {
     if (this.#over) return
     this.#over = true
-    this.push(null)
+    if (this.endAfter === undefined) this.push(null)
+    else
+      void this.endAfter.then((trouble) =>
+        trouble === undefined ? this.push(null) : this.destroy(trouble),
+      )
+  }
+
+  cut(): void {
+    this.wasCut ||= !this.#over
+    this.ended()
   }
 
   override _read(): void {

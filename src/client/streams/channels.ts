@@ -1,5 +1,5 @@
 /** Several streams over one WebSocket: each message begins with the number of its channel, as a byte or, in base64, as a digit. */
-import type { Exchange } from '../exchange.ts'
+import type { UpgradeRequest } from './request.ts'
 import { acceptWebSocket } from './websocket.ts'
 
 /** A connection of channels. */
@@ -14,7 +14,7 @@ const ZERO = 0x30
 
 /** Answers the handshake. Messages are handed over one at a time; those that name no channel are left out. */
 export async function acceptChannels(
-  exchange: Exchange,
+  exchange: UpgradeRequest,
   protocol: string,
   onMessage: (channel: number, payload: Buffer) => void | Promise<void>,
 ): Promise<Channels> {

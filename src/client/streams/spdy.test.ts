@@ -4,7 +4,7 @@ import { constants, createDeflate, inflateRawSync } from 'node:zlib'
 import fc from 'fast-check'
 import { duplexPair } from '#base'
 import { adler32, dictionary, headerReader, headerWriter } from './spdy-headers.ts'
-import { serveSpdy, type SpdyStream } from './spdy.ts'
+import { serveSpdy, type SpdyStream } from './spdy-server.ts'
 import { parseFrame } from './websocket.ts'
 
 /** Compresses as clients do: one stream, flushed after each block. */

@@ -1,12 +1,12 @@
 /** Conversations with a command in a container (exec, attach), whatever the client speaks. */
 import { Readable, Writable } from 'node:stream'
 import type { Clock } from '#base'
-import type { SessionStreams } from '#client'
+import type { SessionStreams } from '../node-api.ts'
 import { StatusError, badRequest, internalError, type Status } from '#machinery'
-import type { Exchange } from '../exchange.ts'
+import type { UpgradeRequest } from './request.ts'
 import { acceptChannels } from './channels.ts'
 import { thenCall } from './frames.ts'
-import { serveSpdy, type SpdyStream } from './spdy.ts'
+import { serveSpdy, type SpdyStream } from './spdy-server.ts'
 import { chooseProtocol, wantsWebSocket } from './websocket.ts'
 
 export interface StreamOptions {
@@ -52,12 +52,12 @@ const STDIN_BUFFER_BYTES = 1 << 20
 /** How long a client may take to open its streams. */
 const STREAMS_TIMEOUT_MS = 30_000
 
-export const wantsSpdy = ({ headers }: Exchange): boolean =>
+export const wantsSpdy = ({ headers }: UpgradeRequest): boolean =>
   /\bupgrade\b/i.test(headers['connection'] ?? '') && /^spdy\/3\.1$/i.test(headers['upgrade'] ?? '')
 
 /** Answers the upgrade and opens the streams that were asked for. */
 export async function openSession(
-  exchange: Exchange,
+  exchange: UpgradeRequest,
   options: StreamOptions,
   clock: Pick<Clock, 'sleep'>,
 ): Promise<Session> {
@@ -85,7 +85,7 @@ export const exitStatus = (exitCode: number): StatusError =>
     details: { causes: [{ reason: 'ExitCode', message: String(exitCode) }] },
   })
 
-async function webSocketSession(exchange: Exchange, options: StreamOptions): Promise<Session> {
+async function webSocketSession(exchange: UpgradeRequest, options: StreamOptions): Promise<Session> {
   const protocol = chooseProtocol(exchange, WEBSOCKET_PROTOCOLS)
   if (protocol === undefined)
     throw badRequest(
@@ -137,7 +137,7 @@ async function webSocketSession(exchange: Exchange, options: StreamOptions): Pro
 
 /** The client asks for versions in headers; old ones ask for none. */
 export function spdyProtocol(
-  exchange: Exchange,
+  exchange: UpgradeRequest,
   supported: readonly string[],
   fallback: string,
 ): string {
@@ -156,8 +156,8 @@ export function spdyProtocol(
 }
 
 async function spdySession(
-  exchange: Exchange,
-  upgrade: NonNullable<Exchange['upgrade']>,
+  exchange: UpgradeRequest,
+  upgrade: NonNullable<UpgradeRequest['upgrade']>,
   options: StreamOptions,
   clock: Pick<Clock, 'sleep'>,
 ): Promise<Session> {

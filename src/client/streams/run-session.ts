@@ -1,33 +1,26 @@
-/** exec, attach and port-forward at the URL that a runtime hands out for them. */
+/** exec, attach and port-forward over SPDY, as its client: with a kubelet, or with a runtime's streaming server. */
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { Env } from '#base'
-import type { SessionStreams } from '#client'
+import type { SessionStreams } from '../node-api.ts'
 import { StatusError, type Status } from '#machinery'
-import { RuntimeError } from '../runtime.ts'
-import { type SpdySession, upgrade } from './spdy.ts'
+import type { SpdySession } from './spdy-client.ts'
 
-async function connectTo(
-  url: string,
-  protocol: string,
-  { net }: Pick<Env, 'net'>,
-  signal: AbortSignal,
-): Promise<SpdySession> {
-  const { hostname, port, pathname, search } = new URL(url)
-  const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const socket = await net.connect({ host, port: Number(port) }, signal)
-  return upgrade(socket, { host: `${hostname}:${port}`, path: `${pathname}${search}`, protocol })
+/** The other side says in words of its own what went wrong. */
+export class RemoteFailure extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'RemoteFailure'
+  }
 }
 
 /** Runs a session to its end: the exit code comes when all output was written. */
 export async function runSession(
-  url: string,
+  session: SpdySession,
   { tty }: { readonly tty: boolean },
   streams: SessionStreams,
-  env: Pick<Env, 'net'>,
   signal: AbortSignal,
 ): Promise<{ readonly exitCode: number }> {
-  const session = await connectTo(url, 'v4.channel.k8s.io', env, signal)
   const abort = () => session.close()
   signal.addEventListener('abort', abort, { once: true })
   try {
@@ -49,6 +42,8 @@ export async function runSession(
     // Together: a connection that breaks fails all of them, and none may fail unheard.
     const [text] = await Promise.all([readAll(verdict), ...outputs])
     signal.throwIfAborted()
+    if (text === '' && verdict.wasCut)
+      throw new RemoteFailure('the connection was lost before the command had ended')
     return { exitCode: exitCodeOf(text) }
   } finally {
     signal.removeEventListener('abort', abort)
@@ -108,7 +103,7 @@ export function exitCodeOf(text: string): number {
   try {
     status = JSON.parse(text) as Partial<Status>
   } catch {
-    throw new RuntimeError('failed', text)
+    throw new RemoteFailure(text)
   }
   if (status.status === 'Success') return 0
   const code = status.details?.causes?.find(({ reason }) => reason === 'ExitCode')?.message
@@ -117,35 +112,47 @@ export function exitCodeOf(text: string): number {
   throw StatusError.from({ ...status, metadata: {}, message: status.message ?? text })
 }
 
-/** How long silence is taken for trouble that is still to come, and not for a listener that waits for us. */
-const VERDICT_MS = 200
+/** Speaks it, so that `runSession` understands how it ended. */
+export const SESSION_PROTOCOL = 'v4.channel.k8s.io'
+export const PORT_PROTOCOL = 'portforward.k8s.io'
 
-/** Into the pod's network, by the runtime: finds what listens on the pod's own localhost only. */
+/** How long silence is taken for trouble that is still to come, and not for a listener that waits for us. */
+export interface Verdict extends Pick<Env, 'clock'> {
+  readonly ms: number
+}
+
+/** One connection to a port of a pod; trouble that is told later breaks it. */
 export async function forwardPort(
-  url: string,
+  session: SpdySession,
   port: number,
-  env: Pick<Env, 'net' | 'clock'>,
   signal: AbortSignal,
+  verdict?: Verdict,
 ): Promise<Duplex> {
-  const session = await connectTo(url, 'portforward.k8s.io', env, signal)
   const headers = { port: String(port), requestID: '0' }
   const errors = session.open({ streamType: 'error', ...headers })
   errors.end()
   const data = session.open({ streamType: 'data', ...headers })
   const failure = readAll(errors)
+  failure.catch(() => undefined)
   // An end without a byte is trouble whose words are on their way.
   const readable = new Promise<void>((resolve) =>
     data.once('readable', () => data.readableLength > 0 && resolve()),
   )
-  const calm = new AbortController()
-  const silent = env.clock.sleep(VERDICT_MS, calm.signal).catch(() => {})
-  const text = await Promise.race([failure, readable.then(() => ''), silent.then(() => '')])
-  calm.abort()
-  if (text !== '') {
-    session.close()
-    throw new RuntimeError('failed', text)
+  if (verdict !== undefined) {
+    const calm = new AbortController()
+    const silent = verdict.clock.sleep(verdict.ms, calm.signal).catch(() => {})
+    const text = await Promise.race([failure, readable.then(() => ''), silent.then(() => '')])
+    calm.abort()
+    if (text !== '') {
+      session.close()
+      throw new RemoteFailure(text)
+    }
   }
-  void failure.then((late) => late !== '' && data.destroy(new RuntimeError('failed', late)))
+  data.endAfter = failure.then(
+    (late) => (late === '' ? undefined : new RemoteFailure(late)),
+    () => undefined,
+  )
+  void data.endAfter.then((late) => late !== undefined && data.destroy(late))
   void finished(data)
     .catch(() => {})
     .then(() => session.close())
