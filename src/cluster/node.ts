@@ -267,9 +267,7 @@ export async function startNode(
         podCidrs: [podCidr],
         port: options.kubeletPort,
         annotations:
-          options.kubeletPort === undefined
-            ? {}
-            : { [SERVING_ANNOTATION]: SERVING_BY_CLUSTER },
+          options.kubeletPort === undefined ? {} : { [SERVING_ANNOTATION]: SERVING_BY_CLUSTER },
         staticPodPath: options.podManifestPath,
         cgroupRoot: names.cgroup,
         mountImage: containerd?.images.mount,

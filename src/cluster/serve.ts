@@ -140,23 +140,15 @@ export async function serve(
       podCidr: options.podCidr,
       host: nodeName,
     }
-    const server = makeServer(
-      plane,
-      (name): NodeApi | undefined => {
-        const own = nodes.get(name)
-        // Its port answers more than this process asks it for.
-        if (own !== undefined && !listens.has(name)) return own
-        const remote = remoteNode(
-          server.inside.read,
-          certificates.current(),
-          settings.kubelets,
-          name,
-        )
-        return own === undefined || remote?.connect === undefined
-          ? (own ?? remote)
-          : { ...own, connect: remote.connect }
-      },
-    )
+    const server = makeServer(plane, (name): NodeApi | undefined => {
+      const own = nodes.get(name)
+      // Its port answers more than this process asks it for.
+      if (own !== undefined && !listens.has(name)) return own
+      const remote = remoteNode(server.inside.read, certificates.current(), settings.kubelets, name)
+      return own === undefined || remote?.connect === undefined
+        ? (own ?? remote)
+        : { ...own, connect: remote.connect }
+    })
     const listening = await listenOn(server, options, pki)
     ending.push(() => listening.close())
     const listeners = [listening]

@@ -1,5 +1,13 @@
 /** Where `pods|services|nodes` `/[scheme:]name[:port]/proxy` leads to. */
-import { endpointSlices, pods, services, type EndpointSlice, type Node, type Pod, type Service } from '#api'
+import {
+  endpointSlices,
+  pods,
+  services,
+  type EndpointSlice,
+  type Node,
+  type Pod,
+  type Service,
+} from '#api'
 import type { Random } from '#base'
 import { StatusError, badRequest, notFound } from '#machinery'
 import type { Reader } from '../inside.ts'

@@ -56,9 +56,7 @@ export function kubeletApi(to: KubeletAddress): NodeApi {
     } catch (error) {
       if (signal.aborted || error instanceof StatusError) throw error
       if (error instanceof RemoteFailure) throw internalError(error.message)
-      throw internalError(
-        `error sending request: Post "https://${at}${path}": ${messageOf(error)}`,
-      )
+      throw internalError(`error sending request: Post "https://${at}${path}": ${messageOf(error)}`)
     }
   }
   const session = async (

@@ -100,7 +100,8 @@ function readPairs(bytes: Buffer): SpdyHeaders {
 }
 
 const writePairs = (headers: SpdyHeaders): Buffer => {
-  const pairs = Object.entries(headers)
+  // Names in capitals are refused (SPDY/3 §2.6.10).
+  const pairs = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value] as const)
   return Buffer.concat([
     uint32(pairs.length),
     ...pairs.flatMap(([name, value]) => [

@@ -117,9 +117,7 @@ export async function converse(
   } catch (error) {
     failure = failureOf(
       error,
-      kind === 'exec'
-        ? 'error executing command in container'
-        : 'error attaching to container',
+      kind === 'exec' ? 'error executing command in container' : 'error attaching to container',
     )
   }
   await session.finish(failure)

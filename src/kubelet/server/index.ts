@@ -180,9 +180,7 @@ async function answer(
 async function send(response: ServerResponse, { status, headers, body }: Answer): Promise<void> {
   if (response.destroyed) return
   if (typeof body === 'string' || body instanceof Uint8Array) {
-    response
-      .writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
-      .end(body)
+    response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) }).end(body)
     return
   }
   response.writeHead(status, headers)
