@@ -129,6 +129,42 @@ test('a pod fails when an init container fails and nothing is tried again', () =
   assert.equal(status(target, runtimeOf([exited('setup', 1)])).phase, 'Failed')
 })
 
+test('in a pod that is over nothing waits, but for what never had its turn', () => {
+  const running = status(pod({ restartPolicy: 'Never' }), runtimeOf([container('app')]))
+  // The machine came back, and the runtime has nothing any more.
+  const lost = status(pod({ restartPolicy: 'Never', status: running }), runtimeOf([], []))
+  assert.equal(lost.phase, 'Failed')
+  const [app] = lost.containerStatuses ?? []
+  assert.deepEqual([app?.state?.waiting, app?.ready], [undefined, false])
+  assert.deepEqual(app?.state?.terminated, {
+    exitCode: 137,
+    reason: 'ContainerStatusUnknown',
+    message: 'The container could not be located when the pod was terminated',
+  })
+  // One that is tried again waits.
+  const again = status(pod({ status: running }), runtimeOf([], []))
+  assert.equal(again.containerStatuses?.[0]?.state?.waiting?.reason, 'ContainerCreating')
+
+  const failed = { reason: 'DeadlineExceeded', message: 'late' }
+  const late = status(pod(), runtimeOf([], []), { failed, finished: true })
+  assert.equal(late.containerStatuses?.[0]?.state?.terminated?.exitCode, 137)
+  const initContainers = [
+    { name: 'one', image: 'i' },
+    { name: 'two', image: 'i' },
+  ]
+  const unprepared = status(
+    pod({ restartPolicy: 'Never', initContainers }),
+    runtimeOf([exited('one', 1)]),
+    { finished: true },
+  )
+  assert.deepEqual(
+    [...(unprepared.initContainerStatuses ?? []), ...(unprepared.containerStatuses ?? [])].map(
+      ({ state }) => state?.waiting?.reason ?? state?.terminated?.exitCode,
+    ),
+    [1, 'PodInitializing', 'PodInitializing'],
+  )
+})
+
 test('a last phase is never taken back', () => {
   const target = pod({ status: { phase: 'Failed', reason: 'Evicted' } })
   const result = status(target, runtimeOf([container('app')]))

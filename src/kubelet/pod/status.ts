@@ -12,6 +12,7 @@ import { type PodContainer, type PodRuntime, readySandbox } from './pod-runtime.
 import type { ProbeResult } from './actions.ts'
 import { qosClassOf } from './qos.ts'
 import { resourcesInUse } from './resources.ts'
+import { UNKNOWN_END, withoutWaiting } from './lost.ts'
 
 /** Why a container is not running: a name of Kubernetes', and a sentence. */
 export interface Waiting {
@@ -53,8 +54,8 @@ export interface StatusInput {
 export function statusOf(input: StatusInput): PodStatus {
   const { pod, runtime, now } = input
   const old = pod.status ?? {}
-  const initContainerStatuses = statusesOf(input, pod.spec.initContainers ?? [], 'init')
-  const containerStatuses = statusesOf(input, pod.spec.containers, 'regular')
+  const init = statusesOf(input, pod.spec.initContainers ?? [], 'init')
+  const regular = statusesOf(input, pod.spec.containers, 'regular')
   const ephemeralContainerStatuses = statusesOf(
     input,
     pod.spec.ephemeralContainers ?? [],
@@ -62,10 +63,12 @@ export function statusOf(input: StatusInput): PodStatus {
   )
   const phase = keepTerminal(
     old.phase,
-    input.failed
-      ? 'Failed'
-      : phaseOf(pod, initContainerStatuses, containerStatuses, input.finished),
+    input.failed ? 'Failed' : phaseOf(pod, init, regular, input.finished),
   )
+  const over = phase === 'Succeeded' || phase === 'Failed'
+  const { initContainerStatuses, containerStatuses } = over
+    ? withoutWaiting(pod, init, regular)
+    : { initContainerStatuses: init, containerStatuses: regular }
   const sandbox = readySandbox(runtime)
   const podIps = podIpsOf(input)
   const conditions = conditionsOf({
@@ -245,12 +248,8 @@ function neverCreated(
   // It ended, and the runtime has forgotten it: what was published stays true.
   if (published?.state?.terminated !== undefined) return { ...published, ready: false }
   if (published?.state?.running !== undefined) {
-    const terminated = {
-      exitCode: 137,
-      reason: 'ContainerStatusUnknown',
-      message:
-        'The container could not be located when the pod was terminated. The container used to be Running',
-    }
+    const message = `${UNKNOWN_END.message}. The container used to be Running`
+    const terminated = { ...UNKNOWN_END, message }
     if (isDeleted(pod) || input.finished) {
       return { ...published, state: { terminated }, ready: false, started: false }
     }
