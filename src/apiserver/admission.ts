@@ -12,10 +12,10 @@ export interface AdmissionRequest {
   readonly user: RequestUser
   readonly dryRun: boolean
   /** The new object; a mutating plugin changes it in place. Absent on DELETE. */
-  readonly object?: JsonObject
-  readonly old?: KubeObject
+  readonly object?: JsonObject | undefined
+  readonly old?: KubeObject | undefined
   /** CreateOptions, UpdateOptions or DeleteOptions, by the operation; absent for a connect. */
-  readonly options?: JsonObject
+  readonly options?: JsonObject | undefined
   /** Texts for the Warning header. */
   readonly warn: (text: string) => void
   /** A note for the audit log. */

@@ -133,18 +133,16 @@ export class Collection {
     return this.#timed('delete', this.storage.delete(key, expected, origin))
   }
 
-  async #timed(operation: Operation, write: Promise<Write>): Promise<Write> {
+  #timed(operation: Operation, write: Promise<Write>): Promise<Write> {
     const started = this.#clock.monotonic()
     const counts = (this.#written[operation] ??= this.#counts(operation))
     counts.total.add()
-    try {
-      return await write
-    } catch (error) {
+    const took = (): void => counts.times.observe((this.#clock.monotonic() - started) / 1000)
+    write.then(took, () => {
       counts.errors().add()
-      throw error
-    } finally {
-      counts.times.observe((this.#clock.monotonic() - started) / 1000)
-    }
+      took()
+    })
+    return write
   }
 
   close(): void {

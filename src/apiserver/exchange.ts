@@ -18,35 +18,35 @@ export interface Exchange {
   /** An in-process body: already a JSON value, read only. */
   readonly value?: unknown
   /** The body as it streams in, for proxying. */
-  readonly stream?: () => AsyncIterable<Uint8Array>
+  readonly stream?: (() => AsyncIterable<Uint8Array>) | undefined
   readonly remoteAddress: string
   /** DER of the verified client certificate. */
-  readonly clientCertificate?: Uint8Array
+  readonly clientCertificate?: Uint8Array | undefined
   /** True when the client showed a certificate that none of our authorities signed. */
-  readonly untrustedCertificate?: boolean
+  readonly untrustedCertificate?: boolean | undefined
   /** Set by the in-process transport: authentication is skipped. */
-  readonly trustedUser?: RequestUser
+  readonly trustedUser?: RequestUser | undefined
   /** Aborts when the client goes away or the deadline passes. */
   readonly signal: AbortSignal
   /** When the answer must be there, in monotonic milliseconds. */
-  readonly deadline?: number
+  deadline?: number | undefined
   /** For an `Upgrade` request: answers 101 with these headers and hands over the raw socket. */
-  readonly upgrade?: (headers: Readonly<Record<string, string>>) => Promise<Duplex>
+  readonly upgrade?: ((headers: Readonly<Record<string, string>>) => Promise<Duplex>) | undefined
   /** Unique; echoed as `audit-id`. */
   readonly id: string
   readonly cause?: string
   // What the filters have found out.
-  user?: RequestUser
-  info?: RequestInfo
+  user?: RequestUser | undefined
+  info?: RequestInfo | undefined
   /** The flow schema and priority level that it was counted to. */
-  flow?: { readonly schemaUid: string; readonly levelUid: string }
+  flow?: { readonly schemaUid: string; readonly levelUid: string } | undefined
   /** What its time goes into. */
-  trace?: RequestTrace
+  trace?: RequestTrace | undefined
   readonly warnings: string[]
   /** What the object in the body says of its identity, for the audit log. */
-  subject?: Readonly<Record<string, unknown>>
+  subject?: Readonly<Record<string, unknown>> | undefined
   /** Notes of admission for the audit log. */
-  auditAnnotations?: Record<string, string>
+  auditAnnotations?: Record<string, string> | undefined
 }
 
 /** What a path asks for. `verb` is Kubernetes': get, list, watch, create, update, patch, delete, deletecollection, or the lower-case method. */

@@ -9,6 +9,20 @@ export interface Part {
 /** A request does few things; whoever does many (a webhook for each of a hundred) is cut short. */
 const MOST_PARTS = 64
 
+interface PartOptions {
+  readonly outside?: boolean
+  readonly parallel?: boolean
+}
+const USUAL: PartOptions = {}
+
+interface Running {
+  readonly name: string
+  readonly started: number
+  readonly around: Span | undefined
+  readonly span: Span | undefined
+  readonly options: PartOptions
+}
+
 export class RequestTrace {
   readonly parts: Part[] = []
   /** Of the time, what was spent on others: in queues, and with webhooks. */
@@ -32,38 +46,47 @@ export class RequestTrace {
     this.#current = span
   }
 
-  /** Times a part. Parts that run side by side are of the part around them, and nothing is within them. */
-  part<T extends Awaitable<unknown>>(
+  /**
+   * Times a part. Parts that run side by side are of the part around them, and nothing is within them.
+   * @param about what `run` is told of: a function of its own would be made for each request
+   */
+  part<T extends Awaitable<unknown>, A = undefined>(
     name: string,
-    run: (traceparent: string | undefined) => T,
-    { outside = false, parallel = false }: { outside?: boolean; parallel?: boolean } = {},
+    run: (traceparent: string | undefined, about: A) => T,
+    options: PartOptions = USUAL,
+    about: A = undefined as A,
   ): T {
     const started = this.#clock.monotonic()
     const around = this.#current
     const span = around?.child(name)
-    if (!parallel) this.#current = span
-    const end = (failure?: unknown): void => {
-      if (!parallel) this.#current = around
-      const ms = this.#clock.monotonic() - started
-      if (outside) this.outsideMs += ms
-      if (this.parts.length < MOST_PARTS) this.parts.push({ name, ms })
-      span?.end(failure)
-    }
+    if (options.parallel !== true) this.#current = span
+    const part: Running = { name, started, around, span, options }
     let result: T
     try {
-      result = run(span?.traceparent)
+      result = run(span?.traceparent, about)
     } catch (error) {
-      end(error)
+      this.#end(part, error)
       throw error
     }
     // Most parts need not wait.
-    if (!(result instanceof Promise)) end()
-    else
-      result.then(
-        () => end(),
-        (error: unknown) => end(error),
-      )
+    if (result instanceof Promise) this.#endWith(result, part)
+    else this.#end(part)
     return result
+  }
+
+  #endWith(result: Promise<unknown>, part: Running): void {
+    result.then(
+      () => this.#end(part),
+      (error: unknown) => this.#end(part, error),
+    )
+  }
+
+  #end({ name, started, around, span, options }: Running, failure?: unknown): void {
+    if (options.parallel !== true) this.#current = around
+    const ms = this.#clock.monotonic() - started
+    if (options.outside === true) this.outsideMs += ms
+    if (this.parts.length < MOST_PARTS) this.parts.push({ name, ms })
+    span?.end(failure)
   }
 
   /** `authentication 1 ms, mutating admission 620 ms`: what took at least a millisecond. */

@@ -1,6 +1,6 @@
 /** The outside world as it is. Only `cli/` makes one for the program, and tests that mean it. */
 import * as childProcess from 'node:child_process'
-import { randomBytes, randomInt, randomUUID } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import * as dgram from 'node:dgram'
 import * as fs from 'node:fs'
 import * as fsp from 'node:fs/promises'
@@ -23,6 +23,7 @@ import type {
 import { createLogger, formatText, type LogLevel, type LogRecord } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { sleepBy } from './sleep.ts'
+import { randomUuid } from './uuid.ts'
 
 export interface RealEnvOptions {
   readonly level?: LogLevel
@@ -125,7 +126,7 @@ const sleepReal = sleepBy(realClock.schedule)
 const realRandom: Random = {
   next: () => randomInt(2 ** 47) / 2 ** 47,
   bytes: (length) => randomBytes(length),
-  uuid: () => randomUUID(),
+  uuid: randomUuid,
 }
 
 const realNetwork: Network = {

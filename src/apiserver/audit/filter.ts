@@ -58,6 +58,10 @@ export const withAudit =
       withRequest && info.isResource
         ? {
             ...exchange,
+            // What is not a field of its own is not copied.
+            query: exchange.query,
+            signal: exchange.signal,
+            stream: exchange.stream?.bind(exchange),
             body: async () => {
               const bytes = await exchange.body()
               if (bytes.length > 0)

@@ -3,7 +3,7 @@ import type { Awaitable, Env } from '#base'
 import { StatusError, forbidden, type RequestUser } from '#machinery'
 import type { AccessMetrics } from '../metrics/index.ts'
 import type { Attributes, Authorizer, Decision } from '../access.ts'
-import type { Filter, Reply, RequestInfo } from '../exchange.ts'
+import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
 import { infoOf } from './request-info.ts'
 import { timed } from './tracing.ts'
 import { requireUser } from './user.ts'
@@ -15,18 +15,22 @@ export const withAuthorization =
     { clock }: Pick<Env, 'clock'>,
     metrics: Pick<AccessMetrics, 'authorized'>,
   ): Filter =>
-  (next) =>
-  (exchange) => {
-    const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
-    const started = clock.monotonic()
-    const count = (result: Decision['verdict'] | 'error'): void =>
+  (next) => {
+    const ask = (_: string | undefined, attributes: Attributes): Awaitable<Decision> =>
+      authorizer.authorize(attributes)
+    const count = (result: Decision['verdict'] | 'error', started: number): void =>
       metrics.authorized(result, (clock.monotonic() - started) / 1000)
-    const fail = (error: unknown): never => {
-      count('error')
+    const fail = (error: unknown, started: number): never => {
+      count('error', started)
       throw error
     }
-    const goOn = ({ verdict, reason }: Decision): Promise<Reply> => {
-      count(verdict)
+    const goOn = (
+      exchange: Exchange,
+      attributes: Attributes,
+      { verdict, reason }: Decision,
+      started: number,
+    ): Promise<Reply> => {
+      count(verdict, started)
       const { auditAnnotations: notes } = exchange
       if (notes !== undefined) {
         notes['authorization.k8s.io/decision'] = verdict === 'allow' ? 'allow' : 'forbid'
@@ -35,13 +39,29 @@ export const withAuthorization =
       if (verdict !== 'allow') throw forbiddenFor(attributes, reason)
       return next(exchange)
     }
-    let decision: Awaitable<Decision>
-    try {
-      decision = timed(exchange, 'authorization', () => authorizer.authorize(attributes))
-    } catch (error) {
-      return fail(error)
+    const later = (
+      exchange: Exchange,
+      attributes: Attributes,
+      deciding: Promise<Decision>,
+      started: number,
+    ): Promise<Reply> =>
+      deciding.then(
+        (decision) => goOn(exchange, attributes, decision, started),
+        (error: unknown) => fail(error, started),
+      )
+    return (exchange) => {
+      const attributes = attributesOf(requireUser(exchange), infoOf(exchange))
+      const started = clock.monotonic()
+      let decision: Awaitable<Decision>
+      try {
+        decision = timed(exchange, 'authorization', ask, attributes)
+      } catch (error) {
+        return fail(error, started)
+      }
+      return decision instanceof Promise
+        ? later(exchange, attributes, decision, started)
+        : goOn(exchange, attributes, decision, started)
     }
-    return decision instanceof Promise ? decision.then(goOn, fail) : goOn(decision)
   }
 
 /** A request as authorizers see it. */

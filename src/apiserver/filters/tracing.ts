@@ -47,8 +47,9 @@ function beginSpan(tracing: Tracing, exchange: Exchange, now: Date): Span | unde
 }
 
 /** Runs a part of the request whose time is noted under its name. */
-export const timed = <T extends Awaitable<unknown>>(
+export const timed = <T extends Awaitable<unknown>, A>(
   { trace }: Exchange,
   name: string,
-  run: () => T,
-): T => (trace === undefined ? run() : trace.part(name, run))
+  run: (traceparent: string | undefined, about: A) => T,
+  about: A,
+): T => (trace === undefined ? run(undefined, about) : trace.part(name, run, undefined, about))

@@ -1,4 +1,5 @@
 /** Every request from outside takes its turn here, between who it is from and what it may do. */
+import type { Awaitable } from '#base'
 import type { Exchange, Filter, Reply, RequestInfo } from '../exchange.ts'
 import { isLongRunning, requireUser } from '../filters/index.ts'
 import type { RequestMetrics } from '../metrics/index.ts'
@@ -11,23 +12,25 @@ const OBJECTS_A_SEAT = 100
  * @param countOf how many objects the request's resource has
  */
 export function widthOf(
-  { verb, name }: RequestInfo,
-  query: URLSearchParams,
-  countOf: () => number,
+  info: RequestInfo,
+  { query }: Pick<Exchange, 'query'>,
+  countOf: (info: RequestInfo) => number,
 ): number {
-  if (verb !== 'list' || name !== '') return 1
+  if (info.verb !== 'list' || info.name !== '') return 1
   const limit = Number(query.get('limit') ?? 0)
-  const count = countOf()
+  const count = countOf(info)
   const objects = limit > 0 ? Math.min(limit, count) : count
   return Math.max(1, Math.ceil(objects / OBJECTS_A_SEAT))
 }
 
+const OUTSIDE = { outside: true }
+
 /** A client's signal aborts when it has its answer, too. */
-const isSentLater = ({ signal, trustedUser }: Exchange, reply: Reply | undefined): boolean =>
-  trustedUser === undefined &&
-  !signal.aborted &&
+const isSentLater = (exchange: Exchange, reply: Reply | undefined): boolean =>
+  exchange.trustedUser === undefined &&
   reply?.body !== undefined &&
-  !(reply.body instanceof Uint8Array)
+  !(reply.body instanceof Uint8Array) &&
+  !exchange.signal.aborted
 
 /** Calls from this process are not held up: whom they serve has waited already. */
 export const withPriorityAndFairness =
@@ -36,45 +39,50 @@ export const withPriorityAndFairness =
     { inFlight, inQueue }: Pick<RequestMetrics, 'inFlight' | 'inQueue'>,
     countOf: (info: RequestInfo) => number,
   ): Filter =>
-  (next) =>
-  async (exchange) => {
-    const { info } = exchange
-    if (info === undefined) return next(exchange)
-    const watching = info.isResource && info.verb === 'watch'
-    if (isLongRunning(info) && !watching) return next(exchange)
-    const reading = info.verb === 'get' || info.verb === 'list' || info.verb === 'head' || watching
-    const kind = reading ? 'readOnly' : 'mutating'
-    let release = (): void => undefined
-    if (exchange.trustedUser === undefined) {
-      const width = widthOf(info, exchange.query, () => countOf(info))
-      const { trace, signal } = exchange
-      const enter = () => control.enter(requireUser(exchange), info, width, signal)
-      inQueue[kind]++
-      let turn: FlowTurn
-      try {
-        const entered =
-          trace === undefined
-            ? enter()
-            : trace.part('priorityandfairness', enter, { outside: true })
-        turn = entered instanceof Promise ? await entered : entered
-      } finally {
-        inQueue[kind]--
-      }
-      exchange.flow = turn.flow
-      release = () => turn.release()
+  (next) => {
+    const enter = (exchange: Exchange, info: RequestInfo): Awaitable<FlowTurn> => {
+      const width = widthOf(info, exchange, countOf)
+      const user = requireUser(exchange)
+      return exchange.trace === undefined
+        ? control.enter(user, info, width, exchange)
+        : exchange.trace.part(
+            'priorityandfairness',
+            () => control.enter(user, info, width, exchange),
+            OUTSIDE,
+          )
     }
-    inFlight[kind]++
-    const end = (): void => {
+    const end = (kind: 'readOnly' | 'mutating', turn: FlowTurn | undefined): void => {
       inFlight[kind]--
-      release()
+      turn?.release()
     }
-    let reply: Reply | undefined
-    try {
-      reply = await next(exchange)
-      return reply
-    } finally {
-      // A watch gives its seat back as soon as it has begun; a long answer keeps it until it is sent, or nobody wants it.
-      if (watching || !isSentLater(exchange, reply)) end()
-      else exchange.signal.addEventListener('abort', end, { once: true })
+    return async (exchange) => {
+      const { info } = exchange
+      if (info === undefined) return next(exchange)
+      const watching = info.isResource && info.verb === 'watch'
+      if (isLongRunning(info) && !watching) return next(exchange)
+      const reading =
+        info.verb === 'get' || info.verb === 'list' || info.verb === 'head' || watching
+      const kind = reading ? 'readOnly' : 'mutating'
+      let turn: FlowTurn | undefined
+      if (exchange.trustedUser === undefined) {
+        inQueue[kind]++
+        try {
+          const entered = enter(exchange, info)
+          turn = entered instanceof Promise ? await entered : entered
+        } finally {
+          inQueue[kind]--
+        }
+        exchange.flow = turn.flow
+      }
+      inFlight[kind]++
+      let reply: Reply | undefined
+      try {
+        reply = await next(exchange)
+        return reply
+      } finally {
+        // A watch gives its seat back as soon as it has begun; a long answer keeps it until it is sent, or nobody wants it.
+        if (watching || !isSentLater(exchange, reply)) end(kind, turn)
+        else exchange.signal.addEventListener('abort', () => end(kind, turn), { once: true })
+      }
     }
   }

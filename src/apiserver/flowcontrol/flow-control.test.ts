@@ -153,7 +153,7 @@ const schema = (to: string): FlowSchema =>
 
 const jane = { name: 'jane', groups: [] }
 const enter = async (control: FlowControl, user = jane, signal = new AbortController().signal) =>
-  control.enter(user, get, 1, signal)
+  control.enter(user, get, 1, { signal })
 const stateOf = (control: FlowControl, name: string) =>
   [...control.levels()].find((each) => each.name === name)
 
@@ -307,7 +307,8 @@ test('a request belongs to catch-all when nothing else knows it', async () => {
 
 test('a long list takes more seats than one object', () => {
   const list: RequestInfo = { ...get, verb: 'list', name: '' }
-  const of = (info: RequestInfo, query = '') => widthOf(info, new URLSearchParams(query), () => 950)
+  const of = (info: RequestInfo, query = '') =>
+    widthOf(info, { query: new URLSearchParams(query) }, () => 950)
   assert.equal(of(get), 1)
   assert.equal(of(list), 10)
   assert.equal(of(list, 'limit=250'), 3)

@@ -3,7 +3,7 @@
  * as many requests at once as it has seats, the others wait in its queues or are told to come again.
  */
 import type { FlowSchema, PriorityLevelConfiguration } from '#api'
-import type { Awaitable, Env } from '#base'
+import type { Awaitable, Clock, Env } from '#base'
 import type { RequestUser } from '#machinery'
 import { PlainError } from '../plain-error.ts'
 import type { RequestInfo } from '../exchange.ts'
@@ -59,7 +59,8 @@ export interface FlowControl {
     user: RequestUser,
     info: RequestInfo,
     seats: number,
-    signal: AbortSignal,
+    /** Whose signal aborts when nobody waits for it any more. */
+    asking: { readonly signal: AbortSignal },
   ): Awaitable<FlowTurn>
   configure(schemas: readonly FlowSchema[], levels: readonly PriorityLevelConfiguration[]): void
   /** For /metrics and the debugging pages. */
@@ -86,6 +87,72 @@ const withMandatory = <T extends FlowSchema | PriorityLevelConfiguration>(
 
 const MANDATORY_SCHEMAS = mandatory<FlowSchema>(defaultSchemas)
 const MANDATORY_LEVELS = mandatory<PriorityLevelConfiguration>(defaultLevels)
+
+interface Begun {
+  readonly level: Level
+  readonly counts: FlowCounts
+  readonly flow: Flow
+  readonly seats: number
+  /** That it has come out of. */
+  readonly queue: number | undefined
+}
+
+/** A request in the works, counted until it is released. */
+class Turn implements FlowTurn {
+  readonly flow: Flow
+  readonly #begun: Begun
+  readonly #clock: Pick<Clock, 'monotonic'>
+  readonly #leave: (level: Level, seats: number) => void
+  readonly #since: number
+  #isOver = false
+
+  constructor(
+    clock: Pick<Clock, 'monotonic'>,
+    begun: Begun,
+    leave: (level: Level, seats: number) => void,
+  ) {
+    const { level, counts, flow, queue } = begun
+    this.flow = flow
+    this.#begun = begun
+    this.#clock = clock
+    this.#leave = leave
+    this.#since = clock.monotonic()
+    if (queue !== undefined && !level.served.has(queue))
+      level.served.set(queue, { executing: 0, inUse: 0 })
+    level.dispatched++
+    counts.dispatched.add()
+    counts.seats.observe(this.#counted)
+    this.#count(1)
+  }
+
+  release(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    const { level, counts, seats } = this.#begun
+    this.#count(-1)
+    counts.took.observe((this.#clock.monotonic() - this.#since) / 1000)
+    if (!level.exempt) this.#leave(level, seats)
+  }
+
+  /** Who is exempt takes no seat, and counts as one. */
+  get #counted(): number {
+    return this.#begun.level.exempt ? 1 : this.#begun.seats
+  }
+
+  #count(by: 1 | -1): void {
+    const { level, counts, queue } = this.#begun
+    const seats = by * this.#counted
+    counts.executing += by
+    counts.executingSeats += seats
+    level.executing += by
+    if (queue === undefined) return
+    const served = level.served.get(queue) ?? { executing: 0, inUse: 0 }
+    served.executing += by
+    served.inUse += seats
+    if (served.executing === 0) level.served.delete(queue)
+    else level.served.set(queue, served)
+  }
+}
 
 export function createFlowControl(
   { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
@@ -165,41 +232,8 @@ export function createFlowControl(
       signal.removeEventListener('abort', gone)
     }
   }
-  /** Counts it as in the works; the returned function counts it as done. */
-  const begin = (
-    level: Level,
-    counts: FlowCounts,
-    seats: number,
-    queue: number | undefined,
-  ): (() => void) => {
-    const since = clock.monotonic()
-    let served = queue === undefined ? undefined : level.served.get(queue)
-    if (queue !== undefined && served === undefined) {
-      served = { executing: 0, inUse: 0 }
-      level.served.set(queue, served)
-    }
-    const add = (count: 1 | -1): void => {
-      counts.executing += count
-      counts.executingSeats += count * seats
-      level.executing += count
-      if (served === undefined || queue === undefined) return
-      served.executing += count
-      served.inUse += count * seats
-      if (served.executing === 0) level.served.delete(queue)
-      else level.served.set(queue, served)
-    }
-    level.dispatched++
-    counts.dispatched.add()
-    counts.seats.observe(seats)
-    add(1)
-    return () => {
-      add(-1)
-      counts.took.observe((clock.monotonic() - since) / 1000)
-    }
-  }
-
   const control: FlowControl = {
-    enter(user, info, wanted, signal) {
+    enter(user, info, wanted, asking) {
       const schema = schemas.find((each) => matches(each, user, info)) ?? schemas.at(-1)
       const level =
         levels.get(schema?.spec.priorityLevelConfiguration.name ?? '') ?? levels.get('catch-all')
@@ -208,23 +242,12 @@ export function createFlowControl(
       const seats = level.exempt ? 0 : Math.min(wanted, widest(level.share.nominal))
       const name = schema.metadata.name ?? ''
       const counts = counted.of(level.name, name)
-      const turn = (queue?: number): FlowTurn => {
-        const done = begin(level, counts, level.exempt ? 1 : seats, queue)
-        let left = false
-        return {
-          flow,
-          release() {
-            if (left) return
-            left = true
-            done()
-            if (!level.exempt) leave(level, seats)
-          },
-        }
-      }
+      const turn = (queue?: number): FlowTurn =>
+        new Turn(clock, { level, counts, flow, seats, queue }, leave)
       if (level.exempt) return turn()
       if ((level.queues?.length ?? 0) > 0 || !fits(level, seats)) {
         const request = { schema: name, flow: flowOf(schema, user, info), user, info, seats }
-        return wait(level, counts, request, signal).then(turn)
+        return wait(level, counts, request, asking.signal).then(turn)
       }
       level.inUse += seats
       counts.waited(0, true)

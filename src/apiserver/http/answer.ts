@@ -1,6 +1,6 @@
 /** Replies back into streams of bytes: compressed for those who ask, and never faster than they read. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { ServerResponse } from 'node:http'
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { constants as zlibConstants, createGzip, gzip } from 'node:zlib'
 import { isPushed, type Exchange, type Handler, type Outlet, type Reply } from '../exchange.ts'
@@ -14,53 +14,51 @@ const GZIP_FROM_BYTES = 128 * 1024
 export async function answerHttp2(
   stream: ServerHttp2Stream,
   handler: Handler,
-  method: string,
-  requestHeaders: IncomingHttpHeaders,
-  exchange: () => Exchange,
+  exchange: Exchange,
 ): Promise<void> {
-  const reply = await handler(exchange())
+  const reply = await handler(exchange)
   if (stream.destroyed || stream.closed) return dispose(reply)
-  const { headers, body, compress } = prepare(reply, requestHeaders)
-  const open = { [constants.HTTP2_HEADER_STATUS]: reply.status, ...headers }
+  const { headers, body, compress } = prepare(reply, exchange)
+  headers[constants.HTTP2_HEADER_STATUS] = String(reply.status)
   // Otherwise a body that nobody reads would hold the stream open.
   stream.resume()
-  if (method === 'HEAD' || body === undefined) {
-    stream.respond(open, { endStream: true })
+  if (exchange.method === 'HEAD' || body === undefined) {
+    stream.respond(headers, { endStream: true })
     return dispose(reply)
   }
   if (body instanceof Uint8Array) {
     const bytes = compress ? await compressed(body) : body
     if (stream.destroyed || stream.closed) return
-    stream.respond({ ...open, 'content-length': bytes.byteLength })
+    headers['content-length'] = String(bytes.byteLength)
+    stream.respond(headers)
     stream.end(bytes)
     return
   }
-  stream.respond(open)
+  stream.respond(headers)
   await pump(body, stream, compress, reply.over)
 }
 
 /** Sends what the handler answers over HTTP/1.1, unless it took the connection for itself. */
 export async function answerHttp1(
-  request: IncomingMessage,
   response: ServerResponse,
   handler: Handler,
-  method: string,
-  exchange: () => Exchange,
+  exchange: Exchange,
 ): Promise<void> {
-  const reply = await handler(exchange())
+  const reply = await handler(exchange)
   if (reply.upgraded === true) return
   if (response.destroyed) return dispose(reply)
-  const { headers, body, compress } = prepare(reply, request.headers)
+  const { headers, body, compress } = prepare(reply, exchange)
   // A body that was refused unread: the connection cannot be used again.
   if (reply.status === 413) response.setHeader('connection', 'close')
-  if (method === 'HEAD' || body === undefined) {
+  if (exchange.method === 'HEAD' || body === undefined) {
     response.writeHead(reply.status, headers)
     response.end()
     return dispose(reply)
   }
   if (body instanceof Uint8Array) {
     const bytes = compress ? await compressed(body) : body
-    response.writeHead(reply.status, { ...headers, 'content-length': bytes.byteLength })
+    headers['content-length'] = String(bytes.byteLength)
+    response.writeHead(reply.status, headers)
     response.end(bytes)
     return
   }
@@ -75,20 +73,19 @@ interface Prepared {
   readonly compress: boolean
 }
 
-function prepare(reply: Reply, requestHeaders: IncomingHttpHeaders): Prepared {
+function prepare(reply: Reply, exchange: Exchange): Prepared {
   const headers: Record<string, string | string[]> = {}
   for (const name in reply.headers) {
     const value = reply.headers[name]!
     headers[name] = typeof value === 'string' ? value : [...value]
   }
   const { body } = reply
-  const encoding = requestHeaders['accept-encoding']
   const compress =
     body !== undefined &&
     (reply.compressible === true ||
       (body instanceof Uint8Array && body.byteLength >= GZIP_FROM_BYTES)) &&
     headers['content-encoding'] === undefined &&
-    acceptsGzip(typeof encoding === 'string' ? encoding : undefined)
+    acceptsGzip(exchange.headers['accept-encoding'])
   if (compress) {
     headers['content-encoding'] = 'gzip'
     headers['vary'] = 'Accept-Encoding'

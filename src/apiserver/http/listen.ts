@@ -19,7 +19,7 @@ import { isLongRunning } from '../filters/index.ts'
 import { utf8 } from '../replies.ts'
 import type { ListenOptions, Listening } from './listening.ts'
 import { answerHttp1, answerHttp2 } from './answer.ts'
-import { exchangeOf, peerOf } from './request.ts'
+import { HttpExchange, peerOf, type Incoming } from './request.ts'
 
 /** Go clients put many watches on one connection. */
 const MAX_STREAMS = 4096
@@ -82,23 +82,18 @@ export async function listen(
 
   const sessions = new Set<ServerHttp2Session>()
   const sockets = new Set<TLSSocket>()
-  /** What is known of a request, once its head has been read. */
-  const running = new Map<AbortController, Exchange | undefined>()
+  const running = new Set<HttpExchange>()
   let closing = false
   const idle = Promise.withResolvers<void>()
 
-  const begin = (): AbortController => {
-    const controller = new AbortController()
-    running.set(controller, undefined)
-    return controller
-  }
-  const known = (controller: AbortController, exchange: Exchange): Exchange => {
-    running.set(controller, exchange)
+  const begin = (incoming: Incoming): HttpExchange => {
+    const exchange = new HttpExchange(random, incoming)
+    running.add(exchange)
     return exchange
   }
-  const over = (controller: AbortController): void => {
-    running.delete(controller)
-    controller.abort(GONE)
+  const over = (exchange: HttpExchange): void => {
+    running.delete(exchange)
+    exchange.end(GONE)
     if (closing && running.size === 0) idle.resolve()
   }
 
@@ -116,29 +111,16 @@ export async function listen(
     _flags: number,
     raw: readonly string[],
   ): void => {
-    const controller = begin()
-    const url = headers[':path'] ?? '/'
-    stream.on('error', () => undefined)
-    stream.on('close', () => over(controller))
-    const method = headers[':method'] ?? 'GET'
     // The same stand-in for the socket every time: it is what the connection is remembered by.
     const socket = stream.session?.socket as TLSSocket | undefined
+    stream.on('error', ignore)
     if (socket === undefined) return
+    const method = headers[':method'] ?? 'GET'
+    const url = headers[':path'] ?? '/'
     const peer = peerOf(socket)
-    answerHttp2(stream, answered, method, headers, () =>
-      known(
-        controller,
-        exchangeOf(random, {
-          method,
-          url,
-          headers,
-          rawHeaders: raw,
-          input: stream,
-          peer,
-          signal: controller.signal,
-        }),
-      ),
-    ).catch((error: unknown) => {
+    const exchange = begin({ method, url, headers, rawHeaders: raw, input: stream, peer })
+    stream.on('close', () => over(exchange))
+    answerHttp2(stream, answered, exchange).catch((error: unknown) => {
       fail(error, url)
       if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR)
     })
@@ -150,31 +132,16 @@ export async function listen(
     response: ServerResponse,
     upgrade?: Exchange['upgrade'],
   ) => {
-    const controller = begin()
-    const url = request.url ?? '/'
-    request.on('error', () => undefined)
-    response.on('error', () => undefined)
-    const end = () => over(controller)
+    const { method = 'GET', url = '/', headers, rawHeaders } = request
+    const peer = peerOf(request.socket as TLSSocket)
+    const exchange = begin({ method, url, headers, rawHeaders, input: request, peer, upgrade })
+    const end = () => over(exchange)
+    request.on('error', ignore)
+    response.on('error', ignore)
     response.on('close', end)
     if (upgrade !== undefined) request.socket.on('close', end)
     if (closing) response.setHeader('connection', 'close')
-    const method = request.method ?? 'GET'
-    const peer = peerOf(request.socket as TLSSocket)
-    answerHttp1(request, response, answered, method, () =>
-      known(
-        controller,
-        exchangeOf(random, {
-          method,
-          url,
-          headers: request.headers,
-          rawHeaders: request.rawHeaders,
-          input: request,
-          peer,
-          signal: controller.signal,
-          upgrade,
-        }),
-      ),
-    ).catch((error: unknown) => {
+    answerHttp1(response, answered, exchange).catch((error: unknown) => {
       fail(error, url)
       response.destroy()
     })
@@ -242,16 +209,15 @@ export async function listen(
     const ended = new Promise<void>((resolve) => server.close(() => resolve()))
     for (const session of sessions) session.close()
     // Watches and conversations see their signal abort and end their answers in order; others get their answer.
-    for (const [controller, exchange] of running)
-      if (exchange?.info !== undefined && isLongRunning(exchange.info))
-        controller.abort(SHUTTING_DOWN)
+    for (const exchange of running)
+      if (exchange.info !== undefined && isLongRunning(exchange.info)) exchange.end(SHUTTING_DOWN)
     const bounded = async (done: Promise<void>, ms: number): Promise<void> => {
       const grace = new AbortController()
       await Promise.race([done, clock.sleep(ms, grace.signal).catch(() => undefined)])
       grace.abort()
     }
     if (running.size > 0) await bounded(idle.promise, REQUEST_GRACE_MS)
-    for (const controller of running.keys()) controller.abort(SHUTTING_DOWN)
+    for (const exchange of running) exchange.end(SHUTTING_DOWN)
     await bounded(ended, CLOSE_GRACE_MS)
     for (const session of sessions) session.destroy()
     for (const socket of sockets) socket.destroy()
@@ -263,6 +229,9 @@ export async function listen(
     close: () => (closed ??= close()),
   }
 }
+
+/** Whom an error means is told in another way. */
+const ignore = (): void => undefined
 
 const HEALTH = /^\/(livez|readyz|healthz)(\/|$)/
 

@@ -55,15 +55,31 @@ export function accessMetrics(metrics: Metrics): AccessMetrics {
     labels,
     buckets: TIMES,
   })
+  const found = known((result: 'success' | 'failure' | 'error') => ({
+    times: authentications.with(result),
+    total: attempts.with(result),
+  }))
+  const decided = known((result: Decision['verdict'] | 'error') => ({
+    times: authorizations.with(RESULTS[result]),
+    total: decisions.with(RESULTS[result]),
+  }))
   return {
     authenticated(result, seconds, user) {
-      attempts.with(result).add()
-      authentications.with(result).observe(seconds)
+      const { times, total } = found(result)
+      total.add()
+      times.observe(seconds)
       if (user !== undefined) users.with(shownUser(user)).add()
     },
     authorized(result, seconds) {
-      decisions.with(RESULTS[result]).add()
-      authorizations.with(RESULTS[result]).observe(seconds)
+      const { times, total } = decided(result)
+      total.add()
+      times.observe(seconds)
     },
   }
+}
+
+/** Each is made when it is first asked for. */
+function known<K extends string, T>(make: (key: K) => T): (key: K) => T {
+  const made: Partial<Record<K, T>> = {}
+  return (key) => (made[key] ??= make(key))
 }

@@ -1,5 +1,5 @@
 /** Runs the admission plugins over a request, and counts what they took. */
-import { follow, type Awaitable, type Env } from '#base'
+import type { Awaitable, Env } from '#base'
 import type { AdmissionMetrics, AdmissionStep } from '../metrics/index.ts'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 
@@ -11,90 +11,122 @@ interface Runner {
 
 /** The plugins that change, in their order. What they leave needs no defaults: others' changes have got theirs already. */
 export const mutate = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
-  inStep(writer, request, 'admit', () =>
-    follow(ask(writer, request, 'admit', writer.admission()), () => {
-      if (!request.rounds.again) return undefined
-      Object.assign(request.rounds, { isSecond: true, again: false })
-      return ask(writer, request, 'admit', writer.admission())
-    }),
-  )
+  inStep(writer, request, 'admit')
 
 /** The plugins that refuse, in their order. */
 export const admit = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
-  inStep(writer, request, 'validate', () => ask(writer, request, 'validate', writer.admission()))
+  inStep(writer, request, 'validate')
+
+interface Asking {
+  readonly runner: Runner
+  readonly request: AdmissionRequest
+  readonly step: AdmissionStep
+  readonly plugins: readonly AdmissionPlugin[]
+}
+
+/** Those who change are asked once more when one of them wants it. */
+function inRounds(asking: Asking): Awaitable<void> {
+  const asked = ask(asking, 0)
+  if (asking.step === 'validate') return asked
+  return asked instanceof Promise ? asked.then(() => again(asking)) : again(asking)
+}
+
+function again(asking: Asking): Awaitable<void> {
+  const { rounds } = asking.request
+  if (!rounds.again) return undefined
+  Object.assign(rounds, { isSecond: true, again: false })
+  return ask(asking, 0)
+}
 
 /** One plugin after another: each begins when the one before it ends, so that the clock is read once for both. */
-function ask(
-  { admissionMetrics, env: { clock } }: Runner,
-  request: AdmissionRequest,
-  step: AdmissionStep,
-  plugins: readonly AdmissionPlugin[],
-): Awaitable<void> {
-  let began = clock.monotonic()
-  const count = (plugin: AdmissionPlugin, isRejected: boolean): void => {
-    const ended = clock.monotonic()
-    const histogram = admissionMetrics.plugin(plugin.name, step, request.operation, isRejected)
-    histogram.observe((ended - began) / 1000)
-    began = ended
-  }
-  const next = (from: number): Awaitable<void> => {
-    for (let at = from; at < plugins.length; at++) {
-      const plugin = plugins[at]!
-      const run = step === 'admit' ? plugin.mutate : plugin.validate
-      if (run === undefined || !plugin.handles(request)) continue
-      let running: Awaitable<void>
-      try {
-        running = run.call(plugin, request)
-      } catch (error) {
-        count(plugin, true)
-        throw error
-      }
-      // Most need not wait.
-      if (running instanceof Promise) return later(running, plugin, at)
-      count(plugin, false)
-    }
-    return undefined
-  }
-  const later = async (
-    running: Promise<void>,
-    plugin: AdmissionPlugin,
-    at: number,
-  ): Promise<void> => {
-    let isRejected = true
+function ask(asking: Asking, from: number): Awaitable<void> {
+  const { runner, request, step, plugins } = asking
+  let began = runner.env.clock.monotonic()
+  for (let at = from; at < plugins.length; at++) {
+    const plugin = plugins[at]!
+    const run = step === 'admit' ? plugin.mutate : plugin.validate
+    if (run === undefined || !plugin.handles(request)) continue
+    let running: Awaitable<void>
     try {
-      await running
-      isRejected = false
-    } finally {
-      count(plugin, isRejected)
+      running = run.call(plugin, request)
+    } catch (error) {
+      count(asking, plugin, began, true)
+      throw error
     }
-    await next(at + 1)
+    // Most need not wait.
+    if (running instanceof Promise) return askLater(asking, running, at, began)
+    began = count(asking, plugin, began, false)
   }
-  return next(0)
+  return undefined
+}
+
+async function askLater(
+  asking: Asking,
+  running: Promise<void>,
+  at: number,
+  began: number,
+): Promise<void> {
+  const plugin = asking.plugins[at]!
+  let isRejected = true
+  try {
+    await running
+    isRejected = false
+  } finally {
+    count(asking, plugin, began, isRejected)
+  }
+  await ask(asking, at + 1)
+}
+
+/** Gives the time. */
+function count(
+  { runner: { admissionMetrics, env }, request, step }: Asking,
+  plugin: AdmissionPlugin,
+  began: number,
+  isRejected: boolean,
+): number {
+  const ended = env.clock.monotonic()
+  const histogram = admissionMetrics.plugin(plugin.name, step, request.operation, isRejected)
+  histogram.observe((ended - began) / 1000)
+  return ended
 }
 
 const STEP_NAMES = { admit: 'mutating admission', validate: 'validating admission' } as const
 
-function inStep(
-  { admissionMetrics, env: { clock } }: Runner,
-  request: AdmissionRequest,
-  step: AdmissionStep,
-  run: () => Awaitable<void>,
-): Awaitable<void> {
-  const began = clock.monotonic()
-  const count = (isRejected: boolean): void => {
-    const seconds = (clock.monotonic() - began) / 1000
-    admissionMetrics.step(step, request.operation, isRejected).observe(seconds)
-  }
-  const refuse = (error: unknown): never => {
-    count(true)
+const runStep = (_: string | undefined, asking: Asking): Awaitable<void> => inRounds(asking)
+
+function inStep(runner: Runner, request: AdmissionRequest, step: AdmissionStep): Awaitable<void> {
+  const began = runner.env.clock.monotonic()
+  const asking: Asking = { runner, request, step, plugins: runner.admission() }
+  let running: Awaitable<void>
+  try {
+    running =
+      request.trace === undefined
+        ? inRounds(asking)
+        : request.trace.part(STEP_NAMES[step], runStep, undefined, asking)
+  } catch (error) {
+    countStep(asking, began, true)
     throw error
   }
-  try {
-    const running = request.trace === undefined ? run() : request.trace.part(STEP_NAMES[step], run)
-    if (running instanceof Promise) return running.then(() => count(false), refuse)
-  } catch (error) {
-    return refuse(error)
-  }
-  count(false)
+  if (running instanceof Promise) return stepLater(asking, running, began)
+  countStep(asking, began, false)
   return undefined
+}
+
+async function stepLater(asking: Asking, running: Promise<void>, began: number): Promise<void> {
+  let isRejected = true
+  try {
+    await running
+    isRejected = false
+  } finally {
+    countStep(asking, began, isRejected)
+  }
+}
+
+function countStep(
+  { runner: { admissionMetrics, env }, request, step }: Asking,
+  began: number,
+  isRejected: boolean,
+): void {
+  const seconds = (env.clock.monotonic() - began) / 1000
+  admissionMetrics.step(step, request.operation, isRejected).observe(seconds)
 }

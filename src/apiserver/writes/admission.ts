@@ -2,6 +2,7 @@
 import type { JsonObject, KubeObject } from '#machinery'
 import { admit, mutate } from './admission-run.ts'
 import type { AdmissionRequest } from '../admission.ts'
+import type { Exchange } from '../exchange.ts'
 import { checkKind, kindOf } from '../expected-kind.ts'
 import { requireUser } from '../filters/index.ts'
 import { isObject } from '../json.ts'
@@ -24,31 +25,81 @@ function optionsFor(operation: AdmissionRequest['operation'], options: JsonObjec
 }
 
 /** The request that all plugins see; they read and change `objects.object` itself. */
-export function admissionRequest(
-  { exchange, definition, namespace, subresource }: AdmissionTarget,
+export const admissionRequest = (
+  target: AdmissionTarget,
   operation: AdmissionRequest['operation'],
   name: string,
   options: AdmissionOptions,
-  objects: { readonly object?: JsonObject; readonly old?: KubeObject },
+  objects: AdmissionObjects,
   replace: AdmissionRequest['replace'],
-): AdmissionRequest {
-  return {
-    operation,
-    definition,
-    subresource,
-    namespace,
-    name,
-    user: requireUser(exchange),
-    dryRun: options.dryRun,
-    ...objects,
-    ...(options.asObject === undefined ? {} : { options: optionsFor(operation, options.asObject) }),
-    warn: (text) => void exchange.warnings.push(text),
-    annotate: (key, value) => void ((exchange.auditAnnotations ??= {})[key] = value),
-    signal: exchange.signal,
-    deadline: exchange.deadline,
-    trace: exchange.trace,
-    replace,
-    rounds: { isSecond: false, again: false },
+): Asked => new Asked(target, operation, name, options, objects, replace)
+
+interface AdmissionObjects {
+  readonly object?: JsonObject
+  readonly old?: KubeObject
+}
+
+/** What few plugins look at is found out for them alone. */
+class Asked implements AdmissionRequest {
+  readonly operation: AdmissionRequest['operation']
+  readonly definition: AdmissionRequest['definition']
+  readonly subresource: string
+  readonly namespace: string
+  readonly user: AdmissionRequest['user']
+  readonly dryRun: boolean
+  readonly old: AdmissionRequest['old']
+  readonly replace: AdmissionRequest['replace']
+  readonly rounds = { isSecond: false, again: false }
+  readonly trace: AdmissionRequest['trace']
+  name: string
+  object: AdmissionRequest['object']
+  readonly #exchange: Exchange
+  readonly #options: JsonObject | undefined
+
+  constructor(
+    { exchange, definition, namespace, subresource }: AdmissionTarget,
+    operation: AdmissionRequest['operation'],
+    name: string,
+    { dryRun, asObject }: AdmissionOptions,
+    { object, old }: AdmissionObjects,
+    replace: AdmissionRequest['replace'],
+  ) {
+    this.operation = operation
+    this.definition = definition
+    this.subresource = subresource
+    this.namespace = namespace
+    this.name = name
+    this.user = requireUser(exchange)
+    this.dryRun = dryRun
+    this.object = object
+    this.old = old
+    this.replace = replace
+    this.trace = exchange.trace
+    this.#exchange = exchange
+    this.#options = asObject
+  }
+
+  get options(): JsonObject | undefined {
+    return this.#options && optionsFor(this.operation, this.#options)
+  }
+  get signal(): AbortSignal {
+    return this.#exchange.signal
+  }
+  get deadline(): number | undefined {
+    return this.#exchange.deadline
+  }
+  get warn(): AdmissionRequest['warn'] {
+    return (text) => void this.#exchange.warnings.push(text)
+  }
+  get annotate(): AdmissionRequest['annotate'] {
+    return (key, value) => void ((this.#exchange.auditAnnotations ??= {})[key] = value)
+  }
+
+  /** The same request by the name that was found for it, about the object as it will be stored. */
+  becomes(name: string, object: JsonObject): AdmissionRequest {
+    this.name = name
+    this.object = object
+    return this
   }
 }
 

@@ -109,7 +109,7 @@ export async function createObject(
     const giveBack = allocator?.assign(created, undefined, options)
     let done = false
     try {
-      const admitting = admit(writer, { ...request, name, object: created })
+      const admitting = admit(writer, request.becomes(name, created))
       if (admitting instanceof Promise) await admitting
       // It is the store that refuses this, after all others.
       if (saysWhen && !options.dryRun)

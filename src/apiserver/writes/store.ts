@@ -21,22 +21,26 @@ import {
 } from './target.ts'
 
 /** The store is there for others too: what it cannot do is told as an error of the server. */
-export async function commit(
+export function commit(
   { env: { tracing } }: Writer,
   { exchange: { trace } }: WriteTarget,
   write: () => Promise<Write>,
 ): Promise<Write> {
-  try {
-    const done = await (trace?.part('store', write) ?? write())
+  const writing = trace === undefined ? write() : trace.part('store', write)
+  const span = trace?.span
+  if (span === undefined || tracing === undefined) return writing.catch(cannotWrite)
+  return writing.then((done) => {
     // What others do because of it belongs to the same trace.
-    if (done.ok && trace?.span !== undefined) tracing?.wrote(done.revision, trace.span)
+    if (done.ok) tracing.wrote(done.revision, span)
     return done
-  } catch (error) {
-    if (error instanceof StatusError) throw error
-    throw internalError(
-      `the store could not write: ${error instanceof Error ? error.message : String(error)}`,
-    )
-  }
+  }, cannotWrite)
+}
+
+function cannotWrite(error: unknown): never {
+  if (error instanceof StatusError) throw error
+  throw internalError(
+    `the store could not write: ${error instanceof Error ? error.message : String(error)}`,
+  )
 }
 
 /** What was just written, as the answer shows it: from the watch cache where that has it already. */

@@ -36,8 +36,9 @@ async function bench(): Promise<Bench> {
           // Notes are seen where the plugins before have made them.
           async mutate(request) {
             const { annotate } = request
-            Object.assign(request, {
-              annotate: (key: string, value: string) => {
+            Object.defineProperty(request, 'annotate', {
+              configurable: true,
+              value: (key: string, value: string) => {
                 annotations[key] = value
                 annotate(key, value)
               },
