@@ -7,5 +7,5 @@ export interface UpgradeRequest {
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string | undefined>>
   /** Answers 101 with these headers and hands over the raw socket; absent when no upgrade was asked for. */
-  readonly upgrade?: (headers: Readonly<Record<string, string>>) => Promise<Duplex>
+  readonly upgrade?: ((headers: Readonly<Record<string, string>>) => Promise<Duplex>) | undefined
 }
