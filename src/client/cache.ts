@@ -24,6 +24,7 @@ interface Index<T> {
 }
 
 const NAMESPACE = 'namespace'
+const NOTHING: readonly never[] = []
 
 export function createCache<T extends KubeObject>(): Cache<T> {
   const objects = new Map<string, T>()
@@ -44,7 +45,7 @@ export function createCache<T extends KubeObject>(): Cache<T> {
   }
   const by = (name: string, value: string): readonly T[] => {
     const group = indexes.get(name)?.objects.get(value)
-    return group === undefined ? [] : [...group.values()]
+    return group === undefined ? NOTHING : [...group.values()]
   }
   const cache: Cache<T> = {
     get: (key) => objects.get(key),

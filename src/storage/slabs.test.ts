@@ -58,3 +58,61 @@ test('whatever is added, held, let go and released: what somebody still has read
     }),
   )
 })
+
+const MB = 1024 * 1024
+
+/** Values of half a megabyte, each of its own byte. */
+function fill(slabs: Slabs, count: number, first = 0): SlabEntry[] {
+  return Array.from({ length: count }, (_, i) =>
+    slabs.add(`/${first + i}`, Buffer.alloc(MB / 2, first + i + 1), first + i, first + i),
+  )
+}
+
+const check = (entries: readonly SlabEntry[]): void => {
+  for (const { value, modified } of entries) {
+    assert.equal(value.byteLength, MB / 2)
+    assert.ok(value.every((byte) => byte === modified + 1))
+  }
+}
+
+test('memory that another thread has touched is used next, and keeps what is put there', async () => {
+  const touched: Uint8Array[] = []
+  const slabs = new Slabs(async (bytes) => {
+    bytes.fill(0)
+    touched.push(bytes)
+  })
+  const entries = fill(slabs, 20)
+  await Promise.resolve()
+  entries.push(...fill(slabs, 20, 20))
+  await Promise.resolve()
+  entries.push(...fill(slabs, 20, 40))
+  check(entries)
+  assert.ok(touched.length > 1)
+  const used = touched.filter((bytes) => entries.some(({ value }) => value.buffer === bytes.buffer))
+  assert.ok(used.length > 0)
+})
+
+test('nobody waits for memory that is being touched, and nothing is put there until then', async () => {
+  const done = Promise.withResolvers<void>()
+  const touched: Uint8Array[] = []
+  const slabs = new Slabs((bytes) => {
+    touched.push(bytes)
+    return done.promise
+  })
+  const entries = fill(slabs, 40)
+  assert.equal(touched.length, 1)
+  touched[0]!.fill(0)
+  check(entries)
+  done.resolve()
+  await done.promise
+  entries.push(...fill(slabs, 20, 40))
+  check(entries)
+  assert.ok(entries.some(({ value }) => value.buffer === touched[0]!.buffer))
+})
+
+test('small stores have nothing touched for them', () => {
+  let count = 0
+  const slabs = new Slabs(async () => void count++)
+  for (let i = 0; i < 100; i++) slabs.add(`/${i}`, Buffer.alloc(1000), i, i)
+  assert.equal(count, 0)
+})

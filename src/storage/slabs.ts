@@ -6,6 +6,8 @@ import type { Entry, Revision } from './storage.ts'
 
 const SMALLEST_SLAB = 64 * 1024
 const LARGEST_SLAB = 4 * 1024 * 1024
+/** The next large one is made ready when so much of one is used. */
+const READY_FROM = LARGEST_SLAB / 2
 
 /** An entry whose bytes lie in a slab. The bytes never change; a compaction may move them. */
 export class SlabEntry implements Entry {
@@ -54,9 +56,23 @@ interface Slab {
   entries: SlabEntry[]
 }
 
+/**
+ * Writes to every page of new memory, on another thread: the first write to one takes the kernel some
+ * microseconds, on a virtual machine more than all the rest of storing an object. Resolves when it is done.
+ */
+export type TouchPages = (bytes: Uint8Array) => Promise<void>
+
 export class Slabs {
   #current: Slab | undefined
   #nextBytes = SMALLEST_SLAB
+  readonly #touch: TouchPages | undefined
+  /** Memory for the next large slab. */
+  #ready: Buffer | undefined
+  #isTouching = false
+
+  constructor(touch?: TouchPages) {
+    this.#touch = touch
+  }
 
   /** An entry with a copy of the value. */
   add(key: string, value: Uint8Array, modified: Revision, created: Revision): SlabEntry {
@@ -77,6 +93,7 @@ export class Slabs {
     slab.used += value.byteLength
     slab.live += value.byteLength
     slab.entries.push(entry)
+    if (slab.used > READY_FROM && this.#ready === undefined) this.#makeReady()
     return entry
   }
 
@@ -128,6 +145,18 @@ export class Slabs {
   }
 
   #newSlab(length: number): Slab {
-    return { bytes: Buffer.allocUnsafeSlow(length), used: 0, live: 0, entries: [] }
+    let bytes: Buffer | undefined
+    if (length === LARGEST_SLAB) [bytes, this.#ready] = [this.#ready, undefined]
+    return { bytes: bytes ?? Buffer.allocUnsafeSlow(length), used: 0, live: 0, entries: [] }
+  }
+
+  #makeReady(): void {
+    if (this.#isTouching || this.#touch === undefined || this.#nextBytes < LARGEST_SLAB) return
+    this.#isTouching = true
+    const bytes = Buffer.allocUnsafeSlow(LARGEST_SLAB)
+    void this.#touch(bytes).then(() => {
+      this.#isTouching = false
+      this.#ready = bytes
+    })
   }
 }

@@ -2,7 +2,7 @@
  * The in-memory side of an embedded store: newest entries in order, their history, and the changes of
  * the recent past for watchers. It decides and records; when a change counts as durable is its user's business.
  */
-import { SlabEntry, Slabs } from './slabs.ts'
+import { SlabEntry, Slabs, type TouchPages } from './slabs.ts'
 import { SortedMap } from './sorted-map.ts'
 import {
   CompactedError,
@@ -84,7 +84,7 @@ export const isAllowed = (operation: Operation, current: SlabEntry | undefined):
 
 export class Table {
   #index = new SortedMap<SlabEntry>()
-  #slabs = new Slabs()
+  #slabs: Slabs
   #log: TableChange[] = []
   /** The log's dead head, cut off when it is large. */
   #head = 0
@@ -94,6 +94,10 @@ export class Table {
   readonly #listeners = new Set<{ prefix: string; listener: ChangeListener }>()
   #wakeUp = Promise.withResolvers<void>()
   #watchers = 0
+
+  constructor(touch?: TouchPages) {
+    this.#slabs = new Slabs(touch)
+  }
 
   get current(): Revision {
     return this.#current

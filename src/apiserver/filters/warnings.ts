@@ -5,6 +5,7 @@ const MOST_CHARACTERS = 4096
 const MOST_CHARACTERS_EACH = 256
 
 export function warningHeaders(texts: readonly string[]): readonly string[] {
+  if (texts.length === 0) return texts
   const once = [...new Set(texts)].filter((text) => text !== '').map((text) => Array.from(text))
   const total = once.reduce((sum, text) => sum + text.length, 0)
   if (total <= MOST_CHARACTERS) return once.map(warningHeader)

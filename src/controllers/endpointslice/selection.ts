@@ -35,11 +35,17 @@ export const selectionIndexes = [
 
 /** Services that select the pod as it is or as it was. */
 function servicesOf(pod: Pod, old: Pod | undefined, cache: Cache): readonly string[] {
-  const selecting = (each: Pod): readonly string[] =>
-    pairsOf(each)
-      .flatMap((pair) => cache.by(services, 'selector-pair', pair))
-      .filter((service) => selects(service, each.metadata.labels))
-      .map(keyOf)
+  const selecting = ({ metadata: { namespace, labels } }: Pod): readonly string[] => {
+    const keys: string[] = []
+    for (const name in labels)
+      for (const service of cache.by(
+        services,
+        'selector-pair',
+        `${namespace}/${name}=${labels[name]}`,
+      ))
+        if (selects(service, labels)) keys.push(keyOf(service))
+    return keys
+  }
   return old === undefined || old.metadata.labels === pod.metadata.labels
     ? selecting(pod)
     : [...new Set([...selecting(pod), ...selecting(old)])]

@@ -87,6 +87,9 @@ const WORKERS = 16
 /** The name under which upstream's controllers own fields. */
 const FIELD_MANAGER = 'kube-controller-manager'
 
+/** A controller looks at few resources: more of them are made anew each time. */
+const MOST_REFS = 64
+
 export function defineController<O>(definition: ControllerDefinition<O>): Controller {
   return { name: definition.name, start: (context) => start(definition, context) }
 }
@@ -103,7 +106,11 @@ function start<O>(
   const queue = createWorkQueue(env, { name: definition.name, metrics: env.metrics })
   const caches = new Map<string, Informer<KubeObject>>()
   const idOf = (ref: ResourceRef): string => `${ref.group}/${ref.resource}`
+  /** Nearly always it is the same object that names a resource. */
+  const byRef = new Map<ResourceRef, Informer<KubeObject>>()
   const informerOf = (ref: ResourceRef): Informer<KubeObject> => {
+    const known = byRef.get(ref)
+    if (known !== undefined) return known
     const id = idOf(ref)
     let informer = caches.get(id)
     if (informer === undefined) {
@@ -114,6 +121,7 @@ function start<O>(
       })
       caches.set(id, informer)
     }
+    if (byRef.size < MOST_REFS) byRef.set(ref, informer)
     return informer
   }
   const cache: Cache = {

@@ -28,14 +28,14 @@ export const watchingOrphans = <T extends KubeObject>(
   ref: ResourceRef<T>,
   selects: (owner: T, pod: Pod) => boolean,
 ): Watch =>
-  watching<Pod>(pods, (pod, _, cache) =>
-    controllerOf(pod) === undefined
-      ? cache
-          .list(ref, pod.metadata.namespace)
-          .filter((owner) => selects(owner, pod))
-          .map(keyOf)
-      : [],
-  )
+  watching<Pod>(pods, (pod, _, cache) => {
+    if (controllerOf(pod) !== undefined) return NOBODY
+    const owners = cache.list(ref, pod.metadata.namespace)
+    // In most namespaces there are none of most kinds, and every pod comes by here.
+    return owners.length === 0 ? NOBODY : owners.filter((owner) => selects(owner, pod)).map(keyOf)
+  })
+
+const NOBODY: readonly string[] = []
 
 /** Its own pods, and the orphans that it selects. */
 export const podsFor = <T extends KubeObject>(

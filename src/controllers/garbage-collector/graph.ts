@@ -49,6 +49,8 @@ export function createGraph(): Graph {
       const { uid } = object.metadata
       const old = nodes.get(uid)?.object
       nodes.set(uid, node)
+      // Most are owned by nobody, and are not on their way out.
+      if (old === undefined && isPlain(object)) return NOBODY
       const ownersChanged = old === undefined || !sameOwners(ownersOf(old), ownersOf(object))
       if (ownersChanged) {
         if (old !== undefined) unlink(old)
@@ -98,6 +100,11 @@ export function createGraph(): Graph {
     },
   }
 }
+
+const NOBODY: readonly string[] = []
+
+const isPlain = (object: KubeObject): boolean =>
+  ownersOf(object).length === 0 && object.metadata.deletionTimestamp === undefined
 
 const sameOwners = (a: readonly OwnerReference[], b: readonly OwnerReference[]): boolean =>
   a === b ||

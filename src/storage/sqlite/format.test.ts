@@ -46,3 +46,45 @@ test('keys and times are read without the values', () => {
   assert.equal(found?.revision, 7)
   assert.equal(found?.value.byteLength, 0)
 })
+
+test('what is written together shares an origin, whether there are few of them or many', () => {
+  const change = (n: number, cause: string): LoggedChange => ({
+    type: 'created',
+    key: `/${n}`,
+    revision: n,
+    created: n,
+    before: 0,
+    value: Buffer.from('x'),
+    origin: { actor: 'jane', cause, time: 1 },
+  })
+  const causes = (batch: readonly LoggedChange[]) => {
+    const { header, data } = encodeRow(batch)
+    const read = [...decodeRow(header, data)].map(({ origin }) => origin.cause)
+    const { origins } = JSON.parse(header) as { origins: readonly unknown[] }
+    return { read, count: origins.length }
+  }
+  const same = Array.from({ length: 20 }, (_, n) => change(n, 'one'))
+  assert.deepEqual(causes(same), { read: same.map(() => 'one'), count: 1 })
+  const own = Array.from({ length: 20 }, (_, n) => change(n, `c${n}`))
+  assert.deepEqual(causes(own), { read: own.map((_, n) => `c${n}`), count: 20 })
+})
+
+test('rows that are encoded one after the other keep their values', () => {
+  const batch = (text: string): LoggedChange[] => [
+    {
+      type: 'created',
+      key: '/a',
+      revision: 2,
+      created: 2,
+      before: 0,
+      value: randomBytes(20_000).fill(text, 0, 10_000),
+      origin: { actor: 'jane', time: 1 },
+    },
+  ]
+  const batches = [batch('a'), batch('b'), batch('c')]
+  const rows = batches.map((each) => encodeRow(each))
+  for (const [i, { header, data }] of rows.entries()) {
+    const [read] = decodeRow(header, data)
+    assert.deepEqual(Buffer.from(read!.value), batches[i]![0]!.value)
+  }
+})

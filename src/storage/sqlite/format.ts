@@ -54,18 +54,13 @@ const NUMBER_OF = { created: 0, updated: 1, deleted: 2 } as const
 
 export function encodeRow(batch: readonly LoggedChange[]): LogRow {
   const origins: HeaderOrigin[] = []
-  const known = new Map<string, number>()
+  let bytes = 0
   const changes: HeaderChange[] = []
   const values: Uint8Array[] = []
   for (const { type, key, revision, created, before, value, origin } of batch) {
-    const id = `${origin.actor}\n${origin.cause ?? ''}`
-    let at = known.get(id)
-    if (at === undefined) {
-      at = origins.length
-      known.set(id, at)
-      origins.push([origin.actor, origin.cause ?? null])
-    }
+    const at = placeOf(origins, origin)
     const length = type === 'deleted' ? 0 : value.byteLength
+    bytes += length
     if (length > 0) values.push(value)
     changes.push([
       NUMBER_OF[type],
@@ -79,17 +74,48 @@ export function encodeRow(batch: readonly LoggedChange[]): LogRow {
       origin.volatile === true ? 1 : 0,
     ])
   }
-  const plain = Buffer.concat(values)
-  const packed = plain.byteLength < PACK_FROM_BYTES ? plain : zstdCompressSync(plain, FAST)
+  const packed = bytes < PACK_FROM_BYTES ? undefined : zstdCompressSync(joined(values, bytes), FAST)
   // What is encrypted does not become smaller.
-  const pays = packed.byteLength < plain.byteLength
-  const data = pays ? packed : plain
+  const pays = packed !== undefined && packed.byteLength < bytes
+  const data = pays ? packed : Buffer.concat(values, bytes)
   const header = JSON.stringify({
     origins,
     changes,
     ...(pays ? { packed: 'zstd' } : {}),
   } satisfies Header)
   return { header, data, crc: checksum(header, data) }
+}
+
+/** Among so many that came last. */
+const ORIGINS_COMPARED = 8
+
+/** Where in the header it stands. What is written together is either all of one origin, or each of its own. */
+function placeOf(origins: HeaderOrigin[], origin: Origin): number {
+  const { actor } = origin
+  const cause = origin.cause ?? null
+  const last = Math.max(0, origins.length - ORIGINS_COMPARED)
+  for (let at = origins.length - 1; at >= last; at--) {
+    const [knownActor, knownCause] = origins[at]!
+    if (knownActor === actor && knownCause === cause) return at
+  }
+  return origins.push([actor, cause]) - 1
+}
+
+/** Up to here, what is to be compressed is put together in the same place every time: new memory is slow to come by. */
+const DESK_BYTES = 1024 * 1024
+let desk = Buffer.alloc(0)
+
+/** It is the caller's until the next call. */
+function joined(values: readonly Uint8Array[], bytes: number): Uint8Array {
+  if (bytes > DESK_BYTES) return Buffer.concat(values, bytes)
+  if (desk.length < bytes)
+    desk = Buffer.allocUnsafeSlow(Math.min(DESK_BYTES, Math.max(bytes, 2 * desk.length)))
+  let at = 0
+  for (const value of values) {
+    desk.set(value, at)
+    at += value.byteLength
+  }
+  return desk.subarray(0, bytes)
 }
 
 /** The changes of a row; values are views of `data`. Without data, values are empty. */

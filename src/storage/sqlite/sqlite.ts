@@ -13,6 +13,7 @@ import { checksum, decodeRow, encodeRow, type LoggedChange } from './format.ts'
 import { damaged, openError, openFile as openStoreFile, type StoreFile } from './file.ts'
 import { createFolder } from './fold.ts'
 import { createJournal, type Journal } from './journal.ts'
+import { touchPages } from './touch-pages.ts'
 import { createUnsaved } from './unsaved.ts'
 
 export interface SqliteStorageOptions {
@@ -63,7 +64,7 @@ export function openSqliteStorage(
 ): SqliteStorage {
   const { path, clock, log } = options
   const file = openFile(path, options)
-  const table = new Table()
+  const table = new Table(touchPages)
   const started = clock.monotonic()
   let reserved: Revision
   try {
