@@ -69,6 +69,26 @@ test('a missing service account is named', async () => {
   )
 })
 
+test('a pod that is made at once with its namespace waits a little for the account of the namespace', async () => {
+  const made = world()
+  made.read.put(namespaces, { metadata: { name: 'new' }, status: { phase: 'Active' } })
+  const early = admit(made, pod(), { namespace: 'new' })
+  await made.env.advance(150)
+  made.read.put(serviceAccounts, { metadata: { name: 'default', namespace: 'new' } })
+  await made.env.advance(250)
+  assert.equal(
+    ((await early)['spec'] as { serviceAccountName: string }).serviceAccountName,
+    'default',
+  )
+  made.read.put(namespaces, { metadata: { name: 'bare' }, status: { phase: 'Active' } })
+  const never = assert.rejects(
+    admit(made, pod(), { namespace: 'bare' }),
+    message(/error looking up service account bare\/default: serviceaccount "default" not found/),
+  )
+  await made.env.advance(2000)
+  await never
+})
+
 test('nothing comes into a namespace that is missing or going', async () => {
   const made = world()
   await assert.rejects(

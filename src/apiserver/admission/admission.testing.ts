@@ -1,7 +1,7 @@
 /** A world in which admission is asked. */
 import assert from 'node:assert/strict'
 import { namespaces, resourceQuotas, serviceAccounts } from '#api'
-import { virtualEnv } from '#base'
+import { virtualEnv, type VirtualEnv } from '#base'
 import type { Transport } from '#client'
 import { conflict, type JsonObject, type RequestUser, type StatusError } from '#machinery'
 import type { Authorizer } from '../access.ts'
@@ -20,6 +20,7 @@ interface World {
   readonly read: TestReader
   readonly plugins: readonly AdmissionPlugin[]
   readonly writes: JsonObject[]
+  readonly env: VirtualEnv
 }
 
 export function world({
@@ -49,8 +50,9 @@ export function world({
     definitions: () => [],
     definitionOf: () => undefined,
   } as unknown as ServerInside
-  const plugins = builtInAdmission(inside, { env: virtualEnv(), authorizer })
-  return { read, plugins, writes }
+  const env = virtualEnv()
+  const plugins = builtInAdmission(inside, { env, authorizer })
+  return { read, plugins, writes, env }
 }
 
 interface Asked {

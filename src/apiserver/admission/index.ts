@@ -70,7 +70,7 @@ export function builtInAdmission(
     namespaceExists(read),
     limitPodHardAntiAffinityTopology,
     limitRanger(read),
-    serviceAccountAdmission(read, env.random),
+    serviceAccountAdmission(read, env),
     nodeRestriction(read),
     taintNodesByCondition,
     alwaysPullImages,

@@ -1,4 +1,4 @@
-import type { Random } from '#base'
+import { type Awaitable, type Env, follow, type Random } from '#base'
 import { serviceAccounts, type Container, type Pod, type ServiceAccount, type Volume } from '#api'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
 import {
@@ -15,14 +15,30 @@ const VOLUME_PREFIX = 'kube-api-access-'
 /** A kubelet's token that lasts a year; the number is how the server knows it (see token requests). */
 const TOKEN_SECONDS = 3607
 const ENFORCE_SECRETS = 'kubernetes.io/enforce-mountable-secrets'
+/** The account of every namespace comes a moment after its namespace: who makes both and a pod at once is not refused. */
+const LATE = { name: 'default', attempts: 10, ms: 100 }
 /** No vowels and no look-alikes, as in all generated names. */
 const ALPHABET = 'bcdfghjklmnpqrstvwxz2456789'
 
 /** Every pod runs as a service account, and finds its token, the cluster's authority and its namespace in a volume. */
 export function serviceAccountAdmission(
   read: AdmissionLookups,
-  random: Pick<Random, 'bytes'>,
+  { clock, random }: Pick<Env, 'clock' | 'random'>,
 ): AdmissionPlugin {
+  /** Waits for the one that comes by itself; throws when it does not, and at once for others. */
+  const accountFor = (request: AdmissionRequest, name: string): Awaitable<ServiceAccount> => {
+    const account = read.get(serviceAccounts, request.namespace, name)
+    if (account !== undefined) return account
+    return name === LATE.name ? lateAccount(request) : accountOf(read, request, name)
+  }
+  const lateAccount = async (request: AdmissionRequest): Promise<ServiceAccount> => {
+    for (let attempt = 1; attempt < LATE.attempts; attempt++) {
+      await clock.sleep(LATE.ms * (1 + random.next()), request.signal)
+      const account = read.get(serviceAccounts, request.namespace, LATE.name)
+      if (account !== undefined) return account
+    }
+    return accountOf(read, request, LATE.name)
+  }
   // One for all pods, so that those of one template have the same spec: a volume's name is its pod's own affair.
   const volume = `${VOLUME_PREFIX}${suffix(random)}`
   return {
@@ -34,11 +50,12 @@ export function serviceAccountAdmission(
       if (spec === undefined || isMirrorPod(pod)) return
       if (!spec.serviceAccountName) spec.serviceAccountName = 'default'
       spec.serviceAccount = spec.serviceAccountName
-      const account = accountOf(read, request, spec.serviceAccountName)
-      if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
-        spec.imagePullSecrets = account.imagePullSecrets.map((secret) => ({ ...secret }))
-      if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
-        mountToken(spec, volume)
+      return follow(accountFor(request, spec.serviceAccountName), (account) => {
+        if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
+          spec.imagePullSecrets = account.imagePullSecrets.map((secret) => ({ ...secret }))
+        if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
+          mountToken(spec, volume)
+      })
     },
     validate(request) {
       const pod = objectOf<Pod>(request)
