@@ -1,8 +1,10 @@
 /** Pods and nodes for tests. */
+import assert from 'node:assert/strict'
 import type { Node, Pod, PodSpec, Taint } from '#api'
 import { seededRandom } from '#base'
 import { createFramework, type Framework } from './framework-run.ts'
 import type { Plugin } from './framework.ts'
+import { describeFailure } from './messages.ts'
 import { defaultPlugins, type PluginContext } from './plugins/index.ts'
 import { createPodInfo, type PodInfo } from './pod-info.ts'
 import { schedule, type Decision } from './schedule.ts'
@@ -103,3 +105,23 @@ export function setting(
   const decide = (each: PodInfo) => schedule(each, { snapshot, framework, random, start: 0 })
   return { snapshot, framework, decide, choose: (each) => decide(each).node?.name }
 }
+
+export const HOST = 'kubernetes.io/hostname'
+export const ZONE = 'topology.kubernetes.io/zone'
+
+/** Why the pod finds no node. */
+export function reason({ decide }: ReturnType<typeof setting>, each: PodInfo): string {
+  const decision = decide(each)
+  assert.equal(decision.node, undefined)
+  return 'diagnosis' in decision ? describeFailure(decision.diagnosis) : ''
+}
+
+export const term = (app: string, topologyKey = HOST, more = {}) => ({
+  topologyKey,
+  labelSelector: { matchLabels: { app } },
+  ...more,
+})
+export const affine = (kind: 'podAffinity' | 'podAntiAffinity', ...terms: readonly object[]) =>
+  ({
+    affinity: { [kind]: { requiredDuringSchedulingIgnoredDuringExecution: terms } },
+  }) as Partial<PodSpec>

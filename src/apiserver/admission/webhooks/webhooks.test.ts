@@ -1,135 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { virtualEnv, type VirtualEnv } from '#base'
-import type { Transport } from '#client'
-import { StatusError, type JsonObject } from '#machinery'
-import type { Authorizer } from '../../access.ts'
-import { send, testServer, type TestServer } from '../../server.testing.ts'
+import { virtualEnv } from '#base'
+import type { JsonObject, StatusError } from '#machinery'
+import { send, testServer } from '../../server.testing.ts'
 import type { AuditEvent } from '../../audit/event.ts'
 import { parseAuditPolicy } from '../../audit/policy.ts'
-import { WebhookCallError, type CallWebhook, type WebhookCall } from '../../webhook-client/index.ts'
-import { mutatingWebhooks, validatingWebhooks } from './index.ts'
-
-interface Call {
-  readonly url: string
-  readonly request: JsonObject
-  readonly options: WebhookCall
-}
-
-type Answer = (call: Call) => JsonObject | Promise<JsonObject>
-
-interface Bench extends TestServer {
-  /** Where the plugins count. */
-  readonly counted: VirtualEnv['metrics']
-  readonly calls: Call[]
-  readonly api: Transport
-}
-
-/** A server whose webhooks are functions, by the path of their URL. */
-async function withWebhooks(answers: Readonly<Record<string, Answer>>): Promise<Bench> {
-  const calls: Call[] = []
-  const call: CallWebhook = async ({ url = '' }, body, options) => {
-    const made = { url, request: structuredClone(body['request']) as JsonObject, options }
-    calls.push(made)
-    const answer = answers[new URL(url).pathname.slice(1)]
-    if (answer === undefined) throw new WebhookCallError(`Post "${url}": EOF`)
-    const response = await answer(made)
-    if (response['kind'] !== undefined) return response
-    return {
-      kind: 'AdmissionReview',
-      apiVersion: body['apiVersion'],
-      response: { uid: made.request['uid'], ...response },
-    }
-  }
-  const env = virtualEnv()
-  const authorizer: Authorizer = {
-    authorize: async ({ verb }) => ({
-      verdict: verb === 'bypass' ? 'noOpinion' : 'allow',
-      reason: '',
-    }),
-  }
-  const bench = await testServer({
-    extensions: (inside) => ({
-      admission: [
-        mutatingWebhooks({ inside, env, call, authorizer }),
-        validatingWebhooks({ inside, env, call, authorizer }),
-      ],
-      connect: { 'pods/attach': async () => ({ status: 200, headers: {}, value: {} }) },
-    }),
-  })
-  for (const name of ['default', 'other'])
-    await bench.api.request({
-      method: 'POST',
-      path: '/api/v1/namespaces',
-      body: { metadata: { name, labels: { team: name } } },
-    })
-  return Object.assign(bench, { calls, counted: env.metrics })
-}
-
-interface Asked extends JsonObject {
-  readonly kind: JsonObject
-  readonly requestKind: JsonObject
-  readonly object: JsonObject | null
-  readonly oldObject: JsonObject | null
-}
-/** What a hook was asked, by its place. */
-function asked({ calls }: Bench, place: number): Asked {
-  const call = calls.at(place)
-  assert.ok(call !== undefined)
-  return call.request as Asked
-}
-
-const CONFIGMAPS = [
-  { operations: ['*'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] },
-]
-
-async function configure(
-  { api }: Bench,
-  kind: 'Mutating' | 'Validating',
-  name: string,
-  ...webhooks: readonly JsonObject[]
-): Promise<void> {
-  await api.request({
-    method: 'POST',
-    path: `/apis/admissionregistration.k8s.io/v1/${kind.toLowerCase()}webhookconfigurations`,
-    body: {
-      metadata: { name },
-      webhooks: webhooks.map(({ hook, ...webhook }) => ({
-        name: `${String(hook)}.example.com`,
-        clientConfig: { url: `https://hook.test/${String(hook)}` },
-        rules: CONFIGMAPS,
-        sideEffects: 'None',
-        admissionReviewVersions: ['v1'],
-        ...webhook,
-      })),
-    },
-  })
-}
-
-const create = async ({ api }: Bench, name: string, more: JsonObject = {}): Promise<JsonObject> => {
-  const { namespace = 'default', ...body } = more
-  const answer = await api.request({
-    method: 'POST',
-    path: `/api/v1/namespaces/${String(namespace)}/configmaps`,
-    body: { metadata: { name }, ...body },
-  })
-  return structuredClone(answer) as JsonObject
-}
-
-const refusal = (message: string, code: number) => (error: unknown) => {
-  assert.ok(error instanceof StatusError, String(error))
-  assert.equal(error.message, message)
-  assert.equal(error.code, code)
-  return true
-}
-
-const allow: Answer = () => ({ allowed: true })
-const patch = (...operations: readonly JsonObject[]): JsonObject => ({
-  allowed: true,
-  patchType: 'JSONPatch',
-  patch: Buffer.from(JSON.stringify(operations)).toString('base64'),
-})
-const put = (key: string): JsonObject => patch({ op: 'add', path: `/data/${key}`, value: 'yes' })
+import { mutatingWebhooks } from './index.ts'
+import {
+  allow,
+  asked,
+  configure,
+  create,
+  patch,
+  put,
+  refusal,
+  withWebhooks,
+  type Asked,
+  type Call,
+} from './webhooks.testing.ts'
 
 test('a validating webhook is shown the whole request, and its refusal is told in its words', async () => {
   const bench = await withWebhooks({
@@ -210,29 +98,6 @@ test('a mutating webhook patches the object, which keeps the form of its type', 
   assert.equal(bench.calls.length, 2)
 })
 
-test('a webhook that asked for it looks again when a later one has changed the object', async () => {
-  const bench = await withWebhooks({
-    early: ({ request }) =>
-      'late' in ((request['object'] as { data: JsonObject }).data ?? {})
-        ? put('again')
-        : { allowed: true },
-    late: () => put('late'),
-  })
-  await configure(
-    bench,
-    'Mutating',
-    'm',
-    { hook: 'early', reinvocationPolicy: 'IfNeeded' },
-    { hook: 'late' },
-  )
-  const made = await create(bench, 'web', { data: { a: '1' } })
-  assert.deepEqual(made['data'], { a: '1', again: 'yes', late: 'yes' })
-  assert.deepEqual(
-    bench.calls.map(({ url }) => url.split('/').at(-1)),
-    ['early', 'late', 'early'],
-  )
-})
-
 test('a webhook that cannot be asked closes the way, unless its policy is to go on', async () => {
   const bench = await withWebhooks({
     broken: () => ({ kind: 'AdmissionReview', apiVersion: 'v1', response: {} }),
@@ -268,183 +133,6 @@ test('a webhook that cannot be asked closes the way, unless its policy is to go 
   })
 })
 
-test('namespaces and objects are chosen by their labels', async () => {
-  const bench = await withWebhooks({ deny: () => ({ allowed: false }) })
-  await configure(
-    bench,
-    'Validating',
-    'v',
-    { hook: 'deny', namespaceSelector: { matchLabels: { team: 'other' } } },
-    { hook: 'deny', name: 'b.deny.example.com', objectSelector: { matchLabels: { picky: 'yes' } } },
-  )
-  await create(bench, 'web')
-  assert.equal(bench.calls.length, 0)
-  await assert.rejects(create(bench, 'web', { namespace: 'other' }))
-  await assert.rejects(create(bench, 'web', { metadata: { name: 'p', labels: { picky: 'yes' } } }))
-  assert.equal(bench.calls.length, 2)
-})
-
-test('deletes and connections are asked about too', async () => {
-  const bench = await withWebhooks({
-    deny: ({ request }) => ({ allowed: request['operation'] === 'CREATE' }),
-  })
-  await create(bench, 'web', { data: { a: '1' } })
-  await configure(bench, 'Validating', 'v', {
-    hook: 'deny',
-    rules: [
-      {
-        operations: ['DELETE', 'CONNECT'],
-        apiGroups: ['*'],
-        apiVersions: ['*'],
-        resources: ['configmaps', 'pods/attach'],
-      },
-    ],
-  })
-  await assert.rejects(
-    bench.api.request({ method: 'DELETE', path: '/api/v1/namespaces/default/configmaps/web' }),
-    refusal('admission webhook "deny.example.com" denied the request without explanation', 400),
-  )
-  assert.equal(asked(bench, 0).object, null)
-  assert.deepEqual(asked(bench, 0).oldObject?.['data'], { a: '1' })
-  await assert.rejects(
-    bench.api.request({ method: 'DELETE', path: '/api/v1/namespaces/default/configmaps' }),
-  )
-  // One of many is named by what it was.
-  assert.equal(asked(bench, -1).name ?? '', '')
-  assert.deepEqual(asked(bench, -1).oldObject?.['data'], { a: '1' })
-  await bench.api.request({
-    method: 'POST',
-    path: '/api/v1/namespaces/default/pods',
-    body: { metadata: { name: 'p' }, spec: { containers: [{ name: 'c', image: 'i' }] } },
-  })
-  const answer = await send(
-    bench.server,
-    'POST /api/v1/namespaces/default/pods/p/attach?stdin=true&container=c',
-  )
-  assert.equal(answer.status, 400)
-  const { kind, object, subResource } = asked(bench, -1)
-  assert.deepEqual(kind, { group: '', version: 'v1', kind: 'PodAttachOptions' })
-  assert.equal(subResource, 'attach')
-  assert.deepEqual(object, {
-    kind: 'PodAttachOptions',
-    apiVersion: 'v1',
-    stdin: true,
-    container: 'c',
-  })
-})
-
-test('a resource is found under its other version, unless the rule is to be taken exactly', async () => {
-  const bench = await withWebhooks({
-    scaled: ({ request }) => {
-      const { spec } = request['object'] as { spec: JsonObject }
-      return 'metrics' in spec
-        ? patch({ op: 'replace', path: '/spec/maxReplicas', value: 7 })
-        : { allowed: false }
-    },
-    exact: () => ({ allowed: false }),
-  })
-  const rules = [
-    {
-      operations: ['CREATE'],
-      apiGroups: ['autoscaling'],
-      apiVersions: ['v2'],
-      resources: ['horizontalpodautoscalers'],
-    },
-  ]
-  await configure(
-    bench,
-    'Mutating',
-    'm',
-    { hook: 'scaled', rules },
-    { hook: 'exact', rules, matchPolicy: 'Exact' },
-  )
-  const made = (await bench.api.request({
-    method: 'POST',
-    path: '/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers',
-    body: {
-      metadata: { name: 'h' },
-      spec: {
-        maxReplicas: 3,
-        scaleTargetRef: { kind: 'Deployment', name: 'd', apiVersion: 'apps/v1' },
-        targetCPUUtilizationPercentage: 50,
-      },
-    },
-  })) as { readonly apiVersion: string; readonly spec: JsonObject }
-  assert.equal(made.apiVersion, 'autoscaling/v1')
-  assert.equal(made.spec['maxReplicas'], 7)
-  assert.equal(made.spec['targetCPUUtilizationPercentage'], 50)
-  assert.equal(bench.calls.length, 1)
-  const { kind, requestKind } = asked(bench, 0)
-  assert.equal(kind['version'], 'v2')
-  assert.equal(requestKind['version'], 'v1')
-})
-
-test('a change of scale is shown as a Scale', async () => {
-  const bench = await withWebhooks({
-    most: () => patch({ op: 'replace', path: '/spec/replicas', value: 2 }),
-  })
-  const path = '/apis/apps/v1/namespaces/default/deployments'
-  const labels = { app: 'web' }
-  await bench.api.request({
-    method: 'POST',
-    path,
-    body: {
-      metadata: { name: 'web' },
-      spec: {
-        selector: { matchLabels: labels },
-        template: { metadata: { labels }, spec: { containers: [{ name: 'c', image: 'i' }] } },
-      },
-    },
-  })
-  await configure(bench, 'Mutating', 'm', {
-    hook: 'most',
-    rules: [
-      {
-        operations: ['UPDATE'],
-        apiGroups: ['apps'],
-        apiVersions: ['v1'],
-        resources: ['deployments/scale'],
-      },
-    ],
-  })
-  const scale = (await bench.api.request({
-    method: 'PUT',
-    path: `${path}/web/scale`,
-    body: { metadata: { name: 'web' }, spec: { replicas: 9 } },
-  })) as { readonly spec: JsonObject }
-  assert.equal(scale.spec['replicas'], 2)
-  const { kind, object, oldObject } = asked(bench, 0)
-  assert.deepEqual(kind, { group: 'autoscaling', version: 'v1', kind: 'Scale' })
-  assert.deepEqual(object?.['spec'], { replicas: 9 })
-  assert.deepEqual(oldObject?.['spec'], { replicas: 1 })
-})
-
-test('configurations of admission are never put before a webhook', async () => {
-  const rules = [
-    { operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*'], scope: '*' },
-  ]
-  const bench = await withWebhooks({ deny: () => ({ allowed: false }), rewrite: () => put('x') })
-  await configure(bench, 'Validating', 'v', { hook: 'deny', rules })
-  await configure(bench, 'Mutating', 'm', { hook: 'rewrite', rules })
-  const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/v'
-  await bench.api.request({ method: 'DELETE', path })
-  assert.equal(bench.calls.length, 0)
-})
-
-test('a dry run asks only those who have no side effects', async () => {
-  const bench = await withWebhooks({ check: allow })
-  await configure(bench, 'Validating', 'v', { hook: 'check' })
-  const dryRun = () =>
-    bench.api.request({
-      method: 'POST',
-      path: '/api/v1/namespaces/default/configmaps',
-      query: { dryRun: 'All' },
-      body: { metadata: { name: 'web' } },
-    })
-  await dryRun()
-  assert.equal(asked(bench, 0).dryRun, true)
-})
-
 test('warnings of a webhook reach the client', async () => {
   const bench = await withWebhooks({
     talk: () => ({ allowed: true, warnings: ['mind the gap'], auditAnnotations: { seen: 'yes' } }),
@@ -457,36 +145,6 @@ test('warnings of a webhook reach the client', async () => {
   )
   assert.equal(status, 201)
   assert.deepEqual(headers['warning'], ['299 - "mind the gap"'])
-})
-
-test('a webhook is asked only when all its conditions are true', async () => {
-  const bench = await withWebhooks({ deny: () => ({ allowed: false }) })
-  const conditions = (...expressions: readonly string[]): JsonObject => ({
-    matchConditions: expressions.map((expression, i) => ({ name: `c${i}`, expression })),
-  })
-  await configure(bench, 'Validating', 'v', {
-    hook: 'deny',
-    ...conditions(
-      "object.metadata.name.startsWith('x')",
-      "request.operation == 'CREATE' && oldObject == null",
-      "!authorizer.requestResource.check('bypass').allowed()",
-    ),
-  })
-  await create(bench, 'web')
-  assert.equal(bench.calls.length, 0)
-  await assert.rejects(create(bench, 'x'))
-  assert.equal(bench.calls.length, 1)
-  await configure(bench, 'Mutating', 'm', {
-    hook: 'deny',
-    ...conditions('object.absent == 1'),
-  })
-  await assert.rejects(
-    create(bench, 'web-2'),
-    refusal(
-      'configmaps "web-2" is forbidden: expression \'object.absent == 1\' resulted in error: no such key: absent',
-      403,
-    ),
-  )
 })
 
 test('webhooks are counted by their name and by what they did', async () => {
