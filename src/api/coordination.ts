@@ -12,7 +12,7 @@ import { firstOf, UNSET } from './columns.ts'
 import { nodeSelectorWarnings } from './core/node-labels.ts'
 import { notSpecial } from './core/service/validate-addresses.ts'
 import { validateTolerations } from './core/pod/validate-scheduling.ts'
-import { checkQuantity, checkResourceName } from './core/pod/resources.ts'
+import { checkContainerResourceName, checkQuantity } from './resource-names.ts'
 import { defineResource } from './define.ts'
 import {
   endpointSlices as endpointSlicesRef,
@@ -211,7 +211,7 @@ const runtimeClasses = defineResource(runtimeClassesRef, {
     ...check(FieldPath.of('handler'), handler, dnsLabel),
     ...Object.entries(overhead?.podFixed ?? {}).flatMap(([name, quantity]) => {
       const at = FieldPath.of('overhead', 'limits').key(name)
-      return [...checkResourceName(name, at), ...checkQuantity(name, quantity, at)]
+      return [...checkContainerResourceName(name, at), ...checkQuantity(name, quantity, at)]
     }),
     ...validateLabels(scheduling?.nodeSelector, FieldPath.of('scheduling', 'nodeSelector')),
     ...validateTolerations(

@@ -18,6 +18,22 @@ interface Rule {
 
 /** Required in the schema, and yet an empty value is right, or code says what is wrong in other words. */
 const MAY_BE_EMPTY = new Set([
+  'OwnerReference.apiVersion',
+  'OwnerReference.kind',
+  'OwnerReference.name',
+  'OwnerReference.uid',
+  'SuccessPolicy.rules',
+  'PodFailurePolicy.rules',
+  'HPAScalingPolicy.type',
+  'MetricSpec.type',
+  'ContainerResourceMetricSource.container',
+  'ContainerResourceMetricSource.name',
+  'ResourceMetricSource.name',
+  'TypedLocalObjectReference.kind',
+  'TypedLocalObjectReference.name',
+  'Taint.effect',
+  'ScopedResourceSelectorRequirement.scopeName',
+  'ScopedResourceSelectorRequirement.operator',
   'HTTPHeader.value',
   'HTTPHeader.name',
   'Sysctl.value',
@@ -121,6 +137,8 @@ const MAY_BE_EMPTY = new Set([
 
 /** Sets of values that upstream refuses in other words, which code says. */
 const OTHER_WORDS = new Set([
+  'NetworkPolicySpec.policyTypes',
+  'JobSpec.podReplacementPolicy',
   'LabelSelectorRequirement.operator',
   'NodeSelectorRequirement.operator',
   'Toleration.operator',
@@ -155,7 +173,6 @@ const NAMED_ORDER: Readonly<Record<string, readonly string[]>> = {
   'EphemeralContainer.terminationMessagePolicy': FILE_FIRST,
   'JobSpec.completionMode': ['NonIndexed', 'Indexed'],
   'NetworkPolicyPort.protocol': ['TCP', 'UDP', 'SCTP'],
-  'NetworkPolicySpec.policyTypes': ['Ingress', 'Egress'],
   'PodSpec.dnsPolicy': ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'],
   'PodSpec.preemptionPolicy': PREEMPTING_FIRST,
   'PodSpec.restartPolicy': ['Always', 'OnFailure', 'Never'],

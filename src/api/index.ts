@@ -10,5 +10,5 @@ export { groupFacts, resourceFacts, typeTable, type GroupFact } from './facts.ts
 export { canonicalize, emptyOf } from './canonical.ts'
 export type { Mutable } from './mutable.ts'
 export { bestVolume, isVolumeFor, storageClassOf, volumeMismatch } from './volume-match.ts'
-export { PLAINLY_COUNTED } from './core/quota.ts'
+export { PLAINLY_COUNTED } from './resource-names.ts'
 export { allowsNode, matchesNodeTerm, requirementsOf } from './node-terms.ts'

@@ -1,6 +1,7 @@
 /** The group policy: how much may be down at once. */
 import { FieldPath, invalidValue, type FieldError } from '#machinery'
 import { defineResource } from './define.ts'
+import { goForm } from './go-form.ts'
 import { podDisruptionBudgets as budgetsRef } from './resources.gen.ts'
 import { validateLabelSelector } from './rules.ts'
 import type { PodDisruptionBudget } from './types.gen.ts'
@@ -13,7 +14,13 @@ function validate({ spec }: PodDisruptionBudget): readonly FieldError[] {
   const { minAvailable, maxUnavailable, selector } = spec
   const errors: FieldError[] = []
   if (minAvailable !== undefined && maxUnavailable !== undefined) {
-    errors.push(invalidValue(path, spec, 'minAvailable and maxUnavailable cannot be both set'))
+    errors.push(
+      invalidValue(
+        path,
+        goForm('policy.v1.PodDisruptionBudgetSpec', spec),
+        'minAvailable and maxUnavailable cannot be both set',
+      ),
+    )
   }
   for (const [name, value] of Object.entries({ minAvailable, maxUnavailable })) {
     const at = path.child(name)

@@ -93,7 +93,12 @@ const clusterRoles = defineResource(clusterRolesRef, {
       )
     }
     errors.push(
-      ...selectors.flatMap((selector, i) => validateLabelSelector(selector, path.index(i))),
+      ...selectors.flatMap((selector, i) => {
+        const wrong = validateLabelSelector(selector, path.index(i))
+        return wrong.length === 0
+          ? []
+          : [...wrong, invalidValue(path.index(i), undefined, 'invalid label selector.')]
+      }),
     )
     return errors
   },

@@ -1,5 +1,6 @@
 /** Rules about single values, in Kubernetes' words. A rule gives what is wrong, or nothing. */
 import {
+  dnsSubdomain,
   type FieldPath,
   forbiddenField,
   invalidValue,
@@ -35,6 +36,7 @@ export {
   labelValue,
   looseIPAddress as ipAddress,
   cidr,
+  looseCIDR,
   pathSegment,
   percentage,
   portName,
@@ -47,6 +49,29 @@ export const nonNegative = (value: number | undefined, path: FieldPath): readonl
   value !== undefined && value < 0
     ? [invalidValue(path, value, 'must be greater than or equal to 0')]
     : []
+
+const HTTP_PATH = /^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/
+
+/** `acme.io/foo`: who, and what of theirs. */
+export function domainPrefixedPath(value: string, path: FieldPath): readonly FieldError[] {
+  if (value === '') return [required(path)]
+  const slash = value.indexOf('/')
+  if (slash <= 0 || slash === value.length - 1)
+    return [invalidValue(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+  const rest = value.slice(slash + 1)
+  return [
+    ...check(path, value.slice(0, slash), dnsSubdomain),
+    ...(HTTP_PATH.test(rest)
+      ? []
+      : [
+          invalidValue(
+            path,
+            rest,
+            `Invalid path (regex used for validation is '${HTTP_PATH.source.slice(1, -1).replaceAll('\\/', '/')}')`,
+          ),
+        ]),
+  ]
+}
 
 /** The field says what the object is, and stays. */
 export const immutable = (now: unknown, before: unknown, path: FieldPath): readonly FieldError[] =>

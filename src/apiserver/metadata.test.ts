@@ -37,7 +37,8 @@ test('finalizers cannot be added to what is being deleted', () => {
     deletionTimestamp: 't',
     finalizers: ['x/a'],
   } as unknown as ObjectMeta
-  const update = (finalizers: string[]) => validateMetadataUpdate({ ...old, finalizers }, old)
+  const update = (finalizers: string[]) =>
+    validateMetadataUpdate({ ...old, finalizers }, old, fact('pods'))
   assert.deepEqual(update([]), [])
   assert.equal(update(['x/b'])[0]?.type, 'FieldValueForbidden')
 })

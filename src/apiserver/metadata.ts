@@ -1,7 +1,7 @@
 /** The rules of metadata, which are the same for every kind but for what a name may be. */
+import { definitions } from '#api'
 import {
   asPrefix,
-  dns1035Label,
   dnsLabel,
   dnsSubdomain,
   FieldPath,
@@ -30,7 +30,9 @@ const NAME_RULES: Readonly<Record<string, NameRule>> = {
   namespaces: dnsLabel,
   // Their pods carry the name as their host's.
   'statefulsets.apps': dnsLabel,
-  services: dns1035Label,
+  services: dnsLabel,
+  events: pathSegment,
+  'poddisruptionbudgets.policy': pathSegment,
   'roles.rbac.authorization.k8s.io': pathSegment,
   'clusterroles.rbac.authorization.k8s.io': pathSegment,
   'rolebindings.rbac.authorization.k8s.io': pathSegment,
@@ -48,6 +50,11 @@ const prefixRule = (rule: NameRule): NameRule =>
 
 const META = FieldPath.of('metadata')
 const isText = (value: unknown): value is string => typeof value === 'string'
+
+/** Kinds whose metadata is looked at only when all else is well. */
+const LATE = new Set(['events', 'poddisruptionbudgets.policy'])
+export const isMetadataLate = ({ group, resource }: ResourceFact): boolean =>
+  LATE.has(group === '' ? resource : `${resource}.${group}`)
 
 /** Problems of a new object's metadata. */
 export function validateMetadata(
@@ -71,7 +78,7 @@ export function validateMetadata(
         errors.push(invalidValue(META.child('namespace'), namespace, why))
   } else if (isText(metadata['namespace']) && metadata['namespace'] !== '')
     errors.push(forbiddenField(META.child('namespace'), 'not allowed on this type'))
-  errors.push(...commonProblems(metadata))
+  errors.push(...commonProblems(metadata, facts))
   return errors
 }
 
@@ -79,6 +86,7 @@ export function validateMetadata(
 export function validateMetadataUpdate(
   metadata: JsonObject,
   old: ObjectMeta,
+  facts: Pick<ResourceFact, 'group'>,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
   const before = old as unknown as JsonObject
@@ -96,7 +104,7 @@ export function validateMetadataUpdate(
         ),
       )
   }
-  errors.push(...commonProblems(metadata))
+  errors.push(...commonProblems(metadata, facts))
   return errors
 }
 
@@ -125,8 +133,16 @@ export function keepServerMetadata(metadata: JsonObject, old: ObjectMeta): void 
 
 const LARGEST_ANNOTATIONS = 256 * 1024
 
-function commonProblems(metadata: JsonObject): readonly FieldError[] {
+function commonProblems(
+  metadata: JsonObject,
+  { group }: Pick<ResourceFact, 'group'>,
+): readonly FieldError[] {
   const errors: FieldError[] = []
+  const { generation } = metadata
+  if (typeof generation === 'number' && generation < 0)
+    errors.push(
+      invalidValue(META.child('generation'), generation, 'must be greater than or equal to 0'),
+    )
   const { labels, annotations, ownerReferences, finalizers } = metadata as {
     labels?: Record<string, string>
     annotations?: Record<string, string>
@@ -149,7 +165,15 @@ function commonProblems(metadata: JsonObject): readonly FieldError[] {
       })
   }
   if (ownerReferences !== undefined) errors.push(...ownerProblems(ownerReferences))
-  if (finalizers !== undefined) errors.push(...finalizerProblems(finalizers))
+  if (finalizers !== undefined) {
+    errors.push(...finalizerProblems(finalizers))
+    if (STRICT_GROUPS.has(group))
+      for (const [i, finalizer] of finalizers.entries())
+        if (!finalizer.includes('/') && !STANDARD_FINALIZERS.has(finalizer))
+          errors.push(
+            invalidValue(META.child('finalizers').index(i), finalizer, UNQUALIFIED_FINALIZER),
+          )
+  }
   return errors
 }
 
@@ -229,6 +253,19 @@ function finalizerProblems(finalizers: readonly string[]): readonly FieldError[]
     )
   return errors
 }
+
+const STANDARD_FINALIZERS = new Set(['kubernetes', 'orphan', 'foregroundDeletion'])
+const UNQUALIFIED_FINALIZER = 'name is neither a standard finalizer name nor is it fully qualified'
+/** Groups whose own servers, or whose authors, never asked for a qualified finalizer. */
+const LENIENT_GROUPS = new Set([
+  'policy',
+  'admissionregistration.k8s.io',
+  'apiextensions.k8s.io',
+  'apiregistration.k8s.io',
+])
+const STRICT_GROUPS = new Set(
+  definitions.map(({ facts }) => facts.group).filter((group) => !LENIENT_GROUPS.has(group)),
+)
 
 const SUFFIX = 'bcdfghjklmnpqrstvwxz2456789'
 /** 63 characters less the five that are added: a generated name stays usable as a label. */

@@ -84,6 +84,9 @@ export const required = (path: FieldPath, why = ''): FieldError =>
 /** It is there and not what it may be. */
 export const invalidValue = (path: FieldPath, value: unknown, why: string): FieldError =>
   make('FieldValueInvalid', path, `Invalid value: ${shown(value)}`, why)
+/** The same, where the value is not shown. */
+export const invalidHere = (path: FieldPath, why: string): FieldError =>
+  make('FieldValueInvalid', path, 'Invalid value', why)
 /** The values are named in the order given. */
 export const notSupported = (
   path: FieldPath,

@@ -54,12 +54,12 @@ function validateCronJob({ metadata, spec }: CronJob): readonly FieldError[] {
 
 function validateSchedule(schedule: string): readonly FieldError[] {
   const at = path.child('schedule')
-  if (schedule.includes('TZ')) {
-    const why = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'
-    return [invalidValue(at, schedule, why)]
-  }
   const wrong = scheduleError(schedule)
-  return wrong === undefined ? [] : [invalidValue(at, schedule, wrong)]
+  const zone = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'
+  return [
+    ...(wrong === undefined ? [] : [invalidValue(at, schedule, wrong)]),
+    ...(schedule.includes('TZ') ? [invalidValue(at, schedule, zone)] : []),
+  ]
 }
 
 function validateTimeZone(timeZone: string): readonly FieldError[] {

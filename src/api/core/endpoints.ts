@@ -5,7 +5,7 @@ import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
 import { endpoints as endpointsRef } from '../resources.gen.ts'
-import { check, dnsLabel, ipAddress, portNumber } from '../rules.ts'
+import { check, dnsLabel, dnsSubdomain, ipAddress, portNumber, qualifiedName } from '../rules.ts'
 import type { EndpointAddress, EndpointPort, EndpointSubset, Endpoints } from '../types.gen.ts'
 import { notSpecial } from './service/validate-addresses.ts'
 
@@ -16,19 +16,22 @@ function validateSubset(subset: EndpointSubset, path: FieldPath): readonly Field
     errors.push(required(path, 'must specify `addresses` or `notReadyAddresses`'))
   }
   for (const [name, list] of Object.entries({ addresses, notReadyAddresses })) {
-    for (const [i, { ip, hostname = '' }] of list.entries()) {
+    for (const [i, { ip, hostname = '', nodeName }] of list.entries()) {
       const at = path.child(name).index(i)
-      const wrong = check(at.child('ip'), ip, ipAddress)
-      errors.push(...wrong)
+      errors.push(...check(at.child('ip'), ip, ipAddress))
       if (hostname !== '') errors.push(...check(at.child('hostname'), hostname, dnsLabel))
-      if (wrong.length === 0) errors.push(...notSpecial(ip, at.child('ip')))
+      if (nodeName !== undefined)
+        errors.push(...check(at.child('nodeName'), nodeName, dnsSubdomain))
+      errors.push(...notSpecial(ip, at.child('ip')))
     }
   }
-  for (const [i, { name = '', port }] of ports.entries()) {
+  for (const [i, { name = '', port, appProtocol }] of ports.entries()) {
     const at = path.child('ports').index(i)
     if (name !== '') errors.push(...check(at.child('name'), name, dnsLabel))
     else if (ports.length > 1) errors.push(required(at.child('name')))
     errors.push(...check(at.child('port'), port, portNumber))
+    if (appProtocol !== undefined)
+      errors.push(...check(at.child('appProtocol'), appProtocol, qualifiedName))
   }
   return errors
 }

@@ -6,6 +6,8 @@ import { check, qualifiedName } from '../rules.ts'
 import type { Namespace } from '../types.gen.ts'
 import type { Mutable } from '../mutable.ts'
 
+const FINALIZERS = FieldPath.of('spec', 'finalizers')
+const STANDARD_FINALIZERS = new Set(['kubernetes', 'orphan', 'foregroundDeletion'])
 const NAME_LABEL = 'kubernetes.io/metadata.name'
 
 function validateStatus(now: Namespace): readonly FieldError[] {
@@ -45,9 +47,18 @@ export const namespaces = defineResource(namespacesRef, {
     }
   },
   validate: ({ spec }) =>
-    (spec?.finalizers ?? []).flatMap((name, i) =>
-      check(FieldPath.of('spec', 'finalizers').index(i), name, qualifiedName),
-    ),
+    (spec?.finalizers ?? []).flatMap((name) => [
+      ...check(FINALIZERS, name, qualifiedName),
+      ...(name.includes('/') || STANDARD_FINALIZERS.has(name)
+        ? []
+        : [
+            invalidValue(
+              FINALIZERS,
+              name,
+              'name is neither a standard finalizer name nor is it fully qualified',
+            ),
+          ]),
+    ]),
   validateUpdate: (now, _old, { subresource }) =>
     subresource === 'status' ? validateStatus(now) : [],
   fields: ({ status }) => ({ 'status.phase': status?.phase ?? '' }),

@@ -6,20 +6,23 @@ import {
   invalidValue,
   notSupported,
   required,
+  shown,
   type FieldError,
 } from '#machinery'
 import { isRange } from '../addresses.ts'
 import { NONE } from '../columns.ts'
 import { defineResource } from '../define.ts'
+import { goForm } from '../go-form.ts'
 import { equal } from '../equal.ts'
 import type { Mutable } from '../mutable.ts'
 import { nodes as nodesRef } from '../resources.gen.ts'
-import { check, labelValue, qualifiedName } from '../rules.ts'
+import { check, labelValue, looseCIDR, qualifiedName } from '../rules.ts'
 import type { Node, Taint } from '../types.gen.ts'
 
 const ROLE = 'node-role.kubernetes.io/'
 const spec = FieldPath.of('spec')
 
+/** They are told of as if they were metadata, as Kubernetes does. */
 function validateTaints(taints: readonly Taint[], path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   const seen = new Set<string>()
@@ -27,15 +30,16 @@ function validateTaints(taints: readonly Taint[], path: FieldPath): readonly Fie
   for (const [i, { key, value = '', effect }] of taints.entries()) {
     const at = path.index(i)
     errors.push(...check(at.child('key'), key, qualifiedName))
-    errors.push(...check(at.child('value'), value, labelValue))
+    const wrong = labelValue(value)
+    if (wrong.length > 0) errors.push(invalidValue(at.child('value'), value, wrong.join(';')))
     const given: string = effect
     if (given === '') errors.push(required(at.child('effect')))
     else if (!effects.includes(given)) errors.push(notSupported(at.child('effect'), given, effects))
     const id = `${key}:${effect}`
     if (seen.has(id)) {
       errors.push({
-        ...duplicate(at, taints[i]),
-        detail: `${duplicate(at, taints[i]).detail}: taints must be unique by key and effect pair`,
+        ...duplicate(at, undefined),
+        detail: `Duplicate value: ${shown(goForm('core.v1.Taint', taints[i]))}: taints must be unique by key and effect pair`,
       })
     }
     seen.add(id)
@@ -44,20 +48,21 @@ function validateTaints(taints: readonly Taint[], path: FieldPath): readonly Fie
 }
 
 function validateNode(node: Node): readonly FieldError[] {
-  const errors = [...validateTaints(node.spec?.taints ?? [], spec.child('taints'))]
+  const errors = [...validateTaints(node.spec?.taints ?? [], FieldPath.of('metadata', 'taints'))]
   for (const [i, range] of (node.spec?.podCIDRs ?? []).entries()) {
-    if (isRange(range) === 0) {
-      errors.push(
-        invalidValue(
-          spec.child('podCIDRs').index(i),
-          range,
-          'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
-        ),
-      )
-    }
+    errors.push(...check(spec.child('podCIDRs').index(i), range, looseCIDR))
   }
-  const [first, second] = node.spec?.podCIDRs ?? []
-  if (first !== undefined && second !== undefined && isRange(first) === isRange(second)) {
+  const ranges = node.spec?.podCIDRs ?? []
+  const families = new Set(ranges.map(isRange))
+  const bad = ranges.findIndex((range) => isRange(range) === 0)
+  if (ranges.length > 1 && bad >= 0) {
+    errors.push({
+      type: 'InternalError',
+      field: spec.child('podCIDRs').text,
+      detail: `Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[${bad}]: <nil> (invalid CIDR address: ${ranges[bad]})`,
+    })
+  }
+  if (ranges.length > 1 && (bad >= 0 || families.size !== 2 || ranges.length > 2)) {
     errors.push(
       invalidValue(
         spec.child('podCIDRs'),

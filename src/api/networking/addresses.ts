@@ -4,6 +4,7 @@ import { isRange } from '../addresses.ts'
 import { NONE } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { equal } from '../equal.ts'
+import { goForm } from '../go-form.ts'
 import { ipAddresses as ipAddressesRef, serviceCIDRs as serviceCIDRsRef } from '../resources.gen.ts'
 import { check, cidr, dnsSubdomain, immutable, pathSegment } from '../rules.ts'
 import type { ServiceCIDR } from '../types.gen.ts'
@@ -14,11 +15,12 @@ function validateServiceCIDR({ spec }: ServiceCIDR): readonly FieldError[] {
   const cidrs = spec.cidrs ?? []
   if (cidrs.length === 0) return [required(at, 'at least one CIDR required')]
   if (cidrs.length > 2) {
-    return [invalidValue(at, cidrs, 'may only hold up to 2 values')]
+    const spec = goForm('networking.v1.ServiceCIDRSpec', { cidrs })
+    return [invalidValue(at, spec, 'may only hold up to 2 values')]
   }
   const errors: FieldError[] = cidrs.flatMap((range, i) => check(at.index(i), range, cidr))
   const [first = '', second] = cidrs
-  if (second !== undefined && isRange(first) === isRange(second)) {
+  if (second !== undefined && isRange(first) !== 0 && isRange(first) === isRange(second)) {
     errors.push(
       invalidValue(
         at,

@@ -1,11 +1,11 @@
 /** Ingress classes: who serves ingresses. */
-import { forbiddenField, invalidValue, notSupported, required, type FieldError } from '#machinery'
+import { forbiddenField, notSupported, required, type FieldError } from '#machinery'
 import { NONE } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { ingressClasses as ingressClassesRef } from '../resources.gen.ts'
-import { immutable } from '../rules.ts'
+import { check, dnsLabel, domainPrefixedPath, immutable } from '../rules.ts'
 import type { IngressClass } from '../types.gen.ts'
-import { path } from './reference.ts'
+import { path, validateReference } from './reference.ts'
 
 const MAX_CONTROLLER = 250
 
@@ -20,20 +20,19 @@ function validateClass({ spec }: IngressClass): readonly FieldError[] {
       detail: `Too long: may not be more than ${MAX_CONTROLLER} bytes`,
     })
   }
-  if (controller === '') errors.push(required(at))
-  else if (!/^[^/]+\/.+$/.test(controller)) {
-    errors.push(
-      invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")'),
-    )
-  }
+  errors.push(...domainPrefixedPath(controller, at))
   if (parameters === undefined) return errors
   const where = path.child('parameters')
   const { scope = '', namespace } = parameters
+  errors.push(...validateReference(parameters, where))
   if (scope !== 'Cluster' && scope !== 'Namespace') {
     errors.push(notSupported(where.child('scope'), scope, ['Cluster', 'Namespace']))
   }
-  if (scope === 'Namespace' && (namespace ?? '') === '') {
-    errors.push(required(where.child('namespace'), "`parameters.scope` is set to 'Namespace'"))
+  if (scope === 'Namespace') {
+    const at = where.child('namespace')
+    if (namespace === undefined)
+      errors.push(required(at, "`parameters.scope` is set to 'Namespace'"))
+    else errors.push(...check(at, namespace, dnsLabel))
   }
   if (scope === 'Cluster' && namespace !== undefined) {
     errors.push(forbiddenField(where.child('namespace'), "`parameters.scope` is set to 'Cluster'"))

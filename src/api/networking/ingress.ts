@@ -1,5 +1,6 @@
 /** Ingresses: ways in. */
 import {
+  canonicalIP,
   FieldPath,
   invalid,
   invalidValue,
@@ -7,18 +8,10 @@ import {
   required,
   type FieldError,
 } from '#machinery'
-import { isIP } from '../addresses.ts'
 import { NONE } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { ingresses as ingressesRef } from '../resources.gen.ts'
-import {
-  check,
-  dns1035Label,
-  dnsSubdomain,
-  portName,
-  portNumber,
-  wildcardSubdomain,
-} from '../rules.ts'
+import { check, dnsLabel, dnsSubdomain, portName, portNumber, wildcardSubdomain } from '../rules.ts'
 import type { HTTPIngressPath, Ingress, IngressBackend } from '../types.gen.ts'
 import { path, validateReference } from './reference.ts'
 
@@ -27,17 +20,19 @@ const BAD_PARTS = ['//', '/./', '/../', '%2f', '%2F']
 const BAD_ENDS = ['/..', '/.']
 
 function validateHost(host: string, at: FieldPath): readonly FieldError[] {
-  if (isIP(host) !== 0) {
-    return [invalidValue(at, host, 'must be a DNS name, not an IP address')]
-  }
-  return host.includes('*') ? check(at, host, wildcardSubdomain) : check(at, host, dnsSubdomain)
+  const wrong = check(at, host, host.includes('*') ? wildcardSubdomain : dnsSubdomain)
+  return canonicalIP(host) === undefined
+    ? wrong
+    : [invalidValue(at, host, 'must be a DNS name, not an IP address'), ...wrong]
 }
 
 function validateIngress({ spec }: Ingress): readonly FieldError[] {
   const { rules = [], tls = [], defaultBackend, ingressClassName } = spec
   const errors: FieldError[] = []
   if (rules.length === 0 && defaultBackend === undefined) {
-    errors.push(invalidValue(path, rules, 'either `defaultBackend` or `rules` must be specified'))
+    errors.push(
+      invalidValue(path, spec.rules, 'either `defaultBackend` or `rules` must be specified'),
+    )
   }
   if (defaultBackend) errors.push(...validateBackend(defaultBackend, path.child('defaultBackend')))
   for (const [i, { host = '', http }] of rules.entries()) {
@@ -68,9 +63,8 @@ function validatePath(
   const errors: FieldError[] = []
   const type: string | undefined = pathType
   const absolute = invalidValue(at.child('path'), route, 'must be an absolute path')
-  if (type === undefined) errors.push(required(at.child('pathType'), 'pathType must be specified'))
-  else if (!PATH_TYPES.includes(type))
-    errors.push(notSupported(at.child('pathType'), type, PATH_TYPES))
+  if (type === undefined) return [required(at.child('pathType'), 'pathType must be specified')]
+  if (!PATH_TYPES.includes(type)) errors.push(notSupported(at.child('pathType'), type, PATH_TYPES))
   else if (type === 'ImplementationSpecific') {
     if (route !== '' && !route.startsWith('/')) errors.push(absolute)
   } else {
@@ -102,7 +96,7 @@ function validateBackend(
   const errors: FieldError[] = []
   const { name, port } = service
   if (name === '') errors.push(required(at.child('service', 'name')))
-  else errors.push(...check(at.child('service', 'name'), name, dns1035Label))
+  else errors.push(...check(at.child('service', 'name'), name, dnsLabel))
   const byName = (port?.name ?? '') !== ''
   const byNumber = (port?.number ?? 0) !== 0
   if (byName && byNumber)

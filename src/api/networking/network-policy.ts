@@ -1,15 +1,22 @@
 /** Network policies: who may talk to whom. */
-import { forbiddenField, invalidValue, required, type FieldError, type FieldPath } from '#machinery'
+import {
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+  type FieldError,
+  type FieldPath,
+} from '#machinery'
 import { cidrWarnings } from '../address-warnings.ts'
 import { inRange, isRange } from '../addresses.ts'
 import { selectorText } from '../columns.ts'
 import { defineResource } from '../define.ts'
 import { networkPolicies as networkPoliciesRef } from '../resources.gen.ts'
-import { check, portName, portNumber, validateLabelSelector } from '../rules.ts'
+import { check, looseCIDR, portName, portNumber, validateLabelSelector } from '../rules.ts'
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '../types.gen.ts'
 import { path } from './reference.ts'
 
-const CIDR = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'
+const POLICY_TYPES: readonly string[] = ['Ingress', 'Egress']
 
 function validatePolicy({ spec }: NetworkPolicy): readonly FieldError[] {
   const errors: FieldError[] = [
@@ -33,7 +40,11 @@ function validatePolicy({ spec }: NetworkPolicy): readonly FieldError[] {
         'may not specify more than two policyTypes',
       ),
     )
+    return errors
   }
+  for (const [i, type] of (spec.policyTypes ?? []).entries())
+    if (!POLICY_TYPES.includes(type))
+      errors.push(notSupported(path.child('policyTypes').index(i), type, POLICY_TYPES))
   return errors
 }
 
@@ -44,12 +55,25 @@ function validatePolicyPorts(
   return ports.flatMap(({ port, endPort }, i) => {
     const errors: FieldError[] = []
     const where = at.index(i)
-    if (typeof port === 'number') errors.push(...check(where.child('port'), port, portNumber))
-    else if (port !== undefined) errors.push(...check(where.child('port'), port, portName))
-    if (endPort !== undefined) {
-      if (port === undefined) {
-        errors.push(required(where.child('port'), 'must be specified when `endPort` is specified'))
-      } else if (typeof port === 'string') {
+    if (port === undefined) {
+      if (endPort !== undefined)
+        errors.push(
+          invalidValue(
+            where.child('endPort'),
+            endPort,
+            'may not be specified when `port` is not specified',
+          ),
+        )
+    } else if (typeof port === 'number') {
+      errors.push(...check(where.child('port'), port, portNumber))
+      if (endPort === undefined) return errors
+      if (endPort < port)
+        errors.push(
+          invalidValue(where.child('endPort'), port, 'must be greater than or equal to `port`'),
+        )
+      errors.push(...check(where.child('endPort'), endPort, portNumber))
+    } else {
+      if (endPort !== undefined)
         errors.push(
           invalidValue(
             where.child('endPort'),
@@ -57,11 +81,7 @@ function validatePolicyPorts(
             'may not be specified when `port` is non-numeric',
           ),
         )
-      } else if (endPort < port) {
-        errors.push(
-          invalidValue(where.child('endPort'), endPort, 'must be greater than or equal to `port`'),
-        )
-      } else errors.push(...check(where.child('endPort'), endPort, portNumber))
+      errors.push(...check(where.child('port'), port, portName))
     }
     return errors
   })
@@ -83,13 +103,13 @@ function validatePeer(
   const block = at.child('ipBlock')
   const { cidr, except = [] } = ipBlock
   if (cidr === '') return errors
-  if (isRange(cidr) === 0) return [...errors, invalidValue(block.child('cidr'), cidr, CIDR)]
+  errors.push(...check(block.child('cidr'), cidr, looseCIDR))
+  if (isRange(cidr) === 0) return errors
   for (const [i, hole] of except.entries()) {
     const where = block.child('except').index(i)
-    if (isRange(hole) === 0) errors.push(invalidValue(where, hole, CIDR))
-    else if (!isStrictlyInside(hole, cidr)) {
+    errors.push(...check(where, hole, looseCIDR))
+    if (isRange(hole) !== 0 && !isStrictlyInside(hole, cidr))
       errors.push(invalidValue(where, hole, 'must be a strict subset of `cidr`'))
-    }
   }
   return errors
 }

@@ -17,7 +17,7 @@ export function validateReference(
   const errors: FieldError[] = []
   if (apiGroup !== undefined) errors.push(...check(at.child('apiGroup'), apiGroup, dnsSubdomain))
   for (const [field, value] of Object.entries({ kind, name }))
-    if (value === '') errors.push(required(at.child(field), `${field} is required`))
+    if (value === '') errors.push(required(at.child(field)))
     else errors.push(...check(at.child(field), value, pathSegment))
   return errors
 }

@@ -14,7 +14,7 @@ import { requireUser } from '../filters/index.ts'
 import { toStored } from '../json-bytes.ts'
 import { textOf } from '../json.ts'
 import { keyFor } from '../keys.ts'
-import { generatedName, validateMetadata } from '../metadata.ts'
+import { generatedName, isMetadataLate, validateMetadata } from '../metadata.ts'
 import type { WriteOptions } from '../options.ts'
 import { refuseTooLarge } from './size-limit.ts'
 import { dedupOwners } from './owner-references.ts'
@@ -99,10 +99,11 @@ export async function createObject(
     const sharing = allocator === undefined ? template : undefined
     const known = sharing?.shared(object)
     const created = known ?? object
-    const problems = [
-      ...validateMetadata(metadata, definition.facts, namespace),
-      ...definition.validate(created),
-    ]
+    const others = definition.validate(created)
+    const problems =
+      others.length > 0 && isMetadataLate(definition.facts)
+        ? others
+        : [...validateMetadata(metadata, definition.facts, namespace), ...others]
     if (problems.length > 0) throw invalid(definition.facts, name || generateName, problems)
     if (attempt === 1)
       for (const text of definition.warnings(created, undefined)) exchange.warnings.push(text)

@@ -137,7 +137,7 @@ async function updateOnce(
     metadata['generation'] = (old.metadata.generation ?? 0) + 1
 
   const problems: FieldError[] = [
-    ...validateMetadataUpdate(metadata, old.metadata),
+    ...validateMetadataUpdate(metadata, old.metadata, definition.facts),
     ...(definition.validatesUpdateAlone === true ? [] : definition.validate(object)),
     ...definition.validateUpdate(object, old, context),
   ]

@@ -1,5 +1,5 @@
 /** Jobs: pods that run until enough of them have succeeded. */
-import { FieldPath, type StrategyContext } from '#machinery'
+import { FieldPath, invalidValue, type FieldError, type StrategyContext } from '#machinery'
 import { containerImages, containerNames, selectorText } from '../../columns.ts'
 import {
   IN_POD_NAMES,
@@ -9,6 +9,7 @@ import {
 } from '../../core/pod/warnings.ts'
 import { defineResource } from '../../define.ts'
 import { jobs as jobsRef } from '../../resources.gen.ts'
+import { dnsLabel } from '../../rules.ts'
 import type { Job } from '../../types.gen.ts'
 import { completionsText, durationText, statusText } from './columns.ts'
 import { defaultJob } from './defaults.ts'
@@ -30,10 +31,29 @@ const jobWarnings = ({ spec, metadata }: Job, old: Job | undefined): readonly st
     : []),
 ]
 
+/** The pods of an indexed job have its name and their index for a host name. */
+function validateHostname({ metadata: { name }, spec }: Job): readonly FieldError[] {
+  if (spec.completionMode !== 'Indexed' || (spec.completions ?? 0) <= 0) return []
+  const last = `${name ?? ''}-${(spec.completions ?? 0) - 1}`
+  return dnsLabel(last).length === 0
+    ? []
+    : [
+        invalidValue(
+          FieldPath.of('metadata', 'name'),
+          name ?? '',
+          `will not able to create pod with invalid DNS label: ${last}`,
+        ),
+      ]
+}
+
 /** Counts its pods by their uid label, and leaves them behind unless told otherwise. */
 export const jobs = defineResource(jobsRef, {
   defaults: defaultJob,
-  validate: (job) => [...validateGenerated(job), ...validateJobSpec(job.spec, path)],
+  validate: (job) => [
+    ...validateGenerated(job),
+    ...validateJobSpec(job.spec, path),
+    ...validateHostname(job),
+  ],
   validateUpdate: (now, old, { subresource }: StrategyContext) =>
     subresource === '' ? validateUpdate(now, old) : [],
   prepareForCreate: generateSelector,

@@ -10,35 +10,11 @@ import {
   fieldNotFound,
 } from '#machinery'
 import type { Container, PodResourceClaim, ResourceRequirements } from '../../types.gen.ts'
-import { isNegative, isWhole } from '../../quantities.ts'
-import { check, qualifiedName } from '../../rules.ts'
+import { checkContainerResourceName, checkQuantity, mayOvercommit } from '../../resource-names.ts'
 
 type Quantities = Readonly<Record<string, string>> | undefined
 
-const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage'])
 const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
-const isNative = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
-/** Devices and huge pages are counted, and cannot be promised twice. */
-/** Others are there in whole, and what is asked for is the limit. */
-export const mayOvercommit = (name: string): boolean => isNative(name) && !isHugePages(name)
-
-export function checkResourceName(name: string, path: FieldPath): readonly FieldError[] {
-  const errors = [...check(path, name, qualifiedName)]
-  if (errors.length > 0) return errors
-  if (!name.includes('/') && !STANDARD.has(name) && !isHugePages(name)) {
-    errors.push(invalidValue(path, name, 'must be a standard resource for containers'))
-  }
-  return errors
-}
-
-export function checkQuantity(name: string, value: string, path: FieldPath): readonly FieldError[] {
-  if (isNegative(value)) {
-    return [invalidValue(path, value, 'must be greater than or equal to 0')]
-  }
-  const counted = !isNative(name) || name === 'pods' || name.startsWith('count/')
-  if (counted && !isWhole(value)) return [invalidValue(path, value, 'must be an integer')]
-  return []
-}
 
 /** Requests must fit under limits; each must be of a kind that a container can have. */
 export function validateResources(
@@ -52,11 +28,11 @@ export function validateResources(
   const errors: FieldError[] = []
   for (const [name, quantity] of Object.entries(limits ?? {})) {
     const at = path.child('limits').key(name)
-    errors.push(...checkResourceName(name, at), ...checkQuantity(name, quantity, at))
+    errors.push(...checkContainerResourceName(name, at), ...checkQuantity(name, quantity, at))
   }
   const at = path.child('requests')
   for (const [name, quantity] of Object.entries(requests ?? {})) {
-    errors.push(...checkResourceName(name, at.key(name)))
+    errors.push(...checkContainerResourceName(name, at.key(name)))
     errors.push(...checkQuantity(name, quantity, at.key(name)))
     const limit = limits?.[name]
     if (limit !== undefined) errors.push(...againstLimit(name, quantity, limit, at))

@@ -18,7 +18,8 @@ import {
   qualifiedName,
   validateLabels,
 } from '../../rules.ts'
-import { checkQuantity, checkResourceName, validateResources } from './resources.ts'
+import { checkContainerResourceName, checkQuantity } from '../../resource-names.ts'
+import { validateResources } from './resources.ts'
 import { validateAllContainers } from './validate-containers.ts'
 import { validateOs } from './validate-os.ts'
 import { validatePodSecurity } from './validate-security.ts'
@@ -96,7 +97,7 @@ function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] 
   }
   for (const [name, quantity] of Object.entries(spec.overhead ?? {})) {
     const at = path.child('overhead', 'limits').key(name)
-    errors.push(...checkResourceName(name, at), ...checkQuantity(name, quantity, at))
+    errors.push(...checkContainerResourceName(name, at), ...checkQuantity(name, quantity, at))
   }
   errors.push(...validateOs(spec, path))
   return errors

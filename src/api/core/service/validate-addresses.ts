@@ -1,5 +1,6 @@
 /** Rules about the addresses of services. */
 import {
+  canonicalIP,
   FieldPath,
   type FieldError,
   duplicate,
@@ -7,8 +8,8 @@ import {
   invalidValue,
   notSupported,
 } from '#machinery'
-import { isIP, isRange } from '../../addresses.ts'
-import { check, ipAddress } from '../../rules.ts'
+import { isIP } from '../../addresses.ts'
+import { check, ipAddress, looseCIDR } from '../../rules.ts'
 import type { ServiceSpec } from '../../types.gen.ts'
 import { HEADLESS } from './shape.ts'
 
@@ -55,39 +56,35 @@ export function validateAddresses(spec: ServiceSpec): readonly FieldError[] {
   for (const [i, address] of (spec.externalIPs ?? []).entries()) {
     const where = path.child('externalIPs').index(i)
     const wrong = check(where, address, ipAddress)
-    errors.push(...wrong)
-    if (wrong.length === 0) errors.push(...notSpecial(address, where))
+    errors.push(...(wrong.length > 0 ? wrong : notSpecial(address, where)))
   }
   const ranges = spec.loadBalancerSourceRanges ?? []
-  const where = path.child('loadBalancerSourceRanges')
+  // Capital, as Kubernetes has it.
+  const where = path.child('LoadBalancerSourceRanges')
   if (ranges.length > 0 && spec.type !== 'LoadBalancer') {
     errors.push(forbiddenField(where, "may only be used when `type` is 'LoadBalancer'"))
   }
   for (const [i, range] of ranges.entries()) {
-    if (isRange(range.trim()) === 0) {
-      errors.push(
-        invalidValue(
-          where.index(i),
-          range,
-          'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
-        ),
-      )
-    }
+    errors.push(...check(where.index(i), range.trim(), looseCIDR))
   }
   return errors
 }
 
 /** Addresses that never lead out of a machine or link. */
 export function notSpecial(address: string, at: FieldPath): readonly FieldError[] {
-  const why =
-    address.startsWith('127.') || address === '::1'
-      ? 'may not be in the loopback range (127.0.0.0/8, ::1/128)'
-      : address === '0.0.0.0' || address === '::'
-        ? `may not be unspecified (${address})`
-        : address.startsWith('169.254.') || /^fe[89ab]/i.test(address)
-          ? 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'
-          : address.startsWith('224.0.0.') || /^ff02:/i.test(address)
-            ? 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'
-            : undefined
+  const canonical = canonicalIP(address)
+  if (canonical === undefined) return [invalidValue(at, address, 'must be a valid IP address')]
+  const why = whySpecial(address, canonical)
   return why === undefined ? [] : [invalidValue(at, address, why)]
 }
+
+const whySpecial = (written: string, address: string): string | undefined =>
+  address.startsWith('127.') || address === '::1'
+    ? 'may not be in the loopback range (127.0.0.0/8, ::1/128)'
+    : address === '0.0.0.0' || address === '::'
+      ? `may not be unspecified (${written})`
+      : address.startsWith('169.254.') || /^fe[89ab]/.test(address)
+        ? 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'
+        : address.startsWith('224.0.0.') || /^ff.2:/.test(address)
+          ? 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'
+          : undefined

@@ -1,5 +1,6 @@
 /** Rules about the ports of services. */
 import { FieldPath, type FieldError, duplicate, forbiddenField, required } from '#machinery'
+import { goForm } from '../../go-form.ts'
 import { check, dnsLabel, portName, portNumber, qualifiedName } from '../../rules.ts'
 import type { ServiceSpec } from '../../types.gen.ts'
 
@@ -31,9 +32,9 @@ export function validatePorts(spec: ServiceSpec): readonly FieldError[] {
       errors.push(...check(at.child('appProtocol'), appProtocol, qualifiedName))
     }
     if (nodePort !== 0) {
-      if (type === 'ClusterIP' || type === 'ExternalName') {
+      if (type === 'ClusterIP') {
         errors.push(
-          forbiddenField(at.child('nodePort'), `may not be used when \`type\` is '${type}'`),
+          forbiddenField(at.child('nodePort'), "may not be used when `type` is 'ClusterIP'"),
         )
       }
       errors.push(...check(at.child('nodePort'), nodePort, portNumber))
@@ -42,7 +43,8 @@ export function validatePorts(spec: ServiceSpec): readonly FieldError[] {
       nodePorts.add(id)
     }
     const id = `${protocol}/${port.port}`
-    if (numbers.has(id)) errors.push(duplicate(at, { protocol, port: port.port }))
+    if (numbers.has(id))
+      errors.push(duplicate(at, goForm('core.v1.ServicePort', { protocol, port: port.port })))
     numbers.add(id)
   }
   return errors

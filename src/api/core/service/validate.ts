@@ -13,7 +13,7 @@ import { HEADLESS, isExternal, isHeadless, needsClusterIP, needsHealthPort } fro
 import { validateAddresses } from './validate-addresses.ts'
 import { validatePorts } from './validate-ports.ts'
 
-const DISTRIBUTIONS = ['PreferClose', 'PreferSameNode', 'PreferSameZone']
+const DISTRIBUTIONS = ['PreferClose', 'PreferSameZone', 'PreferSameNode']
 const KUBELET_PORT = 10_250
 const MAX_AFFINITY_SECONDS = 86_400
 const path = FieldPath.of('spec')
@@ -79,7 +79,7 @@ function validateAffinity(spec: ServiceSpec): readonly FieldError[] {
           ),
         ]
   }
-  return spec.sessionAffinityConfig === undefined
+  return spec.sessionAffinityConfig === undefined || spec.sessionAffinity !== 'None'
     ? []
     : [forbiddenField(at, 'must not be set when session affinity is None')]
 }
