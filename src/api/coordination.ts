@@ -4,6 +4,7 @@ import {
   duplicate,
   forbiddenField,
   invalidValue,
+  ipAddress,
   required,
   type FieldError,
 } from '#machinery'
@@ -20,7 +21,16 @@ import {
   priorityClasses as priorityClassesRef,
   runtimeClasses as runtimeClassesRef,
 } from './resources.gen.ts'
-import { check, dnsLabel, dnsSubdomain, immutable, portNumber, validateLabels } from './rules.ts'
+import {
+  check,
+  dnsLabel,
+  dnsSubdomain,
+  immutable,
+  ipAddress as looseIPAddress,
+  labelValue,
+  qualifiedName,
+  validateLabels,
+} from './rules.ts'
 import type { EndpointSlice, PriorityClass } from './types.gen.ts'
 
 const leases = defineResource(leasesRef, {
@@ -50,7 +60,7 @@ const leases = defineResource(leasesRef, {
       errors.push(
         forbiddenField(
           path.child('preferredHolder'),
-          'may only be specified when `strategy` is defined',
+          'may only be specified if `strategy` is defined',
         ),
       )
     }
@@ -62,6 +72,7 @@ const leases = defineResource(leasesRef, {
 const MAX_ENDPOINTS = 1000
 const MAX_ADDRESSES = 100
 const MAX_PORTS = 20_000
+const MAX_HINTS = 8
 
 function validateSlice(slice: EndpointSlice): readonly FieldError[] {
   const { endpoints, ports = [], addressType } = slice
@@ -76,44 +87,91 @@ function validateSlice(slice: EndpointSlice): readonly FieldError[] {
     })
   }
   const all = endpoints ?? []
+  tooMany(FieldPath.of('ports'), ports.length, MAX_PORTS)
+  const names = new Set<string>()
+  for (const [i, { name = '', appProtocol }] of ports.entries()) {
+    const at = FieldPath.of('ports').index(i)
+    if (name !== '') errors.push(...check(at.child('name'), name, dnsLabel))
+    if (names.has(name)) errors.push(duplicate(at.child('name'), name))
+    names.add(name)
+    if (appProtocol !== undefined)
+      errors.push(...check(at.child('appProtocol'), appProtocol, qualifiedName))
+  }
   tooMany(path, all.length, MAX_ENDPOINTS)
-  for (const [i, { addresses, hostname = '', nodeName = '' }] of all.entries()) {
+  if (all.length > MAX_ENDPOINTS) return errors
+  for (const [
+    i,
+    { addresses = [], hostname, nodeName, hints, deprecatedTopology },
+  ] of all.entries()) {
     const at = path.index(i)
     if (addresses.length === 0) {
       errors.push(required(at.child('addresses'), 'must contain at least 1 address'))
     }
     tooMany(at.child('addresses'), addresses.length, MAX_ADDRESSES)
     for (const [j, address] of addresses.entries()) {
-      errors.push(...validateAddress(address, addressType, at.child('addresses').index(j)))
+      errors.push(...validateAddress(address, addressType, at.child('addresses'), j))
     }
-    if (hostname !== '') errors.push(...check(at.child('hostname'), hostname, dnsLabel))
-    if (nodeName !== '') errors.push(...check(at.child('nodeName'), nodeName, dnsSubdomain))
-  }
-  tooMany(FieldPath.of('ports'), ports.length, MAX_PORTS)
-  const names = new Set<string>()
-  for (const [i, { name = '', port }] of ports.entries()) {
-    const at = FieldPath.of('ports').index(i)
-    if (name !== '') errors.push(...check(at.child('name'), name, dnsLabel))
-    if (names.has(name)) errors.push(duplicate(at.child('name'), name))
-    names.add(name)
-    if (port !== undefined) errors.push(...check(at.child('port'), port, portNumber))
+    if (nodeName !== undefined) errors.push(...check(at.child('nodeName'), nodeName, dnsSubdomain))
+    errors.push(...validateLabels(deprecatedTopology, at.child('deprecatedTopology')))
+    if (hostname !== undefined) errors.push(...check(at.child('hostname'), hostname, dnsLabel))
+    for (const [field, rule] of [
+      ['forZones', labelValue],
+      ['forNodes', dnsSubdomain],
+    ] as const) {
+      const given = hints?.[field] ?? []
+      const where = at.child('hints', field)
+      tooMany(where, given.length, MAX_HINTS)
+      if (given.length > MAX_HINTS) break
+      for (const [j, { name }] of given.entries()) {
+        if (given.findIndex((each) => each.name === name) < j)
+          errors.push(duplicate(where.index(j).child('name'), name))
+        errors.push(...check(where.index(j).child('name'), name, rule))
+      }
+    }
   }
   return errors
 }
 
-function validateAddress(address: string, type: string, at: FieldPath): readonly FieldError[] {
+/** The path of an address of the other family does not say which it is. */
+function validateAddress(
+  address: string,
+  type: string,
+  list: FieldPath,
+  index: number,
+): readonly FieldError[] {
+  const at = list.index(index)
   switch (type) {
     case 'IPv4':
-      if (isIP(address) !== 4) return [invalidValue(at, address, 'must be a valid IPv4 address')]
-      return notSpecial(address, at)
-    case 'IPv6':
-      if (isIP(address) !== 6) return [invalidValue(at, address, 'must be a valid IPv6 address')]
-      return notSpecial(address, at)
+    case 'IPv6': {
+      const wrong = check(at, address, type === 'IPv4' ? looseIPAddress : ipAddress)
+      if (wrong.length > 0) return wrong
+      return [
+        ...((isIP(address) === 4) === (type === 'IPv4')
+          ? []
+          : [invalidValue(list, address, `must be an ${type} address`)]),
+        ...notSpecial(address, at),
+      ]
+    }
     case 'FQDN':
-      return check(at, address.replace(/\.$/, ''), dnsSubdomain)
+      return validateDomain(address, at)
     default:
       return []
   }
+}
+
+/** A domain of two labels or more, with or without a dot at the end. */
+function validateDomain(address: string, at: FieldPath): readonly FieldError[] {
+  if (address === '') return [required(at)]
+  const name = address.replace(/\.$/, '')
+  const wrong = dnsSubdomain(name)
+  if (wrong.length > 0) return [invalidValue(at, name, wrong.join(','))]
+  const labels = name.split('.')
+  if (labels.length < 2)
+    return [
+      invalidValue(at, name, 'should be a domain with at least two segments separated by dots'),
+    ]
+  const bad = labels.find((label) => dnsLabel(label).length > 0)
+  return bad === undefined ? [] : [invalidValue(at, bad, dnsLabel(bad).join(','))]
 }
 
 const MAX_SHOWN = 3

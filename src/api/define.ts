@@ -30,6 +30,8 @@ export interface Overrides<T extends KubeObject> {
   readonly defaults?: (object: Mutable<T>) => void
   /** Runs after the rules of the facts: required fields and closed sets of values. */
   readonly validate?: (object: T) => readonly FieldError[]
+  /** What is asked of a new object alone; runs after the other. */
+  readonly validateNew?: (object: T) => readonly FieldError[]
   readonly validateUpdate?: (object: T, old: T, context: StrategyContext) => readonly FieldError[]
   /** Defaults and validation look at nothing but the spec. */
   readonly concernsSpecAlone?: boolean
@@ -186,6 +188,12 @@ export function defineFromFacts<T extends KubeObject>(
       : canonical,
     ...(concernsSpecAlone ? { defaultsOfMetadata: canonicalize(METADATA) } : {}),
     validate: concernsSpecAlone ? onceForFrozen(check) : check,
+    ...(overrides.validateNew
+      ? {
+          validateNew: (object: JsonObject) =>
+            overrides.validateNew?.(object as unknown as T) ?? none,
+        }
+      : {}),
     validateUpdate: validateUpdate
       ? (object, old, context) => validateUpdate(object as unknown as T, old as T, context)
       : () => none,

@@ -38,8 +38,10 @@ export function trying(group: string, version: string, resource: string) {
     definition,
     defaulted,
     /** What is wrong with a new object. */
-    errors: (object: JsonObject): readonly string[] =>
-      definition.validate(defaulted(object)).map(say),
+    errors(object: JsonObject): readonly string[] {
+      const own = defaulted(object)
+      return [...definition.validate(own), ...(definition.validateNew?.(own) ?? [])].map(say)
+    },
     created(object: JsonObject): JsonObject {
       const own = defaulted({
         ...object,

@@ -18,6 +18,17 @@ interface Rule {
 
 /** Required in the schema, and yet an empty value is right, or code says what is wrong in other words. */
 const MAY_BE_EMPTY = new Set([
+  'VolumeAttachmentSpec.nodeName',
+  'VolumeAttachmentSpec.attacher',
+  'CSIStorageCapacity.storageClassName',
+  'TopologySelectorLabelRequirement.key',
+  'TopologySelectorLabelRequirement.values',
+  'CSINodeDriver.name',
+  'CSINodeDriver.nodeID',
+  'TopologySpreadConstraint.whenUnsatisfiable',
+  'PodSchedulingGate.name',
+  'ContainerRestartRule.action',
+  'ContainerRestartRuleOnExitCodes.operator',
   'OwnerReference.apiVersion',
   'OwnerReference.kind',
   'OwnerReference.name',
@@ -137,6 +148,10 @@ const MAY_BE_EMPTY = new Set([
 
 /** Sets of values that upstream refuses in other words, which code says. */
 const OTHER_WORDS = new Set([
+  'CSIDriverSpec.volumeLifecycleModes',
+  'StatefulSetPersistentVolumeClaimRetentionPolicy.whenDeleted',
+  'StatefulSetPersistentVolumeClaimRetentionPolicy.whenScaled',
+  'PodSecurityContext.seLinuxChangePolicy',
   'NetworkPolicySpec.policyTypes',
   'JobSpec.podReplacementPolicy',
   'LabelSelectorRequirement.operator',

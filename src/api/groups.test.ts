@@ -10,7 +10,7 @@ test('an ingress leads somewhere, by a path of a known kind', () => {
   const rule = (path: Part) => ({ spec: { rules: [{ host: 'a.b', http: { paths: [path] } }] } })
   assert.deepEqual(ingresses.errors(rule({ path: '/', pathType: 'Prefix', backend })), [])
   assert.deepEqual(ingresses.errors({ spec: {} }), [
-    'spec: Invalid value: []: either `defaultBackend` or `rules` must be specified',
+    'spec: Invalid value: null: either `defaultBackend` or `rules` must be specified',
   ])
   assert.deepEqual(ingresses.errors(rule({ path: 'x', pathType: 'Exact', backend: {} })), [
     'spec.rules[0].http.paths[0].path: Invalid value: "x": must be an absolute path',
@@ -108,7 +108,7 @@ test('the older autoscaler is the newer one with less to say', () => {
   assert.equal(plain.spec['targetCPUUtilizationPercentage'], 80)
   const now = trying('autoscaling', 'v2', 'horizontalpodautoscalers')
   assert.deepEqual(now.errors({ spec: { scaleTargetRef, maxReplicas: 0, minReplicas: 2 } }), [
-    'spec.maxReplicas: Invalid value: 0: must be greater than 0',
+    'spec.maxReplicas: Required value: must be set and greater than 0',
     'spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`',
   ])
 })
@@ -171,7 +171,7 @@ test('an endpoint slice holds addresses of one kind', () => {
   assert.deepEqual(slices.errors(slice), [])
   assert.deepEqual(slices.defaulted(slice)['ports'], [{ port: 80, name: '', protocol: 'TCP' }])
   assert.deepEqual(slices.errors({ ...slice, endpoints: [{ addresses: ['fd00::1'] }, {}] }), [
-    'endpoints[0].addresses[0]: Invalid value: "fd00::1": must be a valid IPv4 address',
+    'endpoints[0].addresses: Invalid value: "fd00::1": must be an IPv4 address',
     'endpoints[1].addresses: Required value: must contain at least 1 address',
   ])
   assert.deepEqual(slices.updateErrors({ ...slice, addressType: 'IPv6' }, slice), [
@@ -184,6 +184,7 @@ test('what a runtime class costs is refused as limits are', () => {
   assert.deepEqual(
     classes.errors({ handler: 'a', overhead: { podFixed: { frobs: '1', memory: '-1' } } }),
     [
+      'overhead.limits[frobs]: Invalid value: "frobs": must be a standard resource type or fully qualified',
       'overhead.limits[frobs]: Invalid value: "frobs": must be a standard resource for containers',
       'overhead.limits[memory]: Invalid value: "-1": must be greater than or equal to 0',
     ],
@@ -281,7 +282,7 @@ test('a metric has one target, and names that fit into a path', () => {
   const problems = trying('autoscaling', 'v2', 'horizontalpodautoscalers').errors({
     spec: {
       maxReplicas: 2,
-      scaleTargetRef: { kind: 'Deployment', name: 'a/b' },
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'a/b' },
       metrics: [
         {
           type: 'External',

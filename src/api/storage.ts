@@ -9,6 +9,7 @@ import {
   type FieldError,
 } from '#machinery'
 import { UNSET } from './columns.ts'
+import { validateCsiNode, validateDriver, validateDriverName } from './csi-rules.ts'
 import { nodeLabelWarnings } from './core/node-labels.ts'
 import { defineResource } from './define.ts'
 import { equal } from './equal.ts'
@@ -22,7 +23,7 @@ import {
 } from './resources.gen.ts'
 import { check, dnsSubdomain, immutable, qualifiedName, validateLabelSelector } from './rules.ts'
 import { isNegative } from './quantities.ts'
-import type { CSIDriver, CSINode, StorageClass } from './types.gen.ts'
+import type { StorageClass, TopologySelectorTerm } from './types.gen.ts'
 
 const MAX_PARAMETERS = 512
 const DEFAULT_CLASS = [
@@ -74,14 +75,37 @@ function validateClass({
   if (reclaimPolicy !== undefined && !RECLAIM_POLICIES.includes(reclaimPolicy)) {
     errors.push(notSupported(FieldPath.of('reclaimPolicy'), reclaimPolicy, RECLAIM_POLICIES))
   }
-  for (const [i, { matchLabelExpressions = [] }] of allowedTopologies.entries()) {
-    for (const [j, { key, values }] of matchLabelExpressions.entries()) {
-      const at = FieldPath.of('allowedTopologies').index(i).child('matchLabelExpressions').index(j)
-      errors.push(...check(at.child('key'), key, qualifiedName))
-      for (const [k, value] of values.entries()) {
-        if (values.indexOf(value) < k) errors.push(duplicate(at.child('values').index(k), value))
-      }
-    }
+  for (const [i, term] of allowedTopologies.entries()) {
+    errors.push(...validateTopology(term, FieldPath.of('allowedTopologies').index(i)))
+    const same = allowedTopologies.slice(0, i).filter((each) => equal(asSets(each), asSets(term)))
+    for (const _ of same)
+      errors.push(
+        duplicate(FieldPath.of('allowedTopologies').index(i).child('matchLabelExpressions'), ''),
+      )
+  }
+  return errors
+}
+
+const asSets = ({ matchLabelExpressions = [] }: TopologySelectorTerm): unknown =>
+  Object.fromEntries(
+    matchLabelExpressions
+      .map(({ key, values }) => [key, [...new Set(values)].toSorted()] as const)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  )
+
+function validateTopology(
+  { matchLabelExpressions = [] }: TopologySelectorTerm,
+  path: FieldPath,
+): readonly FieldError[] {
+  const errors: FieldError[] = []
+  for (const [i, { key, values = [] }] of matchLabelExpressions.entries()) {
+    const at = path.child('matchLabelExpressions').index(i)
+    if (values.length === 0) errors.push(required(at.child('values')))
+    for (const [j, value] of values.entries())
+      if (values.indexOf(value) < j) errors.push(duplicate(at.child('values').index(j), value))
+    errors.push(...check(at.child('key'), key, qualifiedName))
+    if (matchLabelExpressions.findIndex((each) => each.key === key) < i)
+      errors.push(duplicate(at.child('key'), key))
   }
   return errors
 }
@@ -115,37 +139,6 @@ const storageClasses = defineResource(storageClassesRef, {
     AllowVolumeExpansion: ({ allowVolumeExpansion }) => allowVolumeExpansion ?? false,
   },
 })
-
-const MODES = ['Ephemeral', 'Persistent']
-const GROUP_POLICIES = ['File', 'None', 'ReadWriteOnceWithFSType']
-
-function validateDriver({ spec }: CSIDriver): readonly FieldError[] {
-  const path = FieldPath.of('spec')
-  const errors: FieldError[] = []
-  for (const [i, mode] of (spec.volumeLifecycleModes ?? []).entries()) {
-    if (!MODES.includes(mode)) {
-      errors.push(notSupported(path.child('volumeLifecycleModes').index(i), mode, MODES))
-    }
-  }
-  if (spec.fsGroupPolicy !== undefined && !GROUP_POLICIES.includes(spec.fsGroupPolicy)) {
-    errors.push(notSupported(path.child('fsGroupPolicy'), spec.fsGroupPolicy, GROUP_POLICIES))
-  }
-  const audiences = (spec.tokenRequests ?? []).map(({ audience }) => audience)
-  for (const [i, { audience, expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
-    const at = path.child('tokenRequests').index(i)
-    if (audiences.indexOf(audience) < i) errors.push(duplicate(at.child('audience'), audience))
-    if (expirationSeconds !== undefined && expirationSeconds < 600) {
-      errors.push(
-        invalidValue(
-          at.child('expirationSeconds'),
-          expirationSeconds,
-          'may not specify a duration less than 10 minutes',
-        ),
-      )
-    }
-  }
-  return errors
-}
 
 const csiDrivers = defineResource(csiDriversRef, {
   defaults({ spec }) {
@@ -183,43 +176,6 @@ const csiDrivers = defineResource(csiDriversRef, {
   },
 })
 
-const MAX_NODE_ID = 256
-
-function validateCsiNode({ spec }: CSINode): readonly FieldError[] {
-  const path = FieldPath.of('spec', 'drivers')
-  const errors: FieldError[] = []
-  for (const [i, driver] of spec.drivers.entries()) {
-    const at = path.index(i)
-    if (driver.name !== '') {
-      errors.push(...check(at.child('name'), driver.name.toLowerCase(), dnsSubdomain))
-    }
-    if (spec.drivers.findIndex(({ name }) => name === driver.name) < i) {
-      errors.push(duplicate(at.child('name'), driver.name))
-    }
-    if ((driver.nodeID ?? '').length > MAX_NODE_ID) {
-      errors.push(
-        invalidValue(
-          at.child('nodeID'),
-          driver.nodeID,
-          `must be ${MAX_NODE_ID} characters or less`,
-        ),
-      )
-    }
-    const count = driver.allocatable?.count
-    if (count !== undefined && count < 0) {
-      errors.push(
-        invalidValue(at.child('allocatable', 'count'), count, 'must be greater than or equal to 0'),
-      )
-    }
-    const keys = driver.topologyKeys ?? []
-    for (const [j, key] of keys.entries()) {
-      errors.push(...check(at.child('topologyKeys'), key, qualifiedName))
-      if (keys.indexOf(key) < j) errors.push(duplicate(at.child('topologyKeys'), key))
-    }
-  }
-  return errors
-}
-
 const csiNodes = defineResource(csiNodesRef, {
   validate: validateCsiNode,
   validateUpdate: (now, old) => {
@@ -238,16 +194,12 @@ const csiNodes = defineResource(csiNodesRef, {
 })
 
 const csiStorageCapacities = defineResource(csiStorageCapacitiesRef, {
-  validate: ({ storageClassName, capacity, maximumVolumeSize, nodeTopology }) => [
-    ...(storageClassName === ''
-      ? []
-      : check(FieldPath.of('storageClassName'), storageClassName, dnsSubdomain)),
-    ...Object.entries({ capacity, maximumVolumeSize }).flatMap(([name, quantity]) =>
-      quantity !== undefined && isNegative(quantity)
-        ? [invalidValue(FieldPath.of(name), quantity, 'must be greater than or equal to 0')]
-        : [],
-    ),
+  validate: ({ storageClassName, capacity, nodeTopology }) => [
     ...validateLabelSelector(nodeTopology, FieldPath.of('nodeTopology')),
+    ...check(FieldPath.of('storageClassName'), storageClassName, dnsSubdomain),
+    ...(capacity !== undefined && isNegative(capacity)
+      ? [invalidValue(FieldPath.of('capacity'), capacity, 'must be greater than or equal to 0')]
+      : []),
   ],
   validateUpdate: (now, old) => [
     ...immutable(now.nodeTopology, old.nodeTopology, FieldPath.of('nodeTopology')),
@@ -262,18 +214,19 @@ const csiStorageCapacities = defineResource(csiStorageCapacitiesRef, {
 const volumeAttachments = defineResource(volumeAttachmentsRef, {
   statusKeepsMetadata: true,
   validate: ({ spec }) => {
-    const { inlineVolumeSpec, persistentVolumeName = '' } = spec.source
+    const { inlineVolumeSpec, persistentVolumeName: name } = spec.source
     const path = FieldPath.of('spec', 'source')
-    const { attacher, nodeName } = spec
-    const errors: FieldError[] = []
-    if (attacher)
-      errors.push(...check(FieldPath.of('spec', 'attacher'), attacher.toLowerCase(), dnsSubdomain))
-    if (nodeName) errors.push(...check(FieldPath.of('spec', 'nodeName'), nodeName, dnsSubdomain))
+    const errors: FieldError[] = [
+      ...validateDriverName(spec.attacher, FieldPath.of('spec', 'attacher')),
+      ...check(FieldPath.of('spec', 'nodeName'), spec.nodeName, dnsSubdomain),
+    ]
     const one = 'must specify exactly one of inlineVolumeSpec and persistentVolumeName'
-    if (inlineVolumeSpec === undefined && persistentVolumeName === '')
-      errors.push(required(path, one))
-    else if (inlineVolumeSpec !== undefined && persistentVolumeName !== '')
+    const at = path.child('persistentVolumeName')
+    if (inlineVolumeSpec === undefined && name === undefined) errors.push(required(path, one))
+    else if (inlineVolumeSpec !== undefined && name !== undefined)
       errors.push(forbiddenField(path, one))
+    else if (name === '') errors.push(required(at, 'must specify non empty persistentVolumeName'))
+    if (name !== undefined) errors.push(...check(at, name, dnsSubdomain))
     return errors
   },
   validateUpdate: (now, old) =>

@@ -19,27 +19,41 @@ interface Workload {
 export function validateWorkload(
   { selector, template }: Workload,
   path: FieldPath,
-  { kind, emptySelector }: { readonly kind: string; readonly emptySelector: string },
+  {
+    kind,
+    emptySelector,
+    badSelector,
+  }: {
+    readonly kind: string
+    readonly emptySelector: string
+    /** What is said of a selector that cannot be read; nothing where the rest is looked at all the same. */
+    readonly badSelector?: string
+  },
 ): readonly FieldError[] {
   const at = path.child('template')
+  const wrong = validateLabelSelector(selector, path.child('selector'))
+  const empty = validateEmpty(selector, path.child('selector'), emptySelector)
+  // What a selector that cannot be read would find is not asked; a DaemonSet goes on.
+  if (wrong.length > 0 && badSelector !== undefined)
+    return [...wrong, ...empty, invalidValue(path.child('selector'), selector, badSelector)]
   return [
-    ...validateSelector(selector, path.child('selector'), emptySelector),
-    ...validateMatch(selector, template, at),
+    ...wrong,
+    ...(wrong.length > 0 ? [] : validateMatch(selector, template, at)),
+    ...empty,
     ...validatePodTemplate(template, at),
     ...validateAlwaysRunning(template, at, kind),
   ]
 }
 
-function validateSelector(
+function validateEmpty(
   selector: LabelSelectorLike | undefined,
   path: FieldPath,
   kind: string,
 ): readonly FieldError[] {
   // That it is there at all is a rule of the facts.
   if (selector === undefined) return []
-  const errors = validateLabelSelector(selector, path)
-  if (!isEmptySelector(selector)) return errors
-  return [...errors, invalidValue(path, selector, `empty selector is invalid for ${kind}`)]
+  if (!isEmptySelector(selector)) return []
+  return [invalidValue(path, selector, `empty selector is invalid for ${kind}`)]
 }
 
 /** A workload that did not find its own pods would make them without end. No selector finds nothing. */

@@ -138,11 +138,6 @@ function commonProblems(
   { group }: Pick<ResourceFact, 'group'>,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  const { generation } = metadata
-  if (typeof generation === 'number' && generation < 0)
-    errors.push(
-      invalidValue(META.child('generation'), generation, 'must be greater than or equal to 0'),
-    )
   const { labels, annotations, ownerReferences, finalizers } = metadata as {
     labels?: Record<string, string>
     annotations?: Record<string, string>
@@ -262,6 +257,7 @@ const LENIENT_GROUPS = new Set([
   'admissionregistration.k8s.io',
   'apiextensions.k8s.io',
   'apiregistration.k8s.io',
+  'coordination.k8s.io',
 ])
 const STRICT_GROUPS = new Set(
   definitions.map(({ facts }) => facts.group).filter((group) => !LENIENT_GROUPS.has(group)),

@@ -44,6 +44,8 @@ export interface ResourceDefinition {
   readonly defaultsOfMetadata?: (metadata: JsonObject) => void
   /** Rules that the facts cannot say, on a defaulted new object. Metadata is validated by the server itself. */
   readonly validate: (object: JsonObject) => readonly FieldError[]
+  /** What is asked of a new object alone; runs after `validate`. */
+  readonly validateNew?: (object: JsonObject) => readonly FieldError[]
   /** Rules between old and new, on a defaulted object; runs beside `validate`. */
   readonly validateUpdate: (
     object: JsonObject,

@@ -134,7 +134,10 @@ test('containers of a stateful set mount what its claims give them', () => {
       { name: 'db', image: 'db:1', volumeMounts: [{ name: 'data', mountPath: '/var/lib/db' }] },
     ],
   }
-  const claim = { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'] } }
+  const claim = {
+    metadata: { name: 'data' },
+    spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+  }
   const set = (volumeClaimTemplates: readonly object[], volumes: readonly object[] = []) =>
     workload({ template: template({ spec: { ...spec, volumes } }), volumeClaimTemplates })
   assert.deepEqual(statefulSets.errors(set([claim])), [])

@@ -42,13 +42,7 @@ function validateDaemonStrategy(
     ...atMostAll(maxSurge, rolling.child('maxSurge')),
   ]
   if (isNothing(maxUnavailable) && isNothing(maxSurge)) {
-    errors.push(
-      invalidValue(
-        rolling.child('maxUnavailable'),
-        maxUnavailable,
-        'cannot be 0 when maxSurge is 0',
-      ),
-    )
+    errors.push(required(rolling.child('maxUnavailable'), 'cannot be 0 when maxSurge is 0'))
   }
   if (!isNothing(maxUnavailable) && !isNothing(maxSurge)) {
     errors.push(

@@ -40,7 +40,11 @@ function validateDeployment({ spec }: Deployment): readonly FieldError[] {
   const { minReadySeconds = 0, progressDeadlineSeconds } = spec
   return [
     ...nonNegative(spec.replicas, path.child('replicas')),
-    ...validateWorkload(spec, path, { kind: 'ReplicaSet', emptySelector: 'deployment' }),
+    ...validateWorkload(spec, path, {
+      kind: 'ReplicaSet',
+      emptySelector: 'deployment',
+      badSelector: 'invalid label selector',
+    }),
     ...validateStrategy(spec, path.child('strategy')),
     ...nonNegative(minReadySeconds, path.child('minReadySeconds')),
     ...nonNegative(spec.revisionHistoryLimit, path.child('revisionHistoryLimit')),

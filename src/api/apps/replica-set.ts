@@ -23,6 +23,7 @@ export const replicaSets = defineResource(replicaSetsRef, {
     ...validateWorkload({ ...spec, template: spec.template ?? {} }, path, {
       kind: 'ReplicaSet',
       emptySelector: 'deployment',
+      badSelector: 'invalid label selector',
     }),
   ],
   validateUpdate: (now, old) => immutable(now.spec.selector, old.spec.selector, selectorPath),

@@ -116,7 +116,7 @@ function validateSource(metric: MetricSpec, source: Source, at: FieldPath): read
   if ('name' in given && given.name === '')
     errors.push(required(at.child('name'), 'must specify a resource name'))
   if (metric.containerResource && source === 'containerResource') {
-    const { name, container = '' } = metric.containerResource
+    const { name, container } = metric.containerResource
     if (name !== '') errors.push(...checkContainerResourceName(name, at.child('name')))
     if (container === '') errors.push(required(at.child('container'), 'must specify a container'))
     else errors.push(...check(at.child('container'), container, dnsLabel))

@@ -99,8 +99,8 @@ test('what a job says must fit together', () => {
   }
   assert.deepEqual(errorsOf(job({ podFailurePolicy })), [
     'spec.podFailurePolicy.rules[0].onExitCodes.values[0]: Invalid value: 0: must not be 0 for the In operator',
-    'spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Duplicate value: 0',
     'spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Invalid value: 0: must not be 0 for the In operator',
+    'spec.podFailurePolicy.rules[0].onExitCodes.values[1]: Duplicate value: 0',
   ])
 })
 
@@ -218,8 +218,8 @@ test('a policy of success asks for no more than there is, and one of failure wai
       },
     }),
     [
-      'spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"',
       'spec.successPolicy.rules[0].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number of indexes in the specified succeededIndexes field)',
+      'spec.podReplacementPolicy: Unsupported value: "TerminatingOrFailed": supported values: "Failed"',
     ],
   )
 })

@@ -54,7 +54,8 @@ function validateCronJob({ metadata, spec }: CronJob): readonly FieldError[] {
 
 function validateSchedule(schedule: string): readonly FieldError[] {
   const at = path.child('schedule')
-  const wrong = scheduleError(schedule)
+  // A zone before the fields could be read, and is not wanted.
+  const wrong = scheduleError(schedule.replace(/^(?:CRON_)?TZ=\S* */, ''))
   const zone = 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead'
   return [
     ...(wrong === undefined ? [] : [invalidValue(at, schedule, wrong)]),

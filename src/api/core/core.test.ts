@@ -30,7 +30,7 @@ test('ports of a service have numbers, and names when there are several', () => 
   assert.deepEqual(services.errors(service({ ports: [], clusterIP: 'None' })), [])
   assert.deepEqual(services.errors(service({ ports: [{ port: 80 }, { port: 80, name: 'b' }] })), [
     'spec.ports[0].name: Required value',
-    'spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80}',
+    'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}',
   ])
   assert.deepEqual(services.errors(service({ ports: [{ port: 0 }] })).slice(0, 1), [
     'spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive',
@@ -194,7 +194,7 @@ test('the table of nodes says whether they are ready, and for what', () => {
 test('taints are unique by key and effect', () => {
   const taint = { key: 'a', effect: 'NoSchedule' }
   assert.deepEqual(nodes.errors({ spec: { taints: [taint, taint] } }), [
-    'spec.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair',
+    'metadata.taints[1]: Duplicate value: {"Key":"a","Value":"","Effect":"NoSchedule","TimeAdded":null}: taints must be unique by key and effect pair',
   ])
 })
 
@@ -356,7 +356,10 @@ test('a quota of a scope counts what the scope selects, and nothing else', () =>
   ])
   assert.deepEqual(
     errors({ hard: { frobs: '1', 'example.com/frobs': '1', 'hugepages-2Mi': '1' } }),
-    ['spec.hard[frobs]: Invalid value: "frobs": must be a standard resource for quota'],
+    [
+      'spec.hard[frobs]: Invalid value: "frobs": must be a standard resource type or fully qualified',
+      'spec.hard[frobs]: Invalid value: "frobs": must be a standard resource for quota',
+    ],
   )
 })
 
@@ -440,7 +443,7 @@ for (const { resource, spec, problems } of [
       trafficDistribution: 'Near',
     },
     problems: [
-      'spec.trafficDistribution: Unsupported value: "Near": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"',
+      'spec.trafficDistribution: Unsupported value: "Near": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"',
     ],
   },
   {

@@ -99,7 +99,7 @@ export async function createObject(
     const sharing = allocator === undefined ? template : undefined
     const known = sharing?.shared(object)
     const created = known ?? object
-    const others = definition.validate(created)
+    const others = [...definition.validate(created), ...(definition.validateNew?.(created) ?? [])]
     const problems =
       others.length > 0 && isMetadataLate(definition.facts)
         ? others

@@ -76,7 +76,7 @@ function validateFailureRule(
 }
 
 function validateExitCodes(
-  { values = [], operator, containerName }: NonNullable<FailureRule['onExitCodes']>,
+  { values, operator, containerName }: NonNullable<FailureRule['onExitCodes']>,
   containers: ReadonlySet<string>,
   codes: FieldPath,
 ): readonly FieldError[] {

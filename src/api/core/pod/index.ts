@@ -7,12 +7,14 @@ import { podCells } from './columns.ts'
 import { defaultPod, defaultPodTemplate } from './defaults.ts'
 import { podFields, podGraceSeconds, preparePodForCreate, preparePodForUpdate } from './strategy.ts'
 import { validatePod, validatePodTemplate } from './validate.ts'
+import { validateNewPod } from './validate-metadata.ts'
 import { validatePodUpdate } from './validate-update.ts'
 import { podTemplateWarnings, podWarnings } from './warnings.ts'
 
 export const pods = defineResource(podsRef, {
   defaults: defaultPod,
   validate: validatePod,
+  validateNew: validateNewPod,
   concernsSpecAlone: true,
   validateUpdate: validatePodUpdate,
   prepareForCreate: preparePodForCreate,

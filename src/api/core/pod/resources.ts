@@ -95,38 +95,27 @@ export function validateResizePolicy(
   podRestarts: string | undefined,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
+  // The path says only of a second policy which it is.
+  const at = path.child('resizePolicy')
   for (const [i, { resourceName, restartPolicy }] of resizePolicy.entries()) {
-    const at = path.child('resizePolicy').index(i)
-    if (!['cpu', 'memory'].includes(resourceName)) {
-      errors.push(
-        resourceName === ''
-          ? required(at.child('resourceName'))
-          : notSupported(at.child('resourceName'), resourceName, ['cpu', 'memory']),
-      )
-    }
-    const policies = ['NotRequired', 'RestartContainer']
-    if (!policies.includes(restartPolicy)) {
-      errors.push(
-        restartPolicy === ''
-          ? required(at.child('restartPolicy'))
-          : notSupported(at.child('restartPolicy'), restartPolicy, policies),
-      )
-    }
-    if (podRestarts === 'Never' && restartPolicy === 'RestartContainer') {
+    if (resizePolicy.findIndex((each) => each.resourceName === resourceName) < i)
+      errors.push(duplicate(at.index(i), resourceName))
+    errors.push(...oneOf(resourceName, ['cpu', 'memory'], at))
+    errors.push(...oneOf(restartPolicy, ['NotRequired', 'RestartContainer'], at))
+    if (podRestarts === 'Never' && restartPolicy !== 'NotRequired')
       errors.push(
         invalidValue(
-          at.child('restartPolicy'),
+          at,
           restartPolicy,
-          "must be 'NotRequired' when `restartPolicy` is 'Never'",
+          "must be 'NotRequired' when pod `restartPolicy` is 'Never'",
         ),
       )
-    }
-    if (resizePolicy.findIndex((each) => each.resourceName === resourceName) < i) {
-      errors.push(duplicate(at, resourceName))
-    }
   }
   return errors
 }
+
+const oneOf = (value: string, words: readonly string[], at: FieldPath): readonly FieldError[] =>
+  words.includes(value) ? [] : [value === '' ? required(at) : notSupported(at, value, words)]
 
 export const claimNames = (claims: readonly PodResourceClaim[] | undefined): ReadonlySet<string> =>
   new Set((claims ?? []).map(({ name }) => name))

@@ -1,11 +1,5 @@
 /** What the server sets of a pod, and what each of its endpoints may change. */
-import {
-  FieldPath,
-  forbiddenField,
-  invalid,
-  type KubeObject,
-  type StrategyContext,
-} from '#machinery'
+import { type KubeObject, type StrategyContext } from '#machinery'
 import type { Container, Pod, PodSpec } from '../../types.gen.ts'
 import type { Mutable } from '../../mutable.ts'
 import { isZeroQuantity, sameQuantity } from '../../quantities.ts'
@@ -41,12 +35,8 @@ const positive = (quantity: string | undefined): string | undefined =>
   quantity === undefined || isZeroQuantity(quantity) ? undefined : quantity
 
 export function preparePodForCreate(pod: Mutable<Pod>): void {
-  if ((pod.spec.ephemeralContainers?.length ?? 0) > 0) {
-    const path = FieldPath.of('spec', 'ephemeralContainers')
-    throw invalid({ group: '', kind: 'Pod' }, pod.metadata.name, [
-      forbiddenField(path, 'cannot be set on create'),
-    ])
-  }
+  // Less than nothing is as little as there is.
+  if ((pod.spec.terminationGracePeriodSeconds ?? 0) < 0) pod.spec.terminationGracePeriodSeconds = 1
   const status: Mutable<NonNullable<Pod['status']>> = {
     phase: 'Pending',
     qosClass: qosClassOf(pod.spec),

@@ -76,7 +76,7 @@ function validateInitContainers(
     errors.push(...validateCommon(container, around, at))
     if (names.has(container.name)) errors.push(duplicate(at.child('name'), container.name))
     names.add(container.name)
-    errors.push(...validateRestart(container, at))
+    errors.push(...validateInitRestart(container, at))
     if (container.restartPolicy === 'Always') {
       errors.push(...validateLifecycle(container, around.spec, at))
       errors.push(...validateProbes(container, around.spec, at))
@@ -98,6 +98,9 @@ function validateInitContainers(
 
 const NOT_EPHEMERAL = [
   'ports',
+  'restartPolicy',
+  'restartPolicyRules',
+  'resizePolicy',
   'livenessProbe',
   'readinessProbe',
   'startupProbe',
@@ -172,6 +175,17 @@ function validateCommon(
 }
 
 const RESTART_POLICIES = ['Always', 'Never', 'OnFailure']
+
+/** One that says nothing of its restarts is not asked for more. */
+const validateInitRestart = (container: Container, at: FieldPath): readonly FieldError[] =>
+  container.restartPolicy !== undefined || (container.restartPolicyRules ?? []).length === 0
+    ? validateRestart(container, at)
+    : [
+        required(
+          at.child('restartPolicy'),
+          'must specify restartPolicy when restart rules are used',
+        ),
+      ]
 
 function validateRestart(container: Container, path: FieldPath): readonly FieldError[] {
   const { restartPolicy, restartPolicyRules = [] } = container

@@ -153,9 +153,9 @@ export function validateEnvFrom(
       else errors.push(...check(at.child(name, 'name'), text, dnsSubdomain))
     }
     if (configMapRef === undefined && secretRef === undefined) {
-      errors.push(invalidValue(at, '', 'must specify one of: `configMapRef` or `secretRef`'))
+      errors.push(invalidValue(path, '', 'must specify one of: `configMapRef` or `secretRef`'))
     } else if (configMapRef !== undefined && secretRef !== undefined) {
-      errors.push(invalidValue(at, '', 'may not have more than one field specified at a time'))
+      errors.push(invalidValue(path, '', 'may not have more than one field specified at a time'))
     }
   }
   return errors

@@ -35,10 +35,11 @@ const isSet = (value: unknown): boolean =>
 
 export function validateOs(spec: PodSpec, path: FieldPath): readonly FieldError[] {
   const os = spec.os?.name
-  if (os === undefined) return []
+  // That it has a name is a rule of the facts.
+  if (os === undefined || (os as string) === '') return []
   if (os === 'windows') return onWindows(spec, path)
   if (os === 'linux') return onLinux(spec, path)
-  return [notSupported(path.child('os', 'name'), os, ['linux', 'windows'])]
+  return [notSupported(path.child('os'), os, ['linux', 'windows'])]
 }
 
 function onWindows(spec: PodSpec, path: FieldPath): readonly FieldError[] {

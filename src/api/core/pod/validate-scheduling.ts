@@ -19,6 +19,7 @@ import type {
   Toleration,
   TopologySpreadConstraint,
 } from '../../types.gen.ts'
+import { goForm } from '../../go-form.ts'
 import {
   check,
   dnsLabel,
@@ -47,7 +48,7 @@ export function validateScheduling(spec: PodSpec, path: FieldPath): readonly Fie
   )
   for (const [i, gate] of (spec.schedulingGates ?? []).entries()) {
     const at = path.child('schedulingGates').index(i)
-    errors.push(...check(at.child('name'), gate.name, qualifiedName))
+    errors.push(...check(at, gate.name, qualifiedName))
     if ((spec.schedulingGates ?? []).findIndex(({ name }) => name === gate.name) < i) {
       errors.push(duplicate(at, gate.name))
     }
@@ -237,11 +238,15 @@ function validateToleration(toleration: Toleration, path: FieldPath): readonly F
         errors.push(
           invalidValue(
             path.child('operator'),
-            toleration,
+            value,
             "value must be empty when `operator` is 'Exists'",
           ),
         )
       }
+      break
+    case 'Gt':
+    case 'Lt':
+      errors.push(notSupported(path.child('operator'), operator, ['Equal', 'Exists', 'Lt', 'Gt']))
       break
     default:
       errors.push(notSupported(path.child('operator'), operator, ['Equal', 'Exists']))
@@ -269,10 +274,11 @@ function validateSpread(
     if (!actions.includes(whenUnsatisfiable)) {
       errors.push(notSupported(at.child('whenUnsatisfiable'), whenUnsatisfiable, actions))
     }
-    const same = constraints.findIndex(
-      (other) => other.topologyKey === topologyKey && other.whenUnsatisfiable === whenUnsatisfiable,
+    const again = constraints.findIndex(
+      (other, j) =>
+        j > i && other.topologyKey === topologyKey && other.whenUnsatisfiable === whenUnsatisfiable,
     )
-    if (same < i) {
+    if (again > 0) {
       errors.push(
         duplicate(
           at.child('{topologyKey, whenUnsatisfiable}'),
@@ -325,7 +331,7 @@ export function validateResourceClaims(spec: PodSpec, path: FieldPath): readonly
       errors.push(
         invalidValue(
           at,
-          claim,
+          goForm('core.v1.PodResourceClaim', claim),
           'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified',
         ),
       )
@@ -334,11 +340,13 @@ export function validateResourceClaims(spec: PodSpec, path: FieldPath): readonly
       errors.push(
         invalidValue(
           at,
-          claim,
+          goForm('core.v1.PodResourceClaim', claim),
           'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`',
         ),
       )
     }
+    for (const [field, name] of Object.entries({ resourceClaimName, resourceClaimTemplateName }))
+      if (name !== undefined) errors.push(...check(at.child(field), name, dnsSubdomain))
   }
   for (const [name, containers] of [
     ['containers', spec.containers ?? []],

@@ -4,9 +4,11 @@ import {
   duplicate,
   forbiddenField,
   invalidValue,
+  notSupported,
   required,
   type FieldError,
 } from '#machinery'
+import { goForm } from '../../go-form.ts'
 import type {
   AppArmorProfile,
   Container,
@@ -25,7 +27,7 @@ export function validatePodSecurity(spec: PodSpec, path: FieldPath): readonly Fi
   if (spec.hostPID === true && spec.shareProcessNamespace === true) {
     errors.push(
       invalidValue(
-        path.child('shareProcessNamespace'),
+        path.child('securityContext', 'shareProcessNamespace'),
         true,
         'ShareProcessNamespace and HostPID cannot both be enabled',
       ),
@@ -48,6 +50,9 @@ export function validatePodSecurity(spec: PodSpec, path: FieldPath): readonly Fi
   errors.push(...validateId(context.runAsUser, at.child('runAsUser')))
   errors.push(...validateId(context.runAsGroup, at.child('runAsGroup')))
   errors.push(...validateSysctls(spec, at.child('sysctls')))
+  const { seLinuxChangePolicy } = context
+  if (seLinuxChangePolicy !== undefined && seLinuxChangePolicy !== 'Recursive')
+    errors.push(notSupported(at.child('seLinuxChangePolicy'), seLinuxChangePolicy, ['Recursive']))
   errors.push(...validateSeccomp(context.seccompProfile, at.child('seccompProfile')))
   errors.push(...validateAppArmor(context.appArmorProfile, at.child('appArmorProfile')))
   return errors
@@ -102,7 +107,13 @@ function validateSeccomp(
   }
   return file === undefined
     ? []
-    : [invalidValue(at, file, 'can only be set when seccomp type is Localhost')]
+    : [
+        invalidValue(
+          at,
+          goForm('core.v1.SeccompProfile', profile),
+          'can only be set when seccomp type is Localhost',
+        ),
+      ]
 }
 
 function validateAppArmor(

@@ -11,6 +11,7 @@ import {
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from '../../types.gen.ts'
 import { differences, equal } from '../../equal.ts'
 import { qosClassOf } from './strategy.ts'
+import { validatePodAnnotations } from './validate-metadata.ts'
 
 const UPDATABLE = [
   '`spec.containers[*].image`',
@@ -34,7 +35,7 @@ export function validatePodUpdate(
     case 'resize':
       return validateResize(pod, old)
     default:
-      return validateSpecUpdate(pod, old)
+      return [...validatePodAnnotations(pod), ...validateSpecUpdate(pod, old)]
   }
 }
 

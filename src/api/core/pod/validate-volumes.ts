@@ -42,6 +42,9 @@ export function validateVolumes(
   return errors
 }
 
+/** Kubernetes writes these so where there is one too many. */
+const WRITTEN: Readonly<Record<string, string>> = { cephfs: 'cephFS', downwardAPI: 'downwarAPI' }
+
 function validateVolumeSource(volume: Volume, path: FieldPath): readonly FieldError[] {
   const errors: FieldError[] = []
   let sources = 0
@@ -51,7 +54,12 @@ function validateVolumeSource(volume: Volume, path: FieldPath): readonly FieldEr
     (a, b) => Number(b === 'emptyDir') - Number(a === 'emptyDir'),
   )) {
     if (sources > 0) {
-      errors.push(forbiddenField(path.child(kind), 'may not specify more than 1 volume type'))
+      errors.push(
+        forbiddenField(
+          path.child(WRITTEN[kind] ?? kind),
+          'may not specify more than 1 volume type',
+        ),
+      )
     } else errors.push(...validateSource(volume, kind, path.child(kind)))
     sources++
   }

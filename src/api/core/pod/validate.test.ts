@@ -117,7 +117,8 @@ test('requests fit under limits, and are not negative', () => {
     'spec.containers[0].resources.requests[cpu]: Invalid value: "-1": must be greater than or equal to 0',
     'spec.containers[0].resources.requests: Invalid value: "64Mi": must be less than or equal to memory limit of 32Mi',
   ])
-  assert.deepEqual(wrongIn({ resources: { limits: { gold: '1' } } }).slice(0, 1), [
+  assert.deepEqual(wrongIn({ resources: { limits: { gold: '1' } } }).slice(0, 2), [
+    'spec.containers[0].resources.limits[gold]: Invalid value: "gold": must be a standard resource type or fully qualified',
     'spec.containers[0].resources.limits[gold]: Invalid value: "gold": must be a standard resource for containers',
   ])
 })
@@ -345,7 +346,7 @@ test('the name that a pod has for itself is one that a kernel takes, and nobody 
     `${at}: Too long: may not be more than 64 bytes`,
   ])
   assert.deepEqual(wrong({ hostnameOverride: 'db', hostNetwork: true, setHostnameAsFQDN: true }), [
-    `${at}: Forbidden: may not be set when \`hostNetwork\` is true`,
-    `${at}: Forbidden: may not be set when \`setHostnameAsFQDN\` is true`,
+    `${at}: Forbidden: may not be specified when setHostnameAsFQDN is true`,
+    `${at}: Forbidden: may not be specified when hostNetwork is true`,
   ])
 })

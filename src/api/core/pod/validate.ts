@@ -14,7 +14,6 @@ import {
   dnsLabel,
   dnsSubdomain,
   ipAddress,
-  nonNegative,
   qualifiedName,
   validateLabels,
 } from '../../rules.ts'
@@ -68,9 +67,6 @@ function validatePodSpec(spec: PodSpec, path: FieldPath): readonly FieldError[] 
   errors.push(...validateAllContainers(spec, path))
   errors.push(...validateResourceClaims(spec, path))
   if (spec.resources) errors.push(...validateResources(spec.resources, path.child('resources')))
-  errors.push(
-    ...nonNegative(spec.terminationGracePeriodSeconds, path.child('terminationGracePeriodSeconds')),
-  )
   errors.push(...validatePodSecurity(spec, path))
   errors.push(...validateScheduling(spec, path))
   errors.push(...validateNames(spec, path))
@@ -128,20 +124,18 @@ const MAX_HOSTNAME = 64
 
 /** The name that the pod itself has (KEP-4762): others still find it by its hostname and subdomain. */
 function validateHostnameOverride(
-  { hostnameOverride = '', hostNetwork, setHostnameAsFQDN }: PodSpec,
+  { hostnameOverride, hostNetwork, setHostnameAsFQDN }: PodSpec,
   path: FieldPath,
 ): readonly FieldError[] {
-  if (hostnameOverride === '') return []
+  if (hostnameOverride === undefined) return []
   const at = path.child('hostnameOverride')
+  const not = (field: string): FieldError =>
+    forbiddenField(at, `may not be specified when ${field} is true`)
   return [
-    ...check(at, hostnameOverride, dnsSubdomain),
+    ...(setHostnameAsFQDN === true ? [not('setHostnameAsFQDN')] : []),
+    ...(hostNetwork === true ? [not('hostNetwork')] : []),
     ...(hostnameOverride.length > MAX_HOSTNAME ? [tooLong(at, MAX_HOSTNAME)] : []),
-    ...(hostNetwork === true
-      ? [forbiddenField(at, 'may not be set when `hostNetwork` is true')]
-      : []),
-    ...(setHostnameAsFQDN === true
-      ? [forbiddenField(at, 'may not be set when `setHostnameAsFQDN` is true')]
-      : []),
+    ...check(at, hostnameOverride, dnsSubdomain),
   ]
 }
 
