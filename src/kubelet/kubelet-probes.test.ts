@@ -85,6 +85,35 @@ test('a startup probe holds the others back until it succeeds', async () => {
   await node.stop()
 })
 
+test('a simulated container answers probes of its ports, since nothing can listen on them', async () => {
+  const { env, node } = await world()
+  const ports = [{ name: 'http', containerPort: 80 }]
+  const httpGet = { path: '/', port: 'http' }
+  const [often, soon] = [{ periodSeconds: 1 }, { periodSeconds: 1, failureThreshold: 1 }]
+  const containers = [
+    {
+      name: 'app',
+      ports,
+      readinessProbe: { httpGet, ...often },
+      livenessProbe: { tcpSocket: { port: 80 }, ...soon },
+      startupProbe: { grpc: { port: 80 }, ...often },
+      lifecycle: { postStart: { httpGet } },
+    },
+  ]
+  node.create(started('web', { containers }))
+  node.create(
+    started('astray', {
+      containers: [{ name: 'app', readinessProbe: { httpGet: { port: 'ftp' }, ...often } }],
+    }),
+  )
+  await env.advance(10_000)
+  assert.equal(condition(node.get('web'), 'Ready')?.status, 'True')
+  assert.equal(first(node.get('web'))?.restartCount, 0)
+  assert.equal(condition(node.get('astray'), 'Ready')?.status, 'False')
+  assert.match(node.events('astray').join('\n'), /couldn't find port: ftp/)
+  await node.stop()
+})
+
 test('a container runs for others only when the hook after its start has ended', async () => {
   const { env, node } = await world()
   const lifecycle = { postStart: { sleep: { seconds: 5 } } }

@@ -3,7 +3,7 @@ import type { Env } from '#base'
 import type { LifecycleHandler, Pod } from '#api'
 import { podLabel } from '../pod/containers.ts'
 import { get } from '../probes/http.ts'
-import { type ProbeTarget, httpTarget } from '../probes/run.ts'
+import { type ProbeTarget, httpTarget, isOfPod } from '../probes/run.ts'
 import type { Runtime } from '../runtime.ts'
 
 /** Letters of a command's output that are shown. */
@@ -60,6 +60,7 @@ async function run(
     )
   }
   if (httpGet !== undefined) {
+    if (runtime.simulated && isOfPod({ httpGet }, target)) return
     // A hook is told by its arrival: whatever the answer is.
     await get(httpTarget(httpGet, target), env.net, signal)
     return

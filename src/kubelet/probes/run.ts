@@ -23,6 +23,7 @@ export async function runProbe(
   if (probe.exec !== undefined) {
     return execProbe(probe, target, runtime)
   }
+  if (runtime.simulated && isOfPod(probe, target)) return simulatedProbe(probe, target)
   const deadline = new AbortController()
   const cancel = env.clock.schedule(timeoutMs(probe), () =>
     deadline.abort(new Error('context deadline exceeded')),
@@ -35,6 +36,27 @@ export async function runProbe(
     return { ok: false, message: failureText(probe, target, why) }
   } finally {
     cancel()
+  }
+}
+
+/** Whether it asks the pod itself, and not something elsewhere. */
+export const isOfPod = (
+  { httpGet, tcpSocket }: Pick<Probe, 'httpGet' | 'tcpSocket'>,
+  { podIp }: ProbeTarget,
+): boolean => [undefined, '', podIp].includes(httpGet?.host ?? tcpSocket?.host)
+
+/** Nothing listens in a simulated container, and its address is nobody's: it answers as long as it runs. */
+function simulatedProbe(
+  { httpGet, tcpSocket, grpc }: Probe,
+  { container }: ProbeTarget,
+): ProbeOutcome {
+  const port = (httpGet ?? tcpSocket ?? grpc)?.port
+  if (port === undefined) return { ok: false, message: 'missing probe handler' }
+  try {
+    portOf(port, container)
+    return { ok: true }
+  } catch (error) {
+    return { ok: false, message: (error as Error).message }
   }
 }
 
