@@ -140,13 +140,49 @@ export function splice(
   options: { readonly withKind: boolean },
 ): number {
   const start = options.withKind ? head : ITEM_HEAD
+  const offset = writeStart(target, at, start, revision)
+  target.set(bytes.subarray(head.length), offset)
+  return offset + bytes.length - head.length
+}
+
+/** What comes before the metadata, and its revision. */
+function writeStart(target: Buffer, at: number, start: Uint8Array, revision: number): number {
   target.set(start, at)
   let offset = at + start.length
   target.set(REVISION_HEAD, offset)
   offset += REVISION_HEAD.length
-  offset += target.write(`${revision}",`, offset, 'latin1')
-  target.set(bytes.subarray(head.length), offset)
-  return offset + bytes.length - head.length
+  return offset + target.write(`${revision}",`, offset, 'latin1')
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const OPENING_BRACE = 0x7b
+
+/** Where the metadata of a stored object that `hasHead` is over: the offset after its closing brace. */
+export function endOfMetadata(bytes: Uint8Array, { head }: StoredForm): number {
+  let at = head.length
+  for (let depth = 1; depth > 0 && at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === QUOTE) {
+      for (at++; bytes[at] !== QUOTE && at < bytes.length; at++) if (bytes[at] === BACKSLASH) at++
+    } else if (byte === OPENING_BRACE) depth++
+    else if (byte === CLOSING_BRACE) depth--
+  }
+  return at
+}
+
+/** Writes what comes before the metadata, its revision, the rest of it and a closing brace; gives the offset after it. */
+export function spliceMetadata(
+  target: Buffer,
+  at: number,
+  start: Uint8Array,
+  metadata: Uint8Array,
+  revision: number,
+): number {
+  const offset = writeStart(target, at, start, revision)
+  target.set(metadata, offset)
+  target[offset + metadata.length] = CLOSING_BRACE
+  return offset + metadata.length + 1
 }
 
 /** One stored object as an answer: with kind, version and revision. */

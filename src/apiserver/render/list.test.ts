@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import fc from 'fast-check'
 import { parse } from 'yaml'
 import { exchangeFor, send, testServer } from '../server.testing.ts'
 
@@ -41,6 +42,48 @@ test('a table of many is one table', async () => {
   assert.deepEqual(
     columns.map(({ name }) => name),
     ['Name', 'Data', 'Age'],
+  )
+})
+
+test('whatever the metadata says: rows and partial objects have the same as the objects', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(
+        fc.dictionary(fc.stringMatching(/^[a-z]{1,5}$/), fc.oneof(fc.string(), fc.json()), {
+          maxKeys: 3,
+        }),
+        { minLength: 1, maxLength: 3 },
+      ),
+      async (all) => {
+        const { server } = await testServer()
+        for (const [i, annotations] of all.entries())
+          await send(server, `POST ${MAPS}`, { metadata: { name: `m-${i}`, annotations } })
+        const list = async (accept: string, query = '') =>
+          (await send(server, `GET ${MAPS}${query}`, undefined, { accept })).json
+        const { items } = (await list('application/json')) as { items: { metadata: object }[] }
+        const wanted = items.map(({ metadata }) => ({
+          kind: 'PartialObjectMetadata',
+          apiVersion: 'meta.k8s.io/v1',
+          metadata,
+        }))
+        const as = (shape: string) => `application/json;as=${shape};v=v1;g=meta.k8s.io`
+        assert.deepEqual((await list(as('PartialObjectMetadataList')))['items'], wanted)
+        const objects = async (includeObject: string) =>
+          ((await list(as('Table'), includeObject))['rows'] as { object: object }[]).map(
+            ({ object }) => object,
+          )
+        assert.deepEqual(await objects(''), wanted)
+        assert.deepEqual(
+          await objects('?includeObject=Object'),
+          items.map((item) => ({ kind: 'ConfigMap', apiVersion: 'v1', ...item })),
+        )
+        assert.deepEqual(
+          await objects('?includeObject=None'),
+          items.map(() => null),
+        )
+      },
+    ),
+    { numRuns: 30 },
   )
 })
 

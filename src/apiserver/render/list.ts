@@ -9,27 +9,19 @@ import {
   type ResourceDefinition,
 } from '#machinery'
 import { stringify as stringifyYaml } from 'yaml'
-import { shownAs, type StoredEntry } from '../collection.ts'
+import { shownAs } from '../collection.ts'
 import type { Reply } from '../exchange.ts'
-import {
-  CHUNK_BYTES,
-  ChunkWriter,
-  hasHead,
-  splice,
-  spliceBound,
-  storedFormOf,
-  type StoredForm,
-} from '../json-bytes.ts'
+import { CHUNK_BYTES, ChunkWriter } from '../json-bytes.ts'
 import { LIST_SHAPES, MEDIA_TYPES, notAcceptable, negotiate, type Accepted } from '../negotiate.ts'
+import { itemWriter, jsonList, metadataWriter, rowWriter } from './json-list.ts'
 import { protobufList } from './protobuf-list.ts'
 import type { Page } from '../reads/index.ts'
 import {
   includeObjectOf,
-  isBuiltIn,
-  isPlainJson,
   listKindOf,
   partial,
   withoutKind,
+  type IncludeObject,
   type RenderContext,
 } from './render.ts'
 import { isInProcess, isPretty, utf8 } from '../replies.ts'
@@ -71,8 +63,7 @@ function chunksOf(
 ): AsyncGenerator<Uint8Array> {
   const { codec, definition, exchange } = context
   const { encoding, shape, version } = accepted
-  if (isPlainJson(accepted) && !isPretty(exchange))
-    return jsonList(definition, page, listMetaOf(page), turn)
+  if (encoding === 'json' && !isPretty(exchange)) return jsonChunks(context, accepted, page, turn)
   if (encoding === 'protobuf') {
     const encode = codec.encoder.protobufItems(definition, shape)
     if (encode === undefined) throw notAcceptable(['application/json', 'application/yaml'])
@@ -94,6 +85,58 @@ const partialHead = (page: Page, version: string): ListHead => ({
   metadata: listMetaOf(page),
 })
 
+/** Without line ends, of what is stored as far as that can be. */
+function jsonChunks(
+  context: RenderContext,
+  { shape, version }: Accepted,
+  page: Page,
+  turn: Turn,
+): AsyncGenerator<Uint8Array> {
+  const { definition } = context
+  if (shape === 'object')
+    return jsonList(page.entries, headOf(definition, page), 'items', itemWriter(definition), turn)
+  if (shape === 'metadata') {
+    const write = metadataWriter(definition, version)
+    return jsonList(page.entries, { ...partialHead(page, version) }, 'items', write, turn)
+  }
+  const { head, options } = tableHead(context, version, page)
+  const cellsOf = (object: KubeObject): unknown => {
+    const { rows } = context.codec.encoder.table(
+      definition,
+      [object],
+      {},
+      {
+        ...options,
+        includeObject: 'None',
+        columnDefinitions: false,
+      },
+    )
+    return (rows as readonly { readonly cells: unknown }[])[0]?.cells
+  }
+  const write = rowWriter(definition, cellsOf, options)
+  return jsonList(page.entries, head, 'rows', write, turn)
+}
+
+interface TableHead {
+  readonly head: JsonObject
+  readonly options: {
+    readonly now: Date
+    readonly includeObject: IncludeObject
+    readonly version: 'v1' | 'v1beta1'
+  }
+}
+
+/** A table without its rows, and how those are made. */
+function tableHead(
+  { codec, definition, exchange, clock }: RenderContext,
+  version: 'v1' | 'v1beta1',
+  page: Page,
+): TableHead {
+  const options = { now: clock.now(), includeObject: includeObjectOf(exchange.query), version }
+  const { rows: _, ...head } = codec.encoder.table(definition, [], listMetaOf(page), options)
+  return { head, options }
+}
+
 interface Values {
   /** The list without its items. */
   readonly head: JsonObject
@@ -101,11 +144,8 @@ interface Values {
   readonly items: Iterable<unknown>
 }
 
-function valuesOf(
-  { codec, definition, exchange, clock }: RenderContext,
-  { shape, version }: Accepted,
-  page: Page,
-): Values {
+function valuesOf(context: RenderContext, { shape, version }: Accepted, page: Page): Values {
+  const { codec, definition } = context
   const shown = function* (make: (object: KubeObject) => unknown): Generator<unknown> {
     for (const entry of page.entries) yield make(shownAs(definition, entry.object))
   }
@@ -121,8 +161,7 @@ function valuesOf(
       field: 'items',
       items: shown((object) => partial(object, version)),
     }
-  const options = { now: clock.now(), includeObject: includeObjectOf(exchange.query), version }
-  const { rows: _, ...head } = codec.encoder.table(definition, [], listMetaOf(page), options)
+  const { head, options } = tableHead(context, version, page)
   const row = (object: KubeObject): unknown => {
     const { rows } = codec.encoder.table(
       definition,
@@ -224,55 +263,4 @@ async function* following(
     cancel()
     await rest.return(undefined)
   }
-}
-
-/** The list's text around the items, which are copied as they are stored. */
-async function* jsonList(
-  definition: ResourceDefinition,
-  page: Page,
-  metadata: JsonObject,
-  turn: Turn,
-): AsyncGenerator<Uint8Array> {
-  const form = storedFormOf(definition.facts)
-  const withKind = !isBuiltIn(definition)
-  const writer = new ChunkWriter()
-  const kind = JSON.stringify(listKindOf(definition))
-  const apiVersion = JSON.stringify(form.apiVersion)
-  writer.text(
-    `{"kind":${kind},"apiVersion":${apiVersion},"metadata":${JSON.stringify(metadata)},"items":[`,
-  )
-  for (const [i, entry] of page.entries.entries()) {
-    if (i > 0) writer.text(',')
-    writeEntry(writer, definition, entry, form, withKind)
-    if (turn.isOver()) await turn.next()
-    const full = writer.take()
-    if (full.length > 0) {
-      yield* full
-      // Copying is fast and the other side may be too: others get their turn in between.
-      await turn.next()
-    }
-  }
-  writer.text(']}\n')
-  yield* writer.finish()
-}
-
-/** Copies the stored bytes when they are what is shown; otherwise makes the object's own. */
-function writeEntry(
-  writer: ChunkWriter,
-  definition: ResourceDefinition,
-  entry: StoredEntry,
-  form: StoredForm,
-  withKind: boolean,
-): void {
-  if (definition.convert === undefined) {
-    const { bytes } = entry
-    if (hasHead(bytes, form)) {
-      const target = writer.reserve(spliceBound(bytes))
-      writer.advance(splice(target, writer.position, bytes, entry.modified, form, { withKind }))
-      return
-    }
-  }
-  const object = toWireForm(shownAs(definition, entry.object))
-  const text = JSON.stringify(withKind ? object : withoutKind(definition, object))
-  writer.bytes(utf8(goJson(text)))
 }

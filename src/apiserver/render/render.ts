@@ -85,7 +85,7 @@ export function writtenReply(
   return shapedReply(context, status, object(), accepted)
 }
 
-export const isPlainJson = ({ encoding, shape }: Accepted): boolean =>
+const isPlainJson = ({ encoding, shape }: Accepted): boolean =>
   encoding === 'json' && shape === 'object'
 
 function shapedReply(
