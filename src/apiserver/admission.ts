@@ -44,5 +44,13 @@ export interface AdmissionPlugin {
   readonly name: string
   handles(request: AdmissionRequest): boolean
   mutate?(request: AdmissionRequest): Promise<void> | void
+  /** Set when `mutate` only refuses. */
+  readonly changesNothing?: boolean
+  /**
+   * For who changes nothing but the specs of new objects: what that comes from besides the spec. As long as these
+   * are the same, objects that came with the same spec get the same one, and `mutate` is not asked for each of them.
+   * Undefined when more than that counts for this object, or when it is refused. It only reads.
+   */
+  sources?(request: AdmissionRequest): readonly unknown[] | undefined
   validate?(request: AdmissionRequest): Promise<void> | void
 }

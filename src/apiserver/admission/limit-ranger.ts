@@ -17,6 +17,7 @@ import {
   together,
   type AdmissionLookups,
   type Mutable,
+  NO_SOURCES,
 } from './words.ts'
 
 const ANNOTATION = 'kubernetes.io/limit-ranger'
@@ -33,6 +34,8 @@ export const limitRanger = (read: AdmissionLookups): AdmissionPlugin => ({
     for (const range of read.list(limitRanges, request.namespace))
       giveDefaults(objectOf<Pod>(request), range)
   },
+  sources: ({ namespace }) =>
+    read.list(limitRanges, namespace).length === 0 ? NO_SOURCES : undefined,
   validate(request) {
     for (const range of read.list(limitRanges, request.namespace)) {
       const problems = (range.spec?.limits ?? []).flatMap((item) => check(request, item))

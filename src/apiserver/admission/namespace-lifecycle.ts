@@ -10,6 +10,7 @@ const IMMORTAL: readonly string[] = ['default', 'kube-system', 'kube-public']
 export const namespaceLifecycle = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'NamespaceLifecycle',
   handles: ({ definition: { facts } }) => facts.namespaced || isNamespaces(facts),
+  changesNothing: true,
   // Before all others, so that they can rely on the namespace.
   mutate(request) {
     if (isNamespaces(request.definition.facts)) {

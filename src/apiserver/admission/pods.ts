@@ -8,7 +8,15 @@ import {
 } from '#api'
 import { compareQuantities, type ResourceList } from '#machinery'
 import type { AdmissionPlugin, AdmissionRequest } from '../admission.ts'
-import { amounts, isAbout, objectOf, refuse, type AdmissionLookups, type Mutable } from './words.ts'
+import {
+  NO_SOURCES,
+  amounts,
+  isAbout,
+  objectOf,
+  refuse,
+  type AdmissionLookups,
+  type Mutable,
+} from './words.ts'
 
 const DEFAULT_TOLERATION_SECONDS = 300
 const NODE_TROUBLES: readonly string[] = [
@@ -20,6 +28,7 @@ const NODE_TROUBLES: readonly string[] = [
 export const defaultTolerationSeconds: AdmissionPlugin = {
   name: 'DefaultTolerationSeconds',
   handles: (request) => isAbout(request, 'pods', ['CREATE', 'UPDATE']),
+  sources: () => NO_SOURCES,
   mutate(request) {
     const { spec } = objectOf<Pod>(request)
     if (spec === undefined) return
@@ -79,6 +88,10 @@ export const priority = (read: AdmissionLookups): AdmissionPlugin => ({
     spec.priority = value
     spec.preemptionPolicy = preemptionPolicy
   },
+  sources: (request) =>
+    isAbout(request, 'pods', ['CREATE'])
+      ? [classFor(read, objectOf<Pod>(request).spec?.priorityClassName)]
+      : undefined,
   validate(request) {
     if (request.definition.facts.resource !== 'priorityclasses') return
     const wanted = objectOf<PriorityClass>(request)
@@ -98,12 +111,16 @@ interface PodClass {
   readonly preemptionPolicy: 'Never' | 'PreemptLowerPriority'
 }
 
+/** The object of its class; undefined when it has none. */
+const classFor = (read: AdmissionLookups, name: string | undefined): PriorityClass | undefined =>
+  name ? read.get(priorityClasses, '', name) : defaultClass(read)
+
 function classOf(
   read: AdmissionLookups,
   request: AdmissionRequest,
   name: string | undefined,
 ): PodClass {
-  const found = name ? read.get(priorityClasses, '', name) : defaultClass(read)
+  const found = classFor(read, name)
   if (found !== undefined)
     return {
       name: found.metadata.name,
@@ -130,6 +147,10 @@ const valueOf = ({ value = 0 }: PriorityClass): number => value
 export const runtimeClass = (read: AdmissionLookups): AdmissionPlugin => ({
   name: 'RuntimeClass',
   handles: (request) => isAbout(request, 'pods', ['CREATE']),
+  sources(request) {
+    const name = objectOf<Pod>(request).spec?.runtimeClassName
+    return name ? undefined : NO_SOURCES
+  },
   mutate(request) {
     const { spec } = objectOf<Pod>(request)
     const found = runtimeClassOf(read, request, spec)

@@ -10,6 +10,7 @@ import {
   type Mutable,
 } from './words.ts'
 
+const DEFAULT_ACCOUNT = 'default'
 const MOUNT_PATH = '/var/run/secrets/kubernetes.io/serviceaccount'
 const VOLUME_PREFIX = 'kube-api-access-'
 /** A kubelet's token that lasts a year; the number is how the server knows it (see token requests). */
@@ -48,7 +49,7 @@ export function serviceAccountAdmission(
       const pod = objectOf<Pod>(request)
       const { spec } = pod
       if (spec === undefined || isMirrorPod(pod)) return
-      if (!spec.serviceAccountName) spec.serviceAccountName = 'default'
+      if (!spec.serviceAccountName) spec.serviceAccountName = DEFAULT_ACCOUNT
       spec.serviceAccount = spec.serviceAccountName
       return follow(accountFor(request, spec.serviceAccountName), (account) => {
         if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
@@ -56,6 +57,13 @@ export function serviceAccountAdmission(
         if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)
           mountToken(spec, volume)
       })
+    },
+    sources(request) {
+      const pod = objectOf<Pod>(request)
+      if (pod.spec === undefined || isMirrorPod(pod)) return undefined
+      const name = pod.spec.serviceAccountName || DEFAULT_ACCOUNT
+      const account = read.get(serviceAccounts, request.namespace, name)
+      return account && [account]
     },
     validate(request) {
       const pod = objectOf<Pod>(request)

@@ -55,5 +55,8 @@ export const isMirrorPod = (pod: {
   readonly metadata: { readonly annotations?: Readonly<Record<string, string>> }
 }): boolean => pod.metadata.annotations?.['kubernetes.io/config.mirror'] !== undefined
 
+/** Of changes that come from the spec alone. */
+export const NO_SOURCES: readonly unknown[] = []
+
 /** Amounts by resource name, as an object states them. */
 export const amounts = (list: unknown): ResourceList => (list ?? {}) as ResourceList

@@ -21,7 +21,7 @@ export interface DecodedBody {
   readonly object: JsonObject
   /** Unknown and duplicate fields, in the words of a strict decoder. */
   readonly problems: readonly string[]
-  /** What it was made from: it has its defaults then, but for its metadata. */
+  /** What it was made from: it has its defaults then, but for its metadata, and the rest is the template's, frozen. */
   readonly template?: Template
 }
 
@@ -54,7 +54,7 @@ export class Decoder {
     const found = this.#templates.find(definition, text)
     const metadata = found && this.#metadata(found.metadata)
     if (found !== undefined && metadata !== undefined)
-      return { object: found.template.objectWith(metadata), problems: [], template: found.template }
+      return { object: found.template.viewWith(metadata), problems: [], template: found.template }
     const decoded = this.#decodeText(text, bytes, encoding, expected, true)
     if (decoded.problems.length === 0)
       this.#templates.learn(definition, text, checkKind(decoded.object, expected))

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { definitions, pods, typeTable, type Pod } from '#api'
+import { virtualEnv } from '#base'
 import type { JsonObject, KubeObject } from '#machinery'
 import { kindOf } from '../expected-kind.ts'
 import { Codec } from './codec.ts'
+import { builtInAdmission } from '../admission/index.ts'
 import { send, testServer } from '../server.testing.ts'
 
 const PODS = '/api/v1/namespaces/shop/pods'
@@ -35,11 +37,15 @@ test('the third object of a text comes from a template, with its defaults', () =
   assert.deepEqual(Object.keys(object), ['kind', 'apiVersion', 'metadata', 'spec', 'status'])
 })
 
-test('an object of a template belongs to its request', () => {
+test('what an object has of a template cannot be changed, and it can have its own', () => {
   const codec = practised()
-  const { object } = read(codec, withMetadata('{"name":"c"}'))
-  const { spec } = object as unknown as { spec: { containers: { image: string }[] } }
-  spec.containers[0]!.image = 'other'
+  const { object, template } = read(codec, withMetadata('{"name":"c"}'))
+  const image = (each: JsonObject, value: string): void => {
+    ;(each as unknown as { spec: { containers: { image: string }[] } }).spec.containers[0]!.image =
+      value
+  }
+  assert.throws(() => image(object, 'other'), TypeError)
+  image(template!.objectWith({}), 'other')
   const { object: next } = read(codec, withMetadata('{"name":"d"}'))
   assert.equal((next as unknown as Pod).spec.containers[0]!.image, 'i')
 })
@@ -206,4 +212,78 @@ test('names are generated, and dry runs leave nothing, as without a template', a
   assert.equal(names.size, 6)
   const { json } = await send(server, `GET ${PODS}`)
   assert.equal((json['items'] as readonly unknown[]).length, 6)
+})
+
+/** With the plugins that a stock cluster has. */
+async function stockServer() {
+  const made = await testServer({
+    extensions: (inside) => ({
+      admission: builtInAdmission(inside, {
+        env: virtualEnv(),
+        authorizer: { authorize: async () => ({ verdict: 'allow', reason: '' }) },
+      }),
+    }),
+  })
+  const ask = (line: string, body?: unknown) => send(made.server, line, body)
+  await ask('POST /api/v1/namespaces', { metadata: { name: 'shop' } })
+  await ask('POST /api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } })
+  let count = 0
+  /** The spec of the next pod, as it is stored; its status code when it is refused. */
+  const next = async (metadata: JsonObject = {}): Promise<Pod['spec'] | number> => {
+    const text = withMetadata(JSON.stringify({ name: `pod-${count++}`, ...metadata }))
+    const { status, json } = await ask(`POST ${PODS}`, text)
+    return status === 201 ? (json as unknown as Pod).spec : status
+  }
+  /** The same again and again, so that it is known. */
+  const settled = async (metadata?: JsonObject): Promise<Pod['spec']> => {
+    const specs = []
+    for (let i = 0; i < 5; i++) specs.push(await next(metadata))
+    for (const spec of specs) assert.deepEqual(spec, specs[0])
+    return specs[0] as Pod['spec']
+  }
+  return { ask, next, settled }
+}
+
+test('what admission changes follows what it comes from', async () => {
+  const { ask, next, settled } = await stockServer()
+  const before = await settled()
+  assert.equal(before.volumes?.length, 1)
+  assert.equal(before.priority, 0)
+  const CLASSES = '/apis/scheduling.k8s.io/v1/priorityclasses'
+  const high = { metadata: { name: 'high' }, value: 1000, globalDefault: true }
+  await ask(`POST ${CLASSES}`, high)
+  const { priority, priorityClassName } = await settled()
+  assert.deepEqual([priority, priorityClassName], [1000, 'high'])
+  await ask(`DELETE ${CLASSES}/high`)
+  assert.deepEqual(await settled(), before)
+
+  const ACCOUNT = '/api/v1/namespaces/shop/serviceaccounts/default'
+  const { json: account } = await ask(`GET ${ACCOUNT}`)
+  await ask(`PUT ${ACCOUNT}`, { ...account, automountServiceAccountToken: false })
+  assert.equal((await settled()).volumes, undefined)
+  await ask(`DELETE ${ACCOUNT}`)
+  assert.equal(await next(), 403)
+  await ask('POST /api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } })
+  assert.deepEqual(await settled(), before)
+
+  const limit = { type: 'Container', default: { cpu: '1' } }
+  await ask('POST /api/v1/namespaces/shop/limitranges', {
+    metadata: { name: 'l' },
+    spec: { limits: [limit] },
+  })
+  const limited = await settled()
+  assert.deepEqual(limited.containers[0]?.resources?.limits, { cpu: '1' })
+  await ask('DELETE /api/v1/namespaces/shop/limitranges/l')
+  assert.deepEqual(await settled(), before)
+})
+
+test('pods of a template that are special are treated so', async () => {
+  const { ask, next, settled } = await stockServer()
+  const usual = await settled()
+  // A mirror pod gets no account's volume.
+  const annotations = { 'kubernetes.io/config.mirror': 'x' }
+  assert.equal(((await next({ annotations })) as Pod['spec']).volumes, undefined)
+  assert.deepEqual(await settled(), usual)
+  await ask('DELETE /api/v1/namespaces/shop')
+  assert.equal(await next(), 403)
 })

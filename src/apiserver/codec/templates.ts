@@ -23,13 +23,24 @@ const LEARN_ONE_IN = 64
 
 const METADATA: ReadonlySet<string> = new Set(['metadata'])
 
+/** What admission made of the rest of an object. */
+interface Form {
+  /** Frozen, with nothing where the metadata belongs. */
+  readonly rest: JsonObject
+  /** What the changes came from the last time; undefined when that could not be said. */
+  sources: readonly unknown[] | undefined
+}
+
+const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((each, i) => each === b[i])
+
 /** What objects of one text have in common. */
 export class Template {
   readonly #before: string
   readonly #after: string
   /** With defaults, and nothing where the metadata belongs. */
   readonly #rest: JsonObject
-  readonly #forms: JsonObject[] = []
+  readonly #forms: Form[] = []
   #others = 0
 
   constructor(before: string, after: string, object: JsonObject) {
@@ -48,7 +59,7 @@ export class Template {
       : undefined
   }
 
-  /** A new object, which shares nothing. */
+  /** An object with a rest of its own. */
   objectWith(metadata: JsonObject): JsonObject {
     const object: JsonObject = {}
     for (const name in this.#rest)
@@ -56,25 +67,35 @@ export class Template {
     return object
   }
 
-  /** The same, for those who only read it. */
+  /** The same with the template's rest, which is frozen. */
   viewWith(metadata: JsonObject): JsonObject {
     return { ...this.#rest, metadata }
   }
 
+  /** What became of an earlier object whose changes came from the same, with this metadata; undefined when there was none. */
+  admitted(metadata: JsonObject, sources: readonly unknown[]): JsonObject | undefined {
+    for (const { rest, sources: others } of this.#forms)
+      if (others !== undefined && isSameList(others, sources)) return { ...rest, metadata }
+    return undefined
+  }
+
   /** The object with the frozen parts of an earlier one that had the same; undefined when none had. */
-  shared(object: JsonObject): JsonObject | undefined {
+  shared(object: JsonObject, sources: readonly unknown[] | undefined): JsonObject | undefined {
     for (const form of this.#forms)
-      if (sameFields(object, form, METADATA)) return { ...form, metadata: object['metadata'] }
+      if (sameFields(object, form.rest, METADATA)) {
+        form.sources = sources ?? form.sources
+        return { ...form.rest, metadata: object['metadata'] }
+      }
     return undefined
   }
 
   /** An object that was accepted, and that nobody changes any more. */
-  keep(object: JsonObject): void {
+  keep(object: JsonObject, sources: readonly unknown[] | undefined): void {
     if (this.#forms.length >= MOST_FORMS) {
       if (++this.#others % KEEP_ONE_IN !== 0) return
       this.#forms.pop()
     }
-    this.#forms.unshift(withoutMetadata(object))
+    this.#forms.unshift({ rest: withoutMetadata(object), sources })
   }
 }
 

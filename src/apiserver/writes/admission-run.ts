@@ -9,19 +9,43 @@ interface Runner {
   readonly admissionMetrics: AdmissionMetrics
 }
 
-/** The plugins that change, in their order. What they leave needs no defaults: others' changes have got theirs already. */
-export const mutate = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
-  inStep(writer, request, 'admit')
+/**
+ * The plugins that change, in their order. What they leave needs no defaults: others' changes have got theirs already.
+ * An object may be changed already, as an earlier one was whose spec and sources were the same.
+ */
+export const mutate = (
+  writer: Runner,
+  request: AdmissionRequest,
+  { isChanged = false } = {},
+): Awaitable<void> => inStep(writer, request, 'admit', isChanged)
+
+/** What the changes of all plugins come from, besides the object's spec; undefined when that cannot be said. */
+export function sourcesOf(
+  { admission }: Runner,
+  request: AdmissionRequest,
+): readonly unknown[] | undefined {
+  const all: unknown[] = [request.namespace]
+  for (const plugin of admission()) {
+    if (plugin.mutate === undefined || plugin.changesNothing === true) continue
+    if (!plugin.handles(request)) continue
+    const sources = plugin.sources?.(request)
+    if (sources === undefined) return undefined
+    for (const source of sources) all.push(source)
+  }
+  return all
+}
 
 /** The plugins that refuse, in their order. */
 export const admit = (writer: Runner, request: AdmissionRequest): Awaitable<void> =>
-  inStep(writer, request, 'validate')
+  inStep(writer, request, 'validate', false)
 
 interface Asking {
   readonly runner: Runner
   readonly request: AdmissionRequest
   readonly step: AdmissionStep
   readonly plugins: readonly AdmissionPlugin[]
+  /** The object is as those would make it whose sources are known. */
+  readonly isChanged: boolean
 }
 
 /** Those who change are asked once more when one of them wants it. */
@@ -46,6 +70,10 @@ function ask(asking: Asking, from: number): Awaitable<void> {
     const plugin = plugins[at]!
     const run = step === 'admit' ? plugin.mutate : plugin.validate
     if (run === undefined || !plugin.handles(request)) continue
+    if (asking.isChanged && plugin.sources !== undefined) {
+      began = count(asking, plugin, began, false)
+      continue
+    }
     let running: Awaitable<void>
     try {
       running = run.call(plugin, request)
@@ -94,9 +122,14 @@ const STEP_NAMES = { admit: 'mutating admission', validate: 'validating admissio
 
 const runStep = (_: string | undefined, asking: Asking): Awaitable<void> => inRounds(asking)
 
-function inStep(runner: Runner, request: AdmissionRequest, step: AdmissionStep): Awaitable<void> {
+function inStep(
+  runner: Runner,
+  request: AdmissionRequest,
+  step: AdmissionStep,
+  isChanged: boolean,
+): Awaitable<void> {
   const began = runner.env.clock.monotonic()
-  const asking: Asking = { runner, request, step, plugins: runner.admission() }
+  const asking: Asking = { runner, request, step, plugins: runner.admission(), isChanged }
   let running: Awaitable<void>
   try {
     running =

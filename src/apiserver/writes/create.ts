@@ -8,7 +8,7 @@ import {
   type JsonObject,
   type KubeObject,
 } from '#machinery'
-import { admit, mutate } from './admission-run.ts'
+import { admit, mutate, sourcesOf } from './admission-run.ts'
 import { storedForm } from '../collection.ts'
 import { requireUser } from '../filters/index.ts'
 import { toStored } from '../json-bytes.ts'
@@ -35,27 +35,27 @@ import {
 /** How often a write that lost a race begins again. */
 const NAME_ATTEMPTS = 8
 
-/** Stores a new object, or says why not. `object` belongs to the request and is changed; what it shares with a template is not. */
+/** Stores a new object, or says why not. `given` belongs to the request and is changed; what it has of a template is not. */
 export async function createObject(
   writer: Writer,
   target: WriteTarget,
-  object: JsonObject,
+  given: JsonObject,
   options: WriteOptions,
   { tracked = false, template }: NewObjectOptions = {},
 ): Promise<Outcome> {
   const { definition, exchange, namespace } = target
   const { env } = writer
-  const metadata = metadataOf(object)
-  bindNamespace(target, object)
+  const metadata = metadataOf(given)
+  bindNamespace(target, given)
   const saysWhen = /^0*[1-9][0-9]*$/.test(textOf(metadata['resourceVersion']))
   for (const field of SERVER_FIELDS) delete metadata[field]
-  if (template === undefined) definition.defaults(object)
+  if (template === undefined) definition.defaults(given)
   else definition.defaultsOfMetadata?.(metadata)
   const now = env.clock.now()
   dedupOwners(metadata, 'request', exchange)
   if (!tracked) {
     const manager = managerOf(exchange, options.fieldManager)
-    writer.codec.owners.trackUpdate(definition, undefined, template?.viewWith(metadata) ?? object, {
+    writer.codec.owners.trackUpdate(definition, undefined, given, {
       manager,
       now,
       subresource: target.subresource,
@@ -71,10 +71,18 @@ export async function createObject(
     'CREATE',
     textOf(metadata['name']),
     options,
-    { object },
-    replaceTyped(writer, target, object),
+    { object: given },
+    (next) => replaceTyped(writer, target, object)(next),
   )
-  const mutating = mutate(writer, request)
+  // Other endpoints put back the old spec, which is shared.
+  const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
+  // From here on its rest is only read, but where something is given out to it.
+  const sharing = allocator === undefined ? template : undefined
+  const sources = sharing && sourcesOf(writer, request)
+  const admitted = sources && sharing?.admitted(metadata, sources)
+  const object = admitted ?? template?.objectWith(metadata) ?? given
+  request.becomes(request.name, object)
+  const mutating = mutate(writer, request, { isChanged: admitted !== undefined })
   if (mutating instanceof Promise) await mutating
   dedupOwners(metadata, 'admission', exchange)
   // A webhook may have meant another one.
@@ -84,10 +92,8 @@ export async function createObject(
   metadata['creationTimestamp'] = timestamp(now)
   if (definition.hasGeneration) metadata['generation'] = 1
   const context = { user: requireUser(exchange), now, subresource: target.subresource }
-  definition.prepareForCreate(object, context)
+  if (admitted === undefined) definition.prepareForCreate(object, context)
 
-  // Other endpoints put back the old spec, which is shared.
-  const allocator = target.subresource === '' ? writer.allocators[idOf(definition)] : undefined
   for (let attempt = 1; ; attempt++) {
     if (isGenerated) {
       metadata['name'] = generatedName(generateName, () => env.random.next())
@@ -95,9 +101,7 @@ export async function createObject(
       if (template === undefined) definition.defaults(object)
     }
     const name = textOf(metadata['name'])
-    // From here on it is only read, but where something is given out to it.
-    const sharing = allocator === undefined ? template : undefined
-    const known = sharing?.shared(object)
+    const known = admitted ?? sharing?.shared(object, sources)
     const created = known ?? object
     const others = [...definition.validate(created), ...(definition.validateNew?.(created) ?? [])]
     const problems =
@@ -115,7 +119,7 @@ export async function createObject(
       // It is the store that refuses this, after all others.
       if (saysWhen && !options.dryRun)
         throw new StatusError('', 'resourceVersion should not be set on objects to be created')
-      if (known === undefined) sharing?.keep(object)
+      if (known === undefined) sharing?.keep(object, sources)
       const outcome = await put(writer, target, created, name, options)
       done = outcome !== undefined && !options.dryRun
       if (outcome !== undefined) return outcome
