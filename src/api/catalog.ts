@@ -5,6 +5,7 @@ import { resourceFacts } from './facts.ts'
 import { defineVersion, storedVersion } from './versions.ts'
 import { written } from './written.ts'
 
+/** Which group versions are served, beside those that are stable (`--runtime-config`). */
 export interface Enabled {
   /** Beta and alpha group versions to serve as well, for example `resource.k8s.io/v1beta1`; 'beta' and 'alpha' stand for all of their stage, 'all' for both. */
   readonly also?: readonly string[]

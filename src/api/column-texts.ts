@@ -1,10 +1,8 @@
 /** What the columns of tables mean, for clients that show it: a sentence for each name. */
 
-/** As Kubernetes describes these two, which are in every table. */
-export const NAME_TEXT =
-  'Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names'
-export const AGE_TEXT =
-  'CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata'
+/** These two are in every table, of custom resources too. */
+export const NAME_TEXT = 'The name: no other object of the kind has it in the namespace.'
+export const AGE_TEXT = 'How long ago the object was created.'
 
 const TEXTS: Readonly<Record<string, string>> = {
   Name: NAME_TEXT,

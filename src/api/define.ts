@@ -25,6 +25,7 @@ import type { Mutable } from './mutable.ts'
 
 type Cells<T> = Readonly<Record<string, (object: T, now: Date) => unknown>>
 
+/** What a kind does beyond what its facts say. */
 export interface Overrides<T extends KubeObject> {
   /** Runs after the canonical form and the declared defaults. */
   readonly defaults?: (object: Mutable<T>) => void

@@ -2,6 +2,7 @@
 import type { Transport } from '#client'
 import { StatusError, type JsonObject } from '#machinery'
 
+/** What the objects that are there from the beginning say. */
 export interface BootstrapOptions {
   /** Where pods find the API server: what the `kubernetes` Service leads to. */
   readonly apiServer: { readonly address: string; readonly port: number }

@@ -49,6 +49,7 @@ const OF_SCALARS: Readonly<Record<string, string>> = {
 
 const NONE: Texts = { fields: new Map() }
 
+/** Finds the descriptions of types and fields, read when they are first asked for. */
 export function createDescriptions({
   types,
   readText,

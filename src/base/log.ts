@@ -1,5 +1,6 @@
 import type { LogFields, Logger } from './env.ts'
 
+/** How much it matters, least first. */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 const ORDER: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 

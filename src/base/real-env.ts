@@ -25,6 +25,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { sleepBy } from './sleep.ts'
 import { randomUuid } from './uuid.ts'
 
+/** What of the real environment a program may choose. */
 export interface RealEnvOptions {
   readonly level?: LogLevel
   readonly component?: string

@@ -1,5 +1,6 @@
 /** Traces for those who collect them (OpenTelemetry). Without a collector there is no `Tracing`, and nothing is done. */
 
+/** What is known of a span, by names of the OpenTelemetry conventions. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 
 /** A piece of work with a beginning and an end, in a trace. */

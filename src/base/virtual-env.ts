@@ -19,6 +19,7 @@ export interface VirtualEnv extends Env {
   nextTimer(): number | undefined
 }
 
+/** Where virtual time and chance begin, and what is there. */
 export interface VirtualEnvOptions {
   readonly seed?: number
   /** Wall time at the beginning. */

@@ -17,6 +17,7 @@ export interface CelAuthorizerAttributes {
   readonly serviceAccount?: { readonly namespace: string; readonly name: string }
 }
 
+/** What an authorizer says to a check in an expression. */
 export interface CelDecision {
   readonly allowed: boolean
   readonly reason: string

@@ -14,6 +14,7 @@ import {
   normalInt,
 } from './values.ts'
 
+/** A CEL value as JSON: times and durations as texts, types by their names. Throws for one that is too large. */
 export function toJson(value: unknown): unknown {
   return typeof value !== 'object' || value === null ? value : partToJson(value, new Parts())
 }

@@ -23,6 +23,7 @@ import { typeOfSchema } from './schema.ts'
 import { DYN, opaque, optionalOf, parseType, typeText, type CelType } from './types.ts'
 import { CelOptional } from './values.ts'
 
+/** What a variable of an expression may be. */
 export type CelDeclaration =
   | {
       /** Structural or OpenAPI v3. */
@@ -72,6 +73,7 @@ export interface CelBudget {
   readonly requestResource?: Partial<CelAuthorizerAttributes>
 }
 
+/** What an expression came to, and what it cost in units of CEL. */
 export interface CelOutcome {
   /** JSON. */
   readonly value: unknown

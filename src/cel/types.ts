@@ -59,6 +59,7 @@ export interface Parameter {
   readonly schema?: SchemaNote
 }
 
+/** A type of the language, as the checker has it. */
 export type CelType =
   | SimpleType
   | ListType

@@ -49,6 +49,7 @@ export interface DeleteOptions extends CallOptions {
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string }
 }
 
+/** How a patch is to be understood: each is a media type of its own on the wire. */
 export type PatchType = 'merge' | 'strategic' | 'json' | 'apply'
 
 const PATCH_TYPES: Readonly<Record<PatchType, string>> = {

@@ -7,6 +7,7 @@ export interface Discovered extends ResourceRef {
   readonly verbs: readonly string[]
 }
 
+/** What a server serves, asked once and remembered. */
 export interface Discovery {
   /** In their preferred versions. Subresources are not among them. */
   readonly resources: readonly Discovered[]

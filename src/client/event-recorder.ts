@@ -44,6 +44,7 @@ interface Known {
   at: number
 }
 
+/** Records events for one component: the same thing said again is counted, and a flood is bounded. */
 export function createEventRecorder(
   client: Client,
   env: Pick<Env, 'clock' | 'random' | 'log'>,

@@ -1,6 +1,7 @@
 /** What a kubeconfig says about its current context. */
 import { parse } from 'yaml'
 
+/** How a server is reached, and who asks. */
 export interface Connection {
   readonly server: string
   readonly authority?: string

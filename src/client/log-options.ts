@@ -10,11 +10,13 @@ import {
 } from '#machinery'
 import type { LogOptions } from './node-api.ts'
 
+/** Whether a flag is set in a query, read as Go reads them: present and not one of its words for false. */
 export const queryFlag = (query: URLSearchParams, name: string): boolean => {
   const value = query.get(name)
   return value !== null && !['', '0', 'f', 'F', 'false', 'FALSE', 'False'].includes(value)
 }
 
+/** What of a log a query asks for. Throws 400 for what cannot be understood, 422 for what contradicts itself. */
 export function logOptions(
   query: URLSearchParams,
   pod: string,

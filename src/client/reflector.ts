@@ -4,6 +4,7 @@ import type { KubeObject, ResourceRef } from '#machinery'
 import { apiVersionOf, isStatus, keyOf, type Status } from '#machinery'
 import type { Client } from './client.ts'
 
+/** Which objects are listed and watched; all of them without one. */
 export interface Selection {
   readonly namespace?: string
   readonly labelSelector?: string

@@ -34,6 +34,10 @@ interface Counted {
   readonly metrics: Metrics
 }
 
+/**
+ * A queue of keys: one that is added again while it waits is there once, and while it is worked on it waits
+ * until that is over.
+ */
 export function createWorkQueue(
   { clock }: { readonly clock: Clock },
   counted?: Counted,

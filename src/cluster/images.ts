@@ -14,6 +14,7 @@ import {
 } from '#kubelet'
 import { ClusterError } from './options.ts'
 
+/** What an image is made of. */
 export interface BuildRequest {
   readonly name: string
   readonly base: 'busybox' | 'scratch'

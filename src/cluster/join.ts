@@ -21,6 +21,7 @@ import type { RunningCluster } from './serve.ts'
 import { proxyStatus, residentBytes } from './status.ts'
 import { KUBERNETES_VERSION, NAVARCH_VERSION } from './version.ts'
 
+/** What a machine needs to become a node of a cluster that runs elsewhere. */
 export interface JoinOptions extends Pick<
   ServeOptions,
   | 'dataDir'

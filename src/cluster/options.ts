@@ -4,6 +4,7 @@ import type { AccessOptions, AdmissionSettings, AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
 import type { TracingOptions } from './tracing/index.ts'
 
+/** What runs containers: containerd, or nothing but a model of it. */
 export type RuntimeKind = 'containerd' | 'simulated'
 
 /** What `navarch up` was asked for, with all defaults filled in. */
@@ -48,6 +49,7 @@ export const ADDRESS_TYPES = [
   'ExternalDNS',
   'ExternalIP',
 ] as const
+/** A sort of address in the status of a node (core/v1 NodeAddressType). */
 export type AddressType = (typeof ADDRESS_TYPES)[number]
 
 /** How the API server reaches kubelets. */

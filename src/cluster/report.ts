@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Env } from '#base'
 import type { ClusterStatus, Progress } from './options.ts'
 
+/** What a process that was started in the background tells the one that started it. */
 export type Report =
   | { readonly type: 'progress'; readonly progress: Progress }
   | { readonly type: 'ready'; readonly status: ClusterStatus }

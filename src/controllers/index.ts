@@ -34,6 +34,7 @@ import { tokenSecretController, type TokenSecretSettings } from './token-secrets
 import { ttlAfterFinishedController } from './ttl-after-finished/index.ts'
 import { protectionControllers } from './volume-protection/index.ts'
 
+/** What the controllers are told of the cluster. */
 export interface ControllerSettings {
   /** PEM of the cluster's authority, published in every namespace. */
   readonly rootCertificate: string
@@ -47,6 +48,7 @@ export interface ControllerSettings {
   readonly quota?: QuotaRules
 }
 
+/** All controllers of a cluster, not started yet. */
 export const controllersOf = ({
   rootCertificate,
   podCidr,

@@ -18,6 +18,7 @@ import type { StatusWriter } from './status-writer.ts'
 import type { Tokens } from './tokens.ts'
 import type { PodVolumesOptions } from './volumes/pod-volumes.ts'
 
+/** How a kubelet behaves, with every default in place (kubelet.config.k8s.io KubeletConfiguration). */
 export interface KubeletConfig {
   readonly nodeName: string
   /** Volumes and small files of pods: `/var/lib/kubelet`. */

@@ -12,9 +12,11 @@ import type { Readings } from './eviction/readings.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import type { Runtime } from './runtime.ts'
 
+/** The node's name, and what differs from the defaults. */
 export type KubeletSettings = Pick<KubeletConfig, 'nodeName'> &
   Partial<{ readonly [Key in keyof KubeletConfig]: KubeletConfig[Key] | undefined }>
 
+/** What a kubelet works with. */
 export interface KubeletOptions {
   readonly client: Client
   readonly runtime: Runtime

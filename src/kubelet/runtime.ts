@@ -86,6 +86,7 @@ export class RuntimeError extends Error {
   }
 }
 
+/** Who the runtime says it is. */
 export interface RuntimeVersion {
   /** `containerd` */
   readonly name: string
@@ -93,6 +94,7 @@ export interface RuntimeVersion {
   readonly version: string
 }
 
+/** Whether containers can be run, and have a network. */
 export interface RuntimeStatus {
   /** `RuntimeReady`, `NetworkReady`. */
   readonly conditions: readonly {
@@ -110,12 +112,15 @@ export interface RuntimeStatus {
   readonly supplementalGroupsPolicy: boolean
 }
 
+/** Which sandboxes or containers are asked for; all without one. */
 export interface PodFilter {
   readonly podUid?: string
   readonly sandboxId?: string
 }
 
+/** Whose namespace is used (CRI NamespaceMode). */
 export type NamespaceMode = 'POD' | 'CONTAINER' | 'NODE' | 'TARGET'
+/** Which Linux namespaces are shared with whom. */
 export interface NamespaceOptions {
   readonly network: NamespaceMode
   readonly pid: NamespaceMode
@@ -124,11 +129,13 @@ export interface NamespaceOptions {
   readonly targetId?: string
 }
 
+/** A profile of seccomp or AppArmor (CRI SecurityProfile). */
 export interface SecurityProfile {
   readonly profileType: 'RuntimeDefault' | 'Unconfined' | 'Localhost'
   readonly localhostRef: string
 }
 
+/** Which pod a sandbox is for, and its how-manieth. */
 export interface PodSandboxMetadata {
   readonly name: string
   readonly uid: string
@@ -136,8 +143,10 @@ export interface PodSandboxMetadata {
   readonly attempt: number
 }
 
+/** By which the runtime finds again what was made for whom. */
 export type Labels = Readonly<Record<string, string>>
 
+/** A port of the host that leads into the pod. */
 export interface PortMapping {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP'
   readonly containerPort: number
@@ -173,12 +182,14 @@ export interface PodSandboxConfig {
   }
 }
 
+/** What stands in the `resolv.conf` of the pod. */
 export interface DnsConfig {
   readonly servers: readonly string[]
   readonly searches: readonly string[]
   readonly options: readonly string[]
 }
 
+/** The SELinux context of processes. */
 export interface SelinuxOptions {
   readonly user: string
   readonly role: string
@@ -186,8 +197,10 @@ export interface SelinuxOptions {
   readonly level: string
 }
 
+/** Whether the sandbox runs. */
 export type SandboxState = 'ready' | 'notReady'
 
+/** A sandbox in a list. */
 export interface PodSandbox {
   readonly id: string
   readonly metadata: PodSandboxMetadata
@@ -198,6 +211,7 @@ export interface PodSandbox {
   readonly runtimeHandler: string
 }
 
+/** All that is known of one sandbox. */
 export interface PodSandboxStatus extends PodSandbox {
   /** Empty on the host's network. */
   readonly ips: readonly string[]
@@ -262,6 +276,7 @@ export interface ContainerConfig {
   }
 }
 
+/** Whom a container runs as, and what it may do. */
 export interface ContainerSecurity {
   readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] }
   readonly privileged: boolean
@@ -281,8 +296,10 @@ export interface ContainerSecurity {
   readonly apparmor?: SecurityProfile
 }
 
+/** Where a container is in its life. */
 export type ContainerState = 'created' | 'running' | 'exited' | 'unknown'
 
+/** A container in a list. */
 export interface Container {
   readonly id: string
   readonly sandboxId: string
@@ -323,6 +340,7 @@ export interface ContainerStatus {
   }
 }
 
+/** What a container uses. */
 export interface ContainerStats {
   readonly id: string
   readonly name: string
@@ -332,6 +350,7 @@ export interface ContainerStats {
   readonly writableLayer?: { readonly usedBytes: number; readonly inodesUsed: number }
 }
 
+/** What a command in a container said, and how it ended. */
 export interface ExecResult {
   readonly stdout: Uint8Array
   readonly stderr: Uint8Array
@@ -347,6 +366,7 @@ export type RuntimeEvent =
     }
   | { readonly type: 'lost' }
 
+/** An image that is on the node. */
 export interface Image {
   readonly id: string
   readonly tags: readonly string[]
@@ -357,6 +377,7 @@ export interface Image {
   readonly pinned: boolean
 }
 
+/** Who asks a registry. It holds secrets. */
 export interface RegistryAuth {
   readonly username: string
   readonly password: string
@@ -387,6 +408,7 @@ export const LABEL = {
   podUid: 'io.kubernetes.pod.uid',
   containerName: 'io.kubernetes.container.name',
 } as const
+/** Names of annotations that the kubelet puts on containers, to know them again after a restart. */
 export const ANNOTATION = {
   hash: 'io.kubernetes.container.hash',
   restartCount: 'io.kubernetes.container.restartCount',

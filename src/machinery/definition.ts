@@ -11,6 +11,7 @@ export interface RequestUser {
   readonly extra?: Readonly<Record<string, readonly string[]>>
 }
 
+/** Who writes what, and when. */
 export interface StrategyContext {
   readonly user: RequestUser
   readonly now: Date
@@ -18,6 +19,7 @@ export interface StrategyContext {
   readonly subresource: string
 }
 
+/** A column of a table, and how its cells are made. */
 export interface Column extends PrinterColumnFact {
   /** The cell. Numbers, strings, booleans. Times are given as ISO text and shown as ages by the table writer when `type` is 'date'. */
   readonly value: (object: never, now: Date) => unknown

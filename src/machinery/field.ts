@@ -43,6 +43,7 @@ export class FieldPath {
   }
 }
 
+/** What is wrong with a field: the `reason` of a cause in a Status. */
 export type FieldErrorType =
   | 'FieldValueRequired'
   | 'FieldValueInvalid'
@@ -105,6 +106,7 @@ export const duplicate = (path: FieldPath, value: unknown): FieldError =>
 /** It may not be there. */
 export const forbiddenField = (path: FieldPath, why: string): FieldError =>
   make('FieldValueForbidden', path, 'Forbidden', why)
+/** `Too long: may not be more than MAX bytes`. */
 export const tooLong = (path: FieldPath, max: number): FieldError =>
   make(
     'FieldValueTooLong',
@@ -112,6 +114,7 @@ export const tooLong = (path: FieldPath, max: number): FieldError =>
     'Too long',
     `may not be more than ${max} byte${max === 1 ? '' : 's'}`,
   )
+/** `Too many: COUNT: must have at most MAX items`. */
 export const tooMany = (path: FieldPath, count: number, max: number): FieldError =>
   make(
     'FieldValueTooMany',
@@ -119,7 +122,9 @@ export const tooMany = (path: FieldPath, count: number, max: number): FieldError
     `Too many: ${count}`,
     `must have at most ${max} item${max === 1 ? '' : 's'}`,
   )
+/** `Not found`: the value names something that is not there. */
 export const fieldNotFound = (path: FieldPath, value: unknown): FieldError =>
   make('FieldValueNotFound', path, `Not found: ${shown(value)}`)
+/** The value is of another type than the field. */
 export const typeInvalid = (path: FieldPath, value: unknown, why: string): FieldError =>
   make('FieldValueTypeInvalid', path, `Invalid value: ${shown(value)}`, why)

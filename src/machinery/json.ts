@@ -17,6 +17,7 @@ import { exactInteger, parseJson } from './integers.ts'
 import { jsonSyntaxError } from './json-syntax.ts'
 import { badRequest, StatusError } from './status.ts'
 
+/** The value, and what a strict reader would refuse. */
 export interface Decoded {
   readonly value: unknown
   /** Paths of fields that occur twice in their object: `spec.replicas`. The last one counts, as in encoding/json. */

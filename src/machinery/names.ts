@@ -73,6 +73,7 @@ const DNS_SUBDOMAIN_WORDS = explain(
 /** A name of DNS, as in RFC 1123: the names of most objects. */
 export const dnsSubdomain = formRule(SUBDOMAIN_FORM, DNS_SUBDOMAIN_WORDS, 253)
 
+/** A subdomain (RFC 1123) in which underscores are allowed too. */
 export const dnsSubdomainWithUnderscore = formRule(
   whole(SUBDOMAIN_WITH_UNDERSCORE),
   explain(
@@ -144,6 +145,7 @@ export const qualifiedName: NameRule = (value) => {
 }
 
 const VALUE = `(${KEY})?`
+/** At most 63 characters, empty or with a letter or digit at both ends. */
 export const labelValue = formRule(
   whole(VALUE),
   explain(
@@ -228,12 +230,15 @@ export const portName: NameRule = (value) => {
   return wrong
 }
 
+/** Both ends are allowed. */
 export const inRange = (value: number, least: number, most: number): readonly string[] =>
   value >= least && value <= most ? GOOD : [`must be between ${least} and ${most}, inclusive`]
 
+/** From 1 to 65535. */
 export const portNumber = (value: number): readonly string[] => inRange(value, 1, 65_535)
 
 const HTTP_HEADER = '[-A-Za-z0-9]+'
+/** The name of a header (RFC 9110). */
 export const httpHeaderName = formRule(
   whole(HTTP_HEADER),
   explain(
@@ -244,6 +249,7 @@ export const httpHeaderName = formRule(
 )
 
 const PERCENT = '[0-9]+%'
+/** `10%` */
 export const percentage = formRule(
   whole(PERCENT),
   explain(
@@ -258,5 +264,6 @@ export const percentage = formRule(
 export const pathSegment: NameRule = (value) =>
   value === '.' || value === '..' ? [`may not be '${value}'`] : pathSegmentPrefix(value)
 
+/** What the beginning of a segment of a path may be: neither a slash nor a percent sign is in it. */
 export const pathSegmentPrefix: NameRule = (value) =>
   ['/', '%'].filter((each) => value.includes(each)).map((each) => `may not contain '${each}'`)

@@ -1,6 +1,7 @@
 /** What every object has, and how resources are named. */
 import type { ObjectMeta } from './meta.gen.ts'
 
+/** What JSON can say. */
 export type JsonValue =
   | null
   | boolean
@@ -62,7 +63,9 @@ export function parseKey(key: string): ObjectKey {
   return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) }
 }
 
+/** What happened; a bookmark only tells the revision. */
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'
+/** A line of a watch. */
 export interface WatchEvent<T = KubeObject> {
   readonly type: WatchEventType
   readonly object: T

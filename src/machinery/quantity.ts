@@ -1,5 +1,6 @@
 /** Quantities: fixed-point numbers with a suffix, `250m`, `1.5Gi`, `2e3`. Exact, in billionths. */
 
+/** How a quantity is written: `1500m`, `2Gi` or `1e3`. */
 export type QuantityFormat = 'decimal' | 'binary' | 'exponent'
 
 /** An amount, exact to a billionth, and the form in which it was written. */

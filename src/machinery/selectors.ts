@@ -4,14 +4,17 @@ import { labelValue, qualifiedName, type NameRule } from './names.ts'
 import { ownValue } from './own-key.ts'
 import { badRequest, type StatusError } from './status.ts'
 
+/** By which objects are chosen. */
 export type Labels = Readonly<Record<string, string>>
 
+/** One condition of a label selector; all of them must hold. */
 export interface LabelRequirement {
   readonly key: string
   readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist' | 'Gt' | 'Lt'
   readonly values: readonly string[]
 }
 
+/** One condition of a field selector; all of them must hold. */
 export interface FieldRequirement {
   readonly field: string
   readonly operator: '=' | '!='

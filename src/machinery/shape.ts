@@ -1,6 +1,7 @@
 /** How a value may be taken apart for ownership and merging: which lists are maps or sets, what is a whole (KEP-555). */
 import type { FieldFact, SchemaFact, TypeFact, TypeTable } from './facts.ts'
 
+/** How ownership and merging go through a value: what is one thing, and what has parts. */
 export type Shape =
   /** A scalar, or a list or map that is owned as a whole. */
   | { readonly type: 'leaf' }

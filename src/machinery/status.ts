@@ -2,6 +2,7 @@
 import type { Status, StatusCause, StatusDetails } from './meta.gen.ts'
 import type { FieldError } from './field.ts'
 
+/** Why a request failed, in a word for programs (meta/v1 StatusReason). */
 export type StatusReason =
   | 'BadRequest'
   | 'Unauthorized'
@@ -82,6 +83,7 @@ export class StatusError extends Error {
   }
 }
 
+/** Whether the error is an answer of a server for this reason. */
 export const isStatus = (error: unknown, reason: StatusReason): error is StatusError =>
   error instanceof StatusError && error.reason === reason
 
@@ -98,14 +100,17 @@ const detailsOf = (target: GroupResource, name: string, kind = target.resource):
   kind,
 })
 
+/** 404. */
 export const notFound = (target: GroupResource, name: string): StatusError =>
   new StatusError('NotFound', `${qualified(target)} "${name}" not found`, {
     details: detailsOf(target, name),
   })
+/** 409: there is one of this name. */
 export const alreadyExists = (target: GroupResource, name: string): StatusError =>
   new StatusError('AlreadyExists', `${qualified(target)} "${name}" already exists`, {
     details: detailsOf(target, name),
   })
+/** 409: what is there is not what the writer thought. */
 export const conflict = (target: GroupResource, name: string, why: string): StatusError =>
   new StatusError(
     'Conflict',
@@ -115,18 +120,23 @@ export const conflict = (target: GroupResource, name: string, why: string): Stat
 /** The words of an update that lost a race, which clients look for. */
 export const STALE_OBJECT =
   'the object has been modified; please apply your changes to the latest version and try again'
+/** 403. */
 export const forbidden = (target: GroupResource, name: string, why: string): StatusError =>
   new StatusError(
     'Forbidden',
     `${qualified(target)}${name === '' ? '' : ` "${name}"`} is forbidden: ${why}`,
     { details: detailsOf(target, name) },
   )
+/** 400. */
 export const badRequest = (message: string): StatusError => new StatusError('BadRequest', message)
+/** 500. */
 export const internalError = (message: string): StatusError =>
   new StatusError('InternalError', `Internal error occurred: ${message}`, {
     details: { causes: [{ message }] },
   })
+/** 410: the revision is too long ago. */
 export const expired = (message: string): StatusError => new StatusError('Expired', message)
+/** 429, with `Retry-After`. */
 export const tooManyRequests = (message: string, retryAfterSeconds: number): StatusError =>
   new StatusError('TooManyRequests', message, { details: { retryAfterSeconds } })
 

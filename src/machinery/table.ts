@@ -2,6 +2,7 @@
 import type { Column } from './definition.ts'
 import type { JsonObject, KubeObject } from './object.ts'
 
+/** How rows are made. */
 export interface TableOptions {
   /** What each row carries: nothing, metadata only (the default), or the whole object. */
   readonly includeObject?: 'None' | 'Metadata' | 'Object'
@@ -12,6 +13,7 @@ export interface TableOptions {
   readonly version?: 'v1' | 'v1beta1'
 }
 
+/** Of the list that the table shows. */
 export interface ListMetadata {
   readonly resourceVersion?: string
   readonly continue?: string

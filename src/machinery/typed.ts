@@ -16,6 +16,7 @@ import {
 } from './typed-mismatch.ts'
 import { anything, readBase64, SCALARS } from './typed-scalars.ts'
 
+/** The object, and what in it nobody knows. */
 export interface DecodeResult {
   readonly object: JsonObject
   /** Paths: `spec.containers[0].imagee`. */

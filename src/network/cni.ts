@@ -5,6 +5,7 @@
 import type { Env } from '#base'
 import { addressIn, mustParseCidr } from './ip.ts'
 
+/** Which addresses the pods of this node have, and by which bridge they go. */
 export interface PodNetworkOptions {
   readonly env: Pick<Env, 'fs' | 'process' | 'log'>
   /** This node's range: `10.244.0.0/24`. */
@@ -34,7 +35,9 @@ export interface PodNetwork {
   tearDown(): Promise<void>
 }
 
+/** The bridge of the first node of a machine. */
 export const DEFAULT_BRIDGE = 'navarch0'
+/** The nftables table of the first node of a machine. */
 export const DEFAULT_POD_TABLE = 'navarch-pods'
 
 /** Makes the network, or finds it made: the result is the same however often it runs, and running pods notice nothing. */

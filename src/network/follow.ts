@@ -2,6 +2,7 @@
 import type { Informer } from '#client'
 import type { KubeObject } from '#machinery'
 
+/** An object as it is now, or as it was last. */
 export type Change<T> =
   | { readonly type: 'set'; readonly object: T }
   | { readonly type: 'gone'; readonly object: T }
@@ -15,6 +16,7 @@ export type Follow<T> = (
   signal: AbortSignal,
 ) => Promise<void>
 
+/** What an informer shows, as a feed. */
 export function followInformer<T extends KubeObject>(informer: Informer<T>): Follow<T> {
   return async (onChange, signal) => {
     if (signal.aborted) return

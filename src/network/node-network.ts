@@ -6,6 +6,7 @@ import type { Env } from '#base'
 import { letThroughFirewall, removeFromFirewall, toolEnvironment } from './cni.ts'
 import { addressIn, mustParseCidr, parseCidr } from './ip.ts'
 
+/** What the network of a node is made of. */
 export interface NodeNetworkOptions {
   readonly env: Pick<Env, 'fs' | 'process'>
   /** At most 15 characters; another for each cluster of a machine. */

@@ -5,6 +5,7 @@ import { toolEnvironment } from './cni.ts'
 import type { Follow } from './follow.ts'
 import { isIPv4, parseCidr } from './ip.ts'
 
+/** Which nodes there are, and which of them is this one. */
 export interface RoutesOptions {
   readonly env: Pick<Env, 'clock' | 'log' | 'process'>
   readonly nodes: Follow<Node>

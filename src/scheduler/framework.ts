@@ -18,7 +18,9 @@ export interface Verdict {
   readonly plugin?: string
 }
 
+/** The node will do. */
 export const success: Verdict = Object.freeze({ code: 'success', reasons: [] })
+/** The plugin has nothing to say of this pod. */
 export const skip: Verdict = Object.freeze({ code: 'skip', reasons: [] })
 /** Not here, but something that can change is in the way: removing pods may help. */
 export const unschedulable = (...reasons: readonly string[]): Verdict => ({
@@ -94,6 +96,7 @@ export interface Plugin<P = unknown, S = unknown> {
   postBind?(pod: PodInfo, node: NodeInfo): void
 }
 
+/** A plugin with its own types of what it prepares for a pod. */
 export const definePlugin = <P = undefined, S = undefined>(plugin: Plugin<P, S>): Plugin =>
   plugin as Plugin
 

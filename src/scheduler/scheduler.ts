@@ -25,6 +25,7 @@ import type { Diagnosis } from './schedule.ts'
 import { Snapshot } from './snapshot.ts'
 import { statusPatch, type ConditionInput } from './status.ts'
 
+/** What the scheduler works with. */
 export interface SchedulerOptions {
   readonly client: Client
   readonly informers: Informers
@@ -36,6 +37,7 @@ export interface SchedulerOptions {
   readonly plugins?: readonly Plugin[]
 }
 
+/** A scheduler at work. */
 export interface RunningScheduler {
   /** Once the caches are filled and pods are being scheduled. */
   readonly started: Promise<void>

@@ -23,6 +23,7 @@ export interface CacheEntry<T extends object = object> {
   readonly index: ObjectIndex
 }
 
+/** One change as watchers hear of it. */
 export interface CacheEvent<T extends object = object> {
   readonly type: Change['type']
   readonly key: string

@@ -1,6 +1,7 @@
 /** What a store in the same process offers beyond the contract: reads that do not wait, and changes as they happen. */
 import type { Change, Entry, Range, Read, Storage } from './storage.ts'
 
+/** A store whose data lies in this process. */
 export interface EmbeddedStorage extends Storage {
   /** The newest entries, at once. */
   listNow(range: Range): Read<readonly Entry[]>
@@ -20,5 +21,6 @@ export interface EmbeddedChange extends Change {
   readonly before: Entry | undefined
 }
 
+/** Whether the store offers what only one in the same process can. */
 export const isEmbedded = (storage: Storage): storage is EmbeddedStorage =>
   'listen' in storage && 'listNow' in storage

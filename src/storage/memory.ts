@@ -5,11 +5,13 @@ import type { EmbeddedStorage } from './embedded.ts'
 import { isAllowed, Table, type Operation } from './table.ts'
 import type { Write } from './storage.ts'
 
+/** The clock, and how far back history goes. */
 export interface MemoryStorageOptions extends Pick<Env, 'clock'> {
   /** Forget history older than this; absent means that only `compact` forgets. */
   readonly historyMs?: number
 }
 
+/** A store that can be forked. */
 export interface MemoryStorage extends EmbeddedStorage {
   /** A store with the same content and history, that goes its own way from here: nothing is copied until it is changed. */
   fork(): MemoryStorage

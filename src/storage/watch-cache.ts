@@ -29,6 +29,7 @@ import {
 import { parseJson, withRevision } from './stored-json.ts'
 import { WatcherSet, type CacheWatch, type CacheWatchOptions } from './watchers.ts'
 
+/** Of which resource of which store, and how much is kept. */
 export interface WatchCacheOptions<T extends object> extends Pick<Env, 'clock'> {
   readonly storage: Storage
   /** Keys of this resource start with it: `/registry/pods/`. */
@@ -48,6 +49,7 @@ export interface WatchCacheOptions<T extends object> extends Pick<Env, 'clock'> 
   readonly freeze?: boolean
 }
 
+/** What is there at one revision, in the order of keys. */
 export interface CacheList<T extends object = object> {
   readonly entries: readonly CacheEntry<T>[]
   readonly revision: Revision
@@ -55,6 +57,7 @@ export interface CacheList<T extends object = object> {
   readonly remaining: number
 }
 
+/** How much of it is wanted. */
 export interface CacheListOptions<T extends object> {
   readonly limit?: number
   readonly filter?: (entry: CacheEntry<T>) => boolean

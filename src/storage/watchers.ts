@@ -2,6 +2,7 @@
 import type { CacheEntry, CacheEvent } from './cached.ts'
 import type { Revision } from './storage.ts'
 
+/** From where, until when, and of what a watcher wants to hear. */
 export interface CacheWatchOptions<T extends object> {
   /** Events after this revision. */
   readonly from: Revision

@@ -57,6 +57,7 @@ export interface AdmissionOptions {
   readonly last?: readonly AdmissionPlugin[]
 }
 
+/** All plugins that are built in and chosen, in upstream's order. */
 export function builtInAdmission(
   inside: ServerInside,
   { env, authorizer, chosen = STOCK, last = [], ...options }: AdmissionOptions,

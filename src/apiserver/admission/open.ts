@@ -3,11 +3,13 @@ import type { Env } from '#base'
 import { parseAdmissionConfiguration, type AdmissionConfiguration } from './configuration.ts'
 import { choiceErrors, type PluginChoice } from './names.ts'
 
+/** Which plugins are on, and what they are told. */
 export interface AdmissionSettings extends PluginChoice {
   /** An AdmissionConfiguration. */
   readonly configFile?: string
 }
 
+/** The same, read from its files. */
 export interface OpenedAdmission extends PluginChoice {
   readonly configuration: AdmissionConfiguration
 }

@@ -84,6 +84,10 @@ const NOTHING: Learnt = {
   describedAt: -Infinity,
 }
 
+/**
+ * Sends requests for group versions of APIServices to their servers, and tells in discovery and OpenAPI what
+ * those serve.
+ */
 export function createAggregator(options: AggregatorOptions): Aggregator {
   const { env, read } = options
   const proxy = createAggregatedProxy(options)

@@ -2,6 +2,7 @@
 import type { APIService, CustomResourceDefinition } from '#api'
 import type { Draft } from '#machinery'
 
+/** One version of a group. */
 export interface GroupVersion {
   readonly group: string
   readonly version: string

@@ -31,6 +31,7 @@ interface Recorded {
   requestObject?: unknown
 }
 
+/** Writes down who asked for what and what came of it, in the detail that the policy wants (audit.k8s.io/v1). */
 export const withAudit =
   (audit: Audit, { clock }: Pick<Env, 'clock'>, readBody: ReadBody): Filter =>
   (next) =>

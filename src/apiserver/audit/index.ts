@@ -8,6 +8,7 @@ import { auditLog, auditWebhook, type AuditLogOptions, type Sink } from './sinks
 
 export { withAudit, withFailedAuthenticationAudit, type Audit } from './filter.ts'
 
+/** What is written down, and where to. */
 export interface AuditOptions {
   /** A file with an audit.k8s.io/v1 Policy. */
   readonly policyFile: string

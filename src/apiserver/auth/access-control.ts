@@ -33,6 +33,7 @@ import {
   type TokenAuthenticator,
 } from './tokens.ts'
 
+/** Whom the server believes, and who decides what they may do. */
 export interface AccessControlOptions {
   readonly env: Pick<Env, 'clock' | 'random' | 'metrics' | 'log'>
   /** PEM private keys of service account tokens: the first signs, all verify. */
@@ -61,6 +62,7 @@ export interface AccessControlOptions {
   readonly authorization?: Pick<AuthorizationChain, 'links'>
 }
 
+/** All that the server needs to know who asks and whether they may. */
 export interface AccessControl {
   readonly authenticator: Authenticator
   readonly authorizer: Authorizer
@@ -82,6 +84,7 @@ const DEFAULT_LINKS: readonly Link[] = [
   { type: 'RBAC', name: '' },
 ]
 
+/** Puts authenticators and authorizers together, in the order in which they are asked. */
 export function accessControl(
   { read, transport }: Pick<ServerInside, 'read' | 'transport'>,
   options: AccessControlOptions,

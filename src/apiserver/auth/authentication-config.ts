@@ -5,6 +5,7 @@ import { isStatus } from '#machinery'
 const NAME = 'extension-apiserver-authentication'
 const PATH = '/api/v1/namespaces/kube-system/configmaps'
 
+/** Who signs the certificates of clients, and of proxies that speak for others. */
 export interface AuthenticationConfig {
   /** PEM. */
   readonly clientAuthority: string

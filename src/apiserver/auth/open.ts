@@ -30,6 +30,7 @@ export interface OidcOptions {
   readonly signingAlgorithms?: readonly string[]
 }
 
+/** Files and addresses that say who may come in, as the flags name them. */
 export interface AccessOptions {
   /** An AuthenticationConfiguration. */
   readonly authenticationFile?: string
@@ -48,6 +49,7 @@ export interface AccessOptions {
   readonly verifyingKeyFiles?: readonly string[]
 }
 
+/** What was read of those. */
 export type OpenedAccess = Pick<
   AccessControlOptions,
   | 'allowAnonymous'

@@ -14,6 +14,7 @@ async function library(): Promise<typeof X509> {
 const OID = { commonName: '2.5.4.3', organization: '2.5.4.10', alternativeNames: '2.5.29.17' }
 const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
 
+/** Whom a certificate is for. */
 export interface Subject {
   readonly commonName: string
   /** Groups, in a client certificate. */
@@ -115,6 +116,7 @@ async function alternativesOf({
 const keyId = (publicKey: Uint8Array): string =>
   createHash('sha256').update(publicKey).digest('hex').slice(0, 40)
 
+/** What a PKCS #10 request asks for. */
 export interface CertificateRequest {
   readonly subject: ParsedName
   /** DER of its SubjectPublicKeyInfo. */

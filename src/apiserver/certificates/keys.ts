@@ -33,5 +33,6 @@ export function newKey({ bytes }: Pick<Random, 'bytes'>): KeyObject {
   }
 }
 
+/** The private key as PKCS #8 in PEM. */
 export const keyPem = (key: KeyObject): string =>
   key.export({ format: 'pem', type: key.asymmetricKeyType === 'ec' ? 'sec1' : 'pkcs8' }).toString()

@@ -2,6 +2,7 @@
 import { stringify } from 'yaml'
 import type { Credential } from './keys.ts'
 
+/** What a kubeconfig file says. */
 export interface KubeconfigOptions {
   /** `https://127.0.0.1:6443` */
   readonly server: string
@@ -63,5 +64,6 @@ const kubeconfig = (options: KubeconfigOptions): KubeconfigDocument => ({
   'current-context': options.name,
 })
 
+/** The file, with one cluster, one user and one context. It holds a secret. */
 export const kubeconfigText = (options: KubeconfigOptions): string =>
   stringify(kubeconfig(options), { lineWidth: 0 })

@@ -19,6 +19,7 @@ const RENEW_DAYS = 90
 /** Clocks of nodes that join may be a little behind. */
 const BACKDATE_MS = 5 * 60 * 1000
 
+/** By which names and addresses the server is reached. */
 export interface PkiOptions {
   /** DNS names of the server beyond the usual ones, for example the host's. */
   readonly names?: readonly string[]
@@ -28,6 +29,7 @@ export interface PkiOptions {
   readonly clusterDomain?: string
 }
 
+/** Whom a certificate is for, and what it is good for. */
 export interface LeafOptions {
   readonly subject: Subject
   readonly usages: readonly ('client' | 'server')[]
@@ -58,6 +60,7 @@ export interface Authorities {
   ): Promise<string>
 }
 
+/** The authorities of a cluster, and what they issue. */
 export interface Pki extends Authorities {
   readonly server: Credential
   /** `kubernetes-admin` in `system:masters`. */

@@ -11,6 +11,7 @@ export interface ParsedName {
   readonly uid?: string
 }
 
+/** What a certificate says of who has it. */
 export interface ParsedCertificate {
   readonly subject: ParsedName
   readonly usages: readonly ('client' | 'server')[]
@@ -18,6 +19,7 @@ export interface ParsedCertificate {
   readonly anyUsage: boolean
 }
 
+/** Throws for what is no certificate. */
 export function parseCertificate(der: Uint8Array | X509Certificate): ParsedCertificate {
   const certificate = der instanceof X509Certificate ? der : new X509Certificate(der)
   // A name that occurs several times is a list; the last common name counts, as in Go.

@@ -53,6 +53,7 @@ export interface FlowTurn {
   release(): void
 }
 
+/** Decides when a request may begin (API Priority and Fairness, KEP-1040). */
 export interface FlowControl {
   /** Comes when it is the request's turn; throws or rejects with 429. `release` is called once, when it is done. */
   enter(
@@ -154,6 +155,7 @@ class Turn implements FlowTurn {
   }
 }
 
+/** Follows the FlowSchemas and priority levels of the cluster, and holds back what they do not let through. */
 export function createFlowControl(
   { clock, metrics }: Pick<Env, 'clock' | 'metrics'>,
   options: { readonly seats: number; readonly longestWaitMs?: number },

@@ -2,6 +2,7 @@
 import type { KubeObject } from '#machinery'
 import type { Check } from './health.ts'
 
+/** The health of the parts as objects of core/v1 ComponentStatus; all without a name. */
 export async function componentStatuses(
   checks: Readonly<Record<string, Check>>,
   name: string,

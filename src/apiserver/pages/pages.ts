@@ -26,6 +26,7 @@ export interface PageOptions {
   readonly descriptions: ApiServerOptions['descriptions']
 }
 
+/** Answers for what is no resource: health, version, metrics, the index of paths. Others it gives on. */
 export function pagesHandler(options: PageOptions): Handler {
   const { dispatcher, order } = options
   const { registry, codec, extensions } = dispatcher

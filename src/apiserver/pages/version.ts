@@ -4,6 +4,7 @@ import type { JsonObject } from '#machinery'
 
 const MAJOR = '1'
 const MINOR = '36'
+/** As `/version` tells it. */
 export const GIT_VERSION = `v${MAJOR}.${MINOR}.0+navarch`
 
 /** What git calls no commit at all: from source none is known, and clients match hexadecimal digits. */

@@ -62,6 +62,7 @@ interface Target extends SecureTarget {
   readonly traceparent: string | undefined
 }
 
+/** Calls webhooks at an address or behind a Service, over connections that are kept. */
 export function createWebhookClient({ env, read }: WebhookClientOptions): WebhookClient {
   const pools = new Map<string, Agent>()
 

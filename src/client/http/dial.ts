@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
 
+/** Where the kubelet of a node listens. */
 export interface KubeletAddress {
   readonly address: string
   readonly port: number

@@ -1,6 +1,7 @@
 /** What of a request decides how a conversation goes. */
 import type { Duplex } from 'node:stream'
 
+/** A request that may become a connection of streams. */
 export interface UpgradeRequest {
   readonly method: string
   readonly query: URLSearchParams

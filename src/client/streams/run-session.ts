@@ -114,6 +114,7 @@ export function exitCodeOf(text: string): number {
 
 /** Speaks it, so that `runSession` understands how it ended. */
 export const SESSION_PROTOCOL = 'v4.channel.k8s.io'
+/** The subprotocol of port-forward: pairs of a data stream and an error stream. */
 export const PORT_PROTOCOL = 'portforward.k8s.io'
 
 /** How long silence is taken for trouble that is still to come, and not for a listener that waits for us. */

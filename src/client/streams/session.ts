@@ -9,6 +9,7 @@ import { thenCall } from './frames.ts'
 import { serveSpdy, type SpdyStream } from './spdy-server.ts'
 import { chooseProtocol, wantsWebSocket } from './websocket.ts'
 
+/** Which streams a session of exec, attach or port-forward has. */
 export interface StreamOptions {
   readonly stdin: boolean
   readonly stdout: boolean
@@ -16,6 +17,7 @@ export interface StreamOptions {
   readonly tty: boolean
 }
 
+/** The streams of one client, whatever protocol carries them. */
 export interface Session {
   readonly streams: SessionStreams
   /** Aborts when the client is gone. */
@@ -52,6 +54,7 @@ const STDIN_BUFFER_BYTES = 1 << 20
 /** How long a client may take to open its streams. */
 const STREAMS_TIMEOUT_MS = 30_000
 
+/** Whether the request asks to go on in SPDY/3.1. */
 export const wantsSpdy = ({ headers }: UpgradeRequest): boolean =>
   /\bupgrade\b/i.test(headers['connection'] ?? '') && /^spdy\/3\.1$/i.test(headers['upgrade'] ?? '')
 
@@ -85,7 +88,10 @@ export const exitStatus = (exitCode: number): StatusError =>
     details: { causes: [{ reason: 'ExitCode', message: String(exitCode) }] },
   })
 
-async function webSocketSession(exchange: UpgradeRequest, options: StreamOptions): Promise<Session> {
+async function webSocketSession(
+  exchange: UpgradeRequest,
+  options: StreamOptions,
+): Promise<Session> {
   const protocol = chooseProtocol(exchange, WEBSOCKET_PROTOCOLS)
   if (protocol === undefined)
     throw badRequest(

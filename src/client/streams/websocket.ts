@@ -29,6 +29,7 @@ export interface WebSocketConnection {
   readonly gone: AbortSignal
 }
 
+/** Whether the request asks to go on as a WebSocket. */
 export const wantsWebSocket = ({ headers }: UpgradeRequest): boolean =>
   /\bupgrade\b/i.test(headers['connection'] ?? '') && /^websocket$/i.test(headers['upgrade'] ?? '')
 

@@ -10,6 +10,7 @@ export interface MachineNode {
   readonly init?: number
 }
 
+/** The nodes of this machine, real or simulated. */
 export interface MachineNodes {
   list(): Promise<readonly MachineNode[]>
   /** As many nodes as `count`, the machine's first one counted. Resolves when all are Ready; more never become fewer. */

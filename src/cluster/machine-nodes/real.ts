@@ -17,6 +17,7 @@ import { managedNodes } from './managed.ts'
 import { readRecord, type NodeRecord, type NodesRecord } from './record.ts'
 import { closeSpace, findSpace, openSpace, type Space } from './space.ts'
 
+/** What the further nodes of this machine are made of. */
 export interface RealNodesOptions {
   readonly cluster: Pick<
     ServeOptions,
@@ -44,6 +45,7 @@ const RESTART_MS = [200, 1_000, 5_000, 30_000] as const
 /** Alive for this long, an agent counts as healthy again. */
 const STEADY_MS = 60_000
 
+/** Further nodes of this machine: each is an agent in namespaces of its own, with a container runtime of its own. */
 export function realNodes(
   options: RealNodesOptions,
 ): MachineNodes & { images(): Promise<readonly Images[]> } {

@@ -1,6 +1,7 @@
 /** Where traces go, and how many: TracingConfiguration (apiserver.config.k8s.io), as kube-apiserver reads it. */
 import { decodeYaml } from '#machinery'
 
+/** Where spans are sent, and how many. */
 export interface TracingOptions {
   /** `host:port` of a collector that speaks OTLP over gRPC, or the URL of one that speaks it over HTTP. */
   readonly endpoint: string

@@ -17,6 +17,7 @@ import { type Architecture, imageStore, type Images, PAUSE_IMAGE, pauseImage } f
 import { type ContainerdProbe, probeContainerd } from './probe.ts'
 import { removeRemains } from './remains.ts'
 
+/** Where a containerd of this program's own lives. */
 export interface ContainerdOptions {
   readonly env: Pick<Env, 'clock' | 'fs' | 'process' | 'log'>
   /** Holds images and snapshots in `containerd/`; kept over reboots. */
@@ -31,6 +32,7 @@ export interface ContainerdOptions {
   readonly registryMirrors?: Readonly<Record<string, readonly string[]>>
 }
 
+/** A containerd that runs. */
 export interface Containerd {
   readonly socket: string
   readonly version: string

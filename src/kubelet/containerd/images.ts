@@ -6,18 +6,23 @@ import type { ContainerdProbe } from './probe.ts'
 
 /** Images made here belong to no registry: the name makes that plain, and a pull of it fails fast. */
 export const LOCAL_REGISTRY = 'registry.navarch.internal'
+/** What holds a pod's namespaces: it waits, and reaps. */
 export const PAUSE_IMAGE = `${LOCAL_REGISTRY}/pause:1`
+/** A shell and small tools, made of the machine's own busybox. */
 export const BUSYBOX_IMAGE = `${LOCAL_REGISTRY}/busybox:1`
+/** A small web server to try things with. */
 export const DEMO_IMAGE = `${LOCAL_REGISTRY}/demo:1`
 
 export type Architecture = 'amd64' | 'arm64'
 
+/** An image as containerd lists it. */
 export interface StoredImage {
   readonly name: string
   readonly digest: string
   readonly sizeBytes: number
 }
 
+/** The images of a containerd. */
 export interface Images {
   /** Loads an archive made by `docker save`, `podman save` or an OCI layout in a tar, gzipped or not; gives the names in it. */
   load(path: string): Promise<readonly string[]>
@@ -188,6 +193,7 @@ trap 'sleep 0.3; kill $server; sleep 0.1; exit 0' TERM INT
 wait $server
 `
 
+/** The machine's busybox, and what it can be called as. */
 export interface Busybox {
   readonly program: Uint8Array
   /** `bin/ls`, as \`busybox --list-full\` prints them. */

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { Header } from 'tar'
 
+/** A file, folder or link of a layer. */
 export type LayerEntry = {
   readonly path: string
   readonly mode?: number
@@ -29,6 +30,7 @@ export interface ImageConfig {
   readonly stopSignal?: string
 }
 
+/** What an image is to be (OCI image configuration). */
 export interface ImageSpec {
   /** Full name with registry and tag: `registry.navarch.internal/web:1`. */
   readonly name: string
@@ -38,6 +40,7 @@ export interface ImageSpec {
   readonly config?: ImageConfig
 }
 
+/** An image as an archive in the OCI layout. */
 export interface BuiltImage {
   readonly name: string
   /** Of the manifest: what a digest reference names. */

@@ -7,6 +7,7 @@ import type { LogFiles } from '../runtime.ts'
 const isAbsent = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'ENOENT'
 
+/** Log files as the runtime writes them. */
 export const diskLogFiles: LogFiles = {
   async stat(path) {
     try {

@@ -38,6 +38,7 @@ const REQUEST_MS = 120_000
 /** A sandbox waits for its network plugins; a stop for the container's grace besides. */
 const SLOW_MS = 240_000
 
+/** A runtime behind a socket, whose connection can be closed. */
 export interface CriRuntime extends Runtime {
   close(): void
 }

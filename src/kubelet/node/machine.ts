@@ -5,6 +5,7 @@ import { parseResolvConf } from '../pod/network-files.ts'
 import type { CgroupVersion } from '../pod/cgroups.ts'
 import type { DnsConfig } from '../runtime.ts'
 
+/** What the node is made of, as its status tells it. */
 export interface Machine {
   readonly cores: number
   readonly memoryBytes: number
@@ -31,6 +32,7 @@ export interface Machine {
   readonly hostsFile: string
 }
 
+/** Reads it from `/proc`, `/sys` and `/etc`; what cannot be read is empty. */
 export async function readMachine({ fs }: Pick<Env, 'fs'>): Promise<Machine> {
   const read = async (path: string): Promise<string> => {
     try {

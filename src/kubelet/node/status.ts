@@ -6,6 +6,7 @@ import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
 import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import type { Machine } from './machine.ts'
 
+/** As the node's status tells it. */
 export const KUBELET_VERSION = 'v1.36.0'
 
 export interface NodeStatusInput {

@@ -11,11 +11,13 @@ import { nodeAttributes } from './attributes.ts'
 import { converse, readLog, Refusal, run } from './conversations.ts'
 import { allows, podRoute } from './routes.ts'
 
+/** Where kubelets listen. */
 export const KUBELET_PORT = 10_250
 
 /** The common name in the API server's client certificate: it has judged already who may ask what. */
 export const API_SERVER_CLIENT = 'kube-apiserver-kubelet-client'
 
+/** Where the node's server listens, and whom it lets in. */
 export interface NodeServerOptions {
   readonly host: string
   /** 0 takes a free one. */
@@ -31,6 +33,7 @@ export interface NodeServerOptions {
   }
 }
 
+/** A server that listens. */
 export interface NodeServer {
   readonly port: number
   /** New connections get this certificate: it was renewed. */

@@ -25,6 +25,7 @@ import { EventFeed } from './events.ts'
 import { SimulatedImages, type SimulatedImagesOptions } from './images.ts'
 import { MemoryLogs } from './logs.ts'
 
+/** How simulated containers behave. */
 export interface SimulatedOptions extends SimulatedImagesOptions {
   /** The first three parts of its pods' addresses: `10.244.1`. */
   readonly network?: string

@@ -13,6 +13,7 @@ import {
   type OpenApiDialect,
 } from './schema.ts'
 
+/** What a document is made of. */
 export interface OpenApiOptions {
   /** By verb, from `facts/resources.json`. */
   readonly queryParameters: QueryParameters

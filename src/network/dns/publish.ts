@@ -4,6 +4,7 @@ import type { Env } from '#base'
 import type { Client } from '#client'
 import { type Draft, isStatus } from '#machinery'
 
+/** Where the name server is reached by pods, and where it listens. */
 export interface DnsPublication {
   readonly client: Client
   readonly env: Pick<Env, 'clock' | 'log'>

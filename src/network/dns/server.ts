@@ -23,6 +23,7 @@ import { deframer, frame, idOf, parseMessage } from './message.ts'
 import { followServices, type ServiceIndex } from '../service-index.ts'
 import { createZone, namesOf, type Zone } from './zone.ts'
 
+/** Which names the server knows, and whom it asks about others. */
 export interface DnsOptions {
   readonly env: Pick<Env, 'clock' | 'fs' | 'net' | 'random' | 'log'>
   readonly services: Follow<Service>

@@ -23,6 +23,7 @@ export interface AgreementOptions {
   readonly publish: (revision: string) => Promise<void>
 }
 
+/** When all nodes know of a change of endpoints. */
 export interface Agreement {
   /**
    * Resolves once the proxies of all Ready nodes have followed what this one has, or the limit is over. At once for a pod
@@ -34,6 +35,7 @@ export interface Agreement {
 /** Another node's kernel takes some tens of milliseconds; one that is gone must not hold a pod for long. */
 export const AGREEMENT_LIMIT_MS = 2_000
 
+/** Tells the others how far this node is, and knows how far they are. */
 export function keepAgreement(options: AgreementOptions, signal: AbortSignal): Agreement {
   const { env, nodeName } = options
   const log = env.log.for('service-proxy')

@@ -16,6 +16,7 @@ import { desiredRules, type NodeView, noRules, type ServiceRules } from './desir
 import { hostPortsOf } from './host-ports.ts'
 import { type HostPorts, Ledger, type Plan } from './ledger.ts'
 
+/** What the proxy follows, and where it puts its rules. */
 export interface ServiceProxyOptions {
   readonly env: Pick<Env, 'clock' | 'process' | 'log'>
   readonly services: Follow<Service>
@@ -47,6 +48,7 @@ export interface ServiceProxy {
   stop(options?: { readonly cleanup?: boolean }): Promise<void>
 }
 
+/** The nftables table of the first node of a machine. */
 export const DEFAULT_SERVICE_TABLE = 'navarch-services'
 const RETRY_MS = [100, 1_000, 5_000, 30_000] as const
 const NFT_TIMEOUT_MS = 60_000

@@ -3,6 +3,7 @@ import { CompactedError, type Entry, type Range, type Revision } from '../storag
 import type { StoreFile } from './file.ts'
 import { decodeRow, type LoggedChange } from './format.ts'
 
+/** Which part of the history is asked for. */
 export interface JournalQuery {
   /** Only this key, or keys that start with this. */
   readonly key?: string
@@ -22,6 +23,7 @@ export interface JournalQuery {
 /** A change of the past. A deletion has no value; `before` names the revision that had the last one. */
 export type JournalEntry = LoggedChange
 
+/** Reads the history on disk: it reaches further back than watches do. */
 export interface Journal {
   /** Matching changes in order. Heartbeats are mostly not there: the disk never saw them. */
   changes(query?: JournalQuery): AsyncIterable<JournalEntry>

@@ -16,6 +16,7 @@ import { createJournal, type Journal } from './journal.ts'
 import { touchPages } from './touch-pages.ts'
 import { createUnsaved } from './unsaved.ts'
 
+/** Where the file is, and how much it may hold. */
 export interface SqliteStorageOptions {
   readonly path: string
   readonly clock: Clock
@@ -28,6 +29,7 @@ export interface SqliteStorageOptions {
   readonly maxBytes?: number
 }
 
+/** The embedded store, with what only it can tell. */
 export interface SqliteStorage extends EmbeddedStorage {
   /** Who changed what, when and why, as far as history reaches back. */
   readonly journal: Journal

@@ -8,6 +8,7 @@ import { typeWarnings } from './type-check.ts'
 
 const PATH = '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies'
 
+/** Checks the expressions of policies against the types they are about, and says in their status what is wrong. */
 export function followPolicies({
   inside,
   transport,

@@ -34,6 +34,7 @@ export const staleRoles = (
     .map((role) => ({ role, rules: aggregatedRules(role, all) }))
     .filter(({ role, rules }) => JSON.stringify(rules) !== JSON.stringify(role.rules ?? []))
 
+/** What the aggregation of ClusterRoles reads, writes and waits with. */
 export interface AggregationOptions {
   readonly read: Pick<Reader, 'list' | 'onChange'>
   /** With the identity of `apiServerUser`. */

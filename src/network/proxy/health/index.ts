@@ -14,6 +14,7 @@ import {
 } from './answers.ts'
 import { answerOnce, type Answer } from './http.ts'
 
+/** Whose health is told, and where. */
 export interface ProxyHealthOptions {
   readonly env: Pick<Env, 'clock' | 'net' | 'log'>
   readonly nodeName: string
