@@ -15,6 +15,7 @@ import { writeMembership } from './leave.ts'
 import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
+import { podLogPlaces } from './pod-logs.ts'
 import { CLUSTER_INFO } from './remote-nodes.ts'
 import { podRange, register } from './register.ts'
 import type { RunningCluster } from './serve.ts'
@@ -33,6 +34,7 @@ export interface JoinOptions extends Pick<
   | 'logFormat'
   | 'nodeIp'
   | 'podManifestPath'
+  | 'podLogsDir'
 > {
   /** `https://10.0.0.1:6443` */
   readonly server: string
@@ -109,6 +111,7 @@ export async function joinNode(
       if (isRunning || containerd?.adopted === true) containerd?.release()
       else await containerd?.stop()
     })
+    const podLogs = machine.containerd === undefined ? undefined : await podLogPlaces(env, options)
     const listening = await listen(options, env, client, { ...serving, authority })
     ending.push(() => listening.close())
 
@@ -116,7 +119,14 @@ export async function joinNode(
     const informers = createInformers(client, env, stop.signal)
     ending.push(async () => stop.abort(new Error('the node is stopping')))
     const node = await startNode(
-      { ...options, ...info, nodeIp, nodePodCidr, kubeletPort: listening.port },
+      {
+        ...options,
+        ...info,
+        nodeIp,
+        nodePodCidr,
+        kubeletPort: listening.port,
+        ...(podLogs === undefined ? {} : { podLogs }),
+      },
       env,
       machine,
       { kubelet: client, informers },

@@ -30,6 +30,7 @@ import { SERVING_ANNOTATION, SERVING_BY_CLUSTER } from './kubelet-address.ts'
 import { namesFor } from './names.ts'
 import { checkRanges } from './free-ranges.ts'
 import { rememberNetwork } from './kept-network.ts'
+import type { PodLogPlaces } from './pod-logs.ts'
 import { announceDns } from './remote-nodes.ts'
 import { ClusterError, type Progress, type RuntimeKind, type ServeOptions } from './options.ts'
 
@@ -155,6 +156,8 @@ export interface NodeOptions extends Pick<
 > {
   readonly nodeIp: string
   readonly nodePodCidr?: string
+  /** Default: in the data folder. */
+  readonly podLogs?: PodLogPlaces
   /** Where its kubelet listens; absent when it answers only in its own process. */
   readonly kubeletPort?: number
 }
@@ -260,7 +263,9 @@ export async function startNode(
       config: {
         nodeName,
         rootDir: `${options.dataDir}/kubelet`,
-        logRoot: `${options.dataDir}/pods`,
+        logRoot: options.podLogs?.root ?? `${options.dataDir}/pods`,
+        formerLogRoot: options.podLogs?.former,
+        logLinks: options.podLogs?.links,
         clusterDns: network === undefined ? [] : [dnsIp],
         clusterDomain: options.clusterDomain,
         nodeIps: [nodeIp],

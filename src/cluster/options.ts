@@ -35,6 +35,8 @@ export interface ServeOptions {
   readonly api?: ApiSettings
   /** A folder of manifests of pods that the machine's node runs by itself. */
   readonly podManifestPath?: string
+  /** Where the logs of pods lie. Default: `/var/log/pods`, or the data folder where that cannot be written. */
+  readonly podLogsDir?: string
   /** How many nodes this machine is. Default: as many as the last time, and one at first. */
   readonly nodes?: number
   /** Needed for more than one node with real containers. */

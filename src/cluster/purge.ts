@@ -1,7 +1,7 @@
 /** A machine after a cluster: as it was before. */
 import { join } from 'node:path'
 import type { Env } from '#base'
-import { destroyContainerd } from '#kubelet'
+import { destroyContainerd, removePodLogs } from '#kubelet'
 import { removePodNetwork, removeRoutes, removeServiceRules } from '#network'
 import { removeControlGroup } from './control-groups.ts'
 import { rememberedRange } from './kept-network.ts'
@@ -30,6 +30,7 @@ export async function purge(
     await removePodNetwork({ env, bridge: names.bridge, table: names.podTable })
   }
   await removeControlGroup(env, names.cgroup)
+  await removePodLogs(env, join(dataDir, 'kubelet'))
   await unmountBelow(env, [runDir, dataDir])
   await env.fs.remove(runDir)
   await env.fs.remove(dataDir)

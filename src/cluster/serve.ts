@@ -16,6 +16,7 @@ import { listenOn, tlsOf } from './listening.ts'
 import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
 import { openStore } from './open-store.ts'
 import { NODE_MASK, startMachinery, startNode, type Machinery } from './node.ts'
+import { podLogPlaces } from './pod-logs.ts'
 import { register } from './register.ts'
 import { ensureJoining, publishNodeDns, remoteNode } from './remote-nodes.ts'
 import { ClusterError, type ClusterStatus, type Progress, type ServeOptions } from './options.ts'
@@ -196,6 +197,7 @@ export async function serve(
       })
     const machine = await machinery
     if (machine !== undefined) progress({ phase: 'node', state: 'begun', detail: nodeName })
+    const podLogs = machine?.containerd === undefined ? undefined : await podLogPlaces(env, options)
     const record = machine && (await nodesRecord(options, env, machine.kind))
     // The first range is this node's: it must be taken before others ask for theirs.
     if (record !== undefined && record.nodes.length > 0)
@@ -264,11 +266,16 @@ export async function serve(
     const kubeletPort = kubeletListener === undefined ? {} : { kubeletPort: kubeletListener.port }
     const node =
       machine &&
-      (await startNode({ ...options, nodeIp, ...kubeletPort }, env, machine, {
-        kubelet: kubeletClient(nodeName),
-        admin: control.client,
-        informers: control.informers,
-      }))
+      (await startNode(
+        { ...options, nodeIp, ...kubeletPort, ...(podLogs === undefined ? {} : { podLogs }) },
+        env,
+        machine,
+        {
+          kubelet: kubeletClient(nodeName),
+          admin: control.client,
+          informers: control.informers,
+        },
+      ))
     if (node !== undefined) {
       nodes.set(nodeName, node.kubelet.nodeApi)
       kubeletListener?.answerWith(node.kubelet.nodeApi)

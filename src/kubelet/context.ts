@@ -12,6 +12,7 @@ import type { Thresholds } from './eviction/signals.ts'
 import type { DownwardFacts } from './pod/downward.ts'
 import type { DnsFacts } from './pod/network-files.ts'
 import type { SecurityFacts } from './pod/security.ts'
+import type { PodLogs } from './pod-logs.ts'
 import type { Runtime, RuntimeVersion } from './runtime.ts'
 import type { Sources } from './sources.ts'
 import type { StatusWriter } from './status-writer.ts'
@@ -25,6 +26,10 @@ export interface KubeletConfig {
   readonly rootDir: string
   /** Containers' logs: `/var/log/pods`. */
   readonly logRoot: string
+  /** Where they lay before: of pods that are older. */
+  readonly formerLogRoot: string | undefined
+  /** Links to them for collectors; undefined for none. */
+  readonly logLinks: string | undefined
   /** Addresses of the cluster's DNS; none: pods use the node's. */
   readonly clusterDns: readonly string[]
   readonly clusterDomain: string
@@ -68,6 +73,7 @@ export interface KubeletParts {
   readonly config: KubeletConfig
   readonly machine: Machine
   readonly metrics: KubeletMetrics
+  readonly podLogs: PodLogs
 }
 
 /** What all pods of one kubelet share. */

@@ -22,6 +22,7 @@ import { NodeAgent } from './node/node-agent.ts'
 import { allocatableOf } from './node/status.ts'
 import { OrphanCollector } from './orphans.ts'
 import { namespaceOf, uidOf } from './pod/containers.ts'
+import { PodLogs } from './pod-logs.ts'
 import type { PodRuntime } from './pod/pod-runtime.ts'
 import { followRuntime, readRuntime } from './runtime-view.ts'
 import type { Runtime } from './runtime.ts'
@@ -54,6 +55,7 @@ export class KubeletCore {
   /** For whoever looks at what is used now and then. */
   readonly rates = new CpuRates()
   readonly disks: DiskMeter
+  readonly podLogs: PodLogs
   nodeAgent: NodeAgent | undefined
   #context: KubeletContext | undefined
   readonly #client: Client
@@ -80,6 +82,7 @@ export class KubeletCore {
     this.startedAt = env.clock.now()
     this.disks = new DiskMeter(env)
     this.config = config
+    this.podLogs = new PodLogs({ env, runtime: this.runtime, config })
     this.machine = machine
     this.#signal = signal
     // A simulated node runs short of nothing.
@@ -138,6 +141,7 @@ export class KubeletCore {
         config,
         machine,
         metrics: this.metrics,
+        podLogs: this.podLogs,
       },
       serviceInformer,
       agents: this.agents,

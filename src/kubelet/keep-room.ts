@@ -17,7 +17,7 @@ export interface Room {
 
 /** Nothing runs before `run`. */
 export function keepRoom(
-  core: Omit<MeasuredNode, 'machine'> & Pick<KubeletContext, 'metrics'>,
+  core: Omit<MeasuredNode, 'machine'> & Pick<KubeletContext, 'metrics' | 'podLogs'>,
   {
     readings,
     events,
@@ -31,11 +31,12 @@ export function keepRoom(
     readonly track: (task: Promise<unknown>) => void
   },
 ): Room {
-  const { env, runtime, agents, config, metrics } = core
+  const { env, runtime, agents, config, metrics, podLogs } = core
   const shared = { env, agents, events, node: () => node().about }
   const garbage = new Garbage({
     ...shared,
     runtime,
+    podLogs,
     marks: config.imageMarks,
     onRemoved: () => track(node().refreshImages()),
   })

@@ -84,6 +84,8 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     nodeName: settings.nodeName,
     rootDir,
     logRoot: settings.logRoot ?? '/var/log/pods',
+    formerLogRoot: settings.formerLogRoot,
+    logLinks: settings.logLinks,
     clusterDns: settings.clusterDns ?? [],
     clusterDomain: settings.clusterDomain ?? 'cluster.local',
     nodeIps: settings.nodeIps ?? ['127.0.0.1'],

@@ -18,7 +18,7 @@ export interface SweptNode {
   readonly runtime: Runtime
   readonly machine: Machine
   readonly config: KubeletConfig
-  readonly context: Pick<KubeletContext, 'volumeOptions'>
+  readonly context: Pick<KubeletContext, 'volumeOptions' | 'podLogs'>
 }
 
 export class OrphanCollector {
@@ -43,10 +43,16 @@ export class OrphanCollector {
       }
     }
     await this.#collectFolders()
+    const { agents: known, context } = this.#node
+    await context.podLogs
+      .sweep((uid) => known.has(uid))
+      .catch((error: unknown) =>
+        env.log.warn('Cannot remove logs of pods that are gone', { error }),
+      )
   }
 
   async #endPod({ containers, sandboxes }: PodRuntime): Promise<void> {
-    const { runtime, env } = this.#node
+    const { runtime, env, context } = this.#node
     const metadata = sandboxes[0]?.metadata
     env.log.info('Ending a pod that is gone from the API', {
       pod: metadata === undefined ? '' : `${metadata.namespace}/${metadata.name}`,
@@ -63,7 +69,7 @@ export class OrphanCollector {
     }
     if (metadata !== undefined) {
       const { namespace, name, uid } = metadata
-      await runtime.logFiles.remove(join(this.#node.config.logRoot, `${namespace}_${name}_${uid}`))
+      await context.podLogs.end(`${namespace}_${name}_${uid}`)
     }
   }
 

@@ -5,7 +5,15 @@ import type { Command, CommandContext } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
 import { mustNotRun } from './server.ts'
 import { foreground } from './foreground.ts'
-import { logFormat, logLevel, nodeName, options, podManifestOption, podManifests } from './up.ts'
+import {
+  logFormat,
+  logLevel,
+  nodeName,
+  options,
+  nodeFolders,
+  podLogsOption,
+  podManifestOption,
+} from './up.ts'
 
 const SHARED: readonly string[] = [
   'node-name',
@@ -43,6 +51,7 @@ export const agent: Command = {
       summary: 'Port of the kubelet (default 10250, or a free one where that is taken)',
     },
     podManifestOption,
+    podLogsOption,
     ...options.filter(({ name }) => SHARED.includes(name)),
   ],
   examples: [
@@ -103,6 +112,6 @@ function joinOptions(context: CommandContext): JoinOptions {
     ...(token === undefined ? {} : { token }),
     ...(caHash === undefined ? {} : { caHash }),
     ...(nodeIp === undefined ? {} : { nodeIp }),
-    ...podManifests(parsed),
+    ...nodeFolders(parsed),
   }
 }

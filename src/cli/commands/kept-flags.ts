@@ -4,7 +4,16 @@ import type { Env } from '#base'
 import type { ParsedArguments } from '../arguments.ts'
 
 /** What a cluster is. How its API behaves, and what it logs, is said at each start. */
-const KEPT = ['port', 'host', 'node-name', 'runtime', 'pod-cidr', 'service-cidr', 'context']
+const KEPT = [
+  'port',
+  'host',
+  'node-name',
+  'runtime',
+  'pod-cidr',
+  'service-cidr',
+  'pod-logs-dir',
+  'context',
+]
 
 const fileIn = (dataDir: string): string => join(dataDir, 'flags.json')
 

@@ -41,9 +41,22 @@ export const podManifestOption: OptionSpec = {
   summary: "Folder of manifests of pods that this machine's node runs by itself (static pods)",
 }
 
-export function podManifests(parsed: ParsedArguments): { readonly podManifestPath?: string } {
-  const folder = first(parsed, 'pod-manifest-path')
-  return folder === undefined ? {} : { podManifestPath: resolve(folder) }
+export const podLogsOption: OptionSpec = {
+  name: 'pod-logs-dir',
+  value: 'DIR',
+  summary: "Where the logs of this machine's pods lie (default /var/log/pods)",
+}
+
+/** Folders of the node. */
+export function nodeFolders(
+  parsed: ParsedArguments,
+): Pick<ServeOptions, 'podManifestPath' | 'podLogsDir'> {
+  const manifests = first(parsed, 'pod-manifest-path')
+  const logs = first(parsed, 'pod-logs-dir')
+  return {
+    ...(manifests === undefined ? {} : { podManifestPath: resolve(manifests) }),
+    ...(logs === undefined ? {} : { podLogsDir: resolve(logs) }),
+  }
 }
 
 export const options: readonly OptionSpec[] = [
@@ -80,6 +93,7 @@ export const options: readonly OptionSpec[] = [
     summary: 'How many nodes this machine is (default as many as before, at first 1)',
   },
   podManifestOption,
+  podLogsOption,
   ...apiOptions,
   { name: 'foreground', summary: 'Stay in the foreground and log to standard error; for systemd' },
   { name: 'detach', summary: 'Return when the node is Ready; the cluster runs on (the default)' },
@@ -146,7 +160,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     logFormat: logFormat(parsed),
     api: apiSettings(parsed),
     ...(nodes === undefined ? {} : { nodes }),
-    ...podManifests(parsed),
+    ...nodeFolders(parsed),
     agent: agentProgram(context),
   }
 }

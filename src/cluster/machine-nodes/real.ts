@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Pki } from '#apiserver'
 import type { Env } from '#base'
 import type { Client } from '#client'
-import { openImages, type Images } from '#kubelet'
+import { openImages, removePodLogs, type Images } from '#kubelet'
 import { plugIntoNodeNetwork, removeNodeNetwork, setUpNodeNetwork } from '#network'
 import { nthAddress } from '../addresses.ts'
 import { removeControlGroup } from '../control-groups.ts'
@@ -192,6 +192,8 @@ interface Place {
   /** Of its space. */
   readonly folder: string
   readonly logFile: string
+  /** What collectors on the node see of `/var/log/pods` and `/var/log/containers`. */
+  readonly podLogs: string
 }
 
 function placesOf(dataDir: string, { runDirOf }: AgentProgram, name: string): Place {
@@ -202,6 +204,7 @@ function placesOf(dataDir: string, { runDirOf }: AgentProgram, name: string): Pl
     runDir,
     folder: `${runDir}/space`,
     logFile: join(own, 'log', 'navarch.log'),
+    podLogs: join(own, 'var-log'),
   }
 }
 
@@ -249,6 +252,7 @@ async function credentials(
 }
 
 async function clear(env: Pick<Env, 'fs' | 'process'>, place: Place): Promise<void> {
+  await removePodLogs(env, join(place.dataDir, 'kubelet'))
   await removeControlGroup(env, namesFor(place).cgroup)
   await env.fs.remove(place.runDir)
   await env.fs.remove(place.dataDir)

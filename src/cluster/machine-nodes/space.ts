@@ -19,6 +19,7 @@ const READY_TIMEOUT_MS = 10_000
 const GONE_TIMEOUT_MS = 5_000
 
 /**
+ * The logs of the node's pods lie in a folder of its own where collectors look, so that each node's finds its own.
  * /sys shows the network devices of the namespace it was mounted in, so it is mounted anew, with the control groups put
  * back onto it. Mounts spread within the node only, from then on. `wait` is how a shell collects the orphans that it was left.
  */
@@ -28,6 +29,12 @@ mount --rbind /sys/fs/cgroup "$1/cgroup"
 mount -t sysfs sysfs /sys
 mount --rbind "$1/cgroup" /sys/fs/cgroup
 umount --lazy "$1/cgroup"
+for each in pods containers; do
+  if mkdir -p "/var/log/$each" 2> /dev/null; then
+    mkdir -p "$3/$each"
+    mount --bind "$3/$each" "/var/log/$each" || :
+  fi
+done
 mount --make-rshared /
 echo "$2" > /proc/sys/kernel/hostname
 trap 'exit 0' TERM
@@ -41,7 +48,12 @@ const NAMESPACES = ['--net', '--mount', '--pid', '--uts', '--ipc'] as const
 /** Begins the node's space, or finds the one that runs: `fresh` says which. */
 export async function openSpace(
   env: SpaceEnv,
-  { folder, name, logFile }: { folder: string; name: string; logFile: string },
+  {
+    folder,
+    name,
+    logFile,
+    podLogs,
+  }: { folder: string; name: string; logFile: string; podLogs: string },
 ): Promise<Space & { readonly fresh: boolean }> {
   const found = await findSpace(env, folder)
   if (found !== undefined) return { ...found, fresh: false }
@@ -59,6 +71,7 @@ export async function openSpace(
       scriptOf(folder),
       folder,
       name,
+      podLogs,
     ],
     { detached: true, logFile },
   )

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { CRASH_BACKOFF } from '../backoff.ts'
 import type { ReadyImage } from '../images.ts'
 import type { Start } from '../pod/actions.ts'
-import { containerConfig } from '../pod/configs.ts'
+import { containerConfig, logFolderOf } from '../pod/configs.ts'
 import { type AnyContainer, podLabel, specGraceOf, uidOf } from '../pod/containers.ts'
 import { crashKey, crashMessage, crashWaitMs } from '../pod/crash.ts'
 import { ConfigError, environmentOf, environmentSources } from '../pod/environment.ts'
@@ -121,6 +121,8 @@ async function create(
   const { runtime } = agent.context
   let id: string
   try {
+    // An earlier kubelet may have begun the pod with its logs elsewhere.
+    await agent.context.podLogs.begin(logFolderOf(agent.pod))
     id = await runtime.createContainer(sandbox.id, config, sandbox.config)
   } catch (error) {
     return refuse('CreateContainerError', error)
@@ -267,6 +269,7 @@ async function run(agent: StartedPod, { container }: Start, id: string): Promise
     if (status?.state === 'created') {
       // It never ran: nothing of it is worth keeping.
       await runtime.removeContainer(id)
+      await agent.context.podLogs.drop(logFolderOf(agent.pod), status)
       agent.view.dropContainer(id)
     }
     agent.hold(container.name, CONFIG_RETRY_MS)
@@ -274,6 +277,8 @@ async function run(agent: StartedPod, { container }: Start, id: string): Promise
   }
   agent.event('Normal', 'Started', 'Container started', container.name)
   await agent.view.refresh(id)
+  const started = agent.view.runtime.containers.find((found) => found.id === id)
+  if (started !== undefined) await agent.context.podLogs.link(logFolderOf(agent.pod), started)
   await removeOlder(agent, container.name)
   return true
 }
@@ -281,10 +286,11 @@ async function run(agent: StartedPod, { container }: Start, id: string): Promise
 /** Of each container the last ended attempt stays, for its log. */
 async function removeOlder(agent: StartedPod, name: string): Promise<void> {
   const attempts = agent.view.runtime.containers.filter((container) => container.name === name)
-  for (const { id, state } of attempts.slice(2)) {
-    if (state === 'running') continue
-    await agent.context.runtime.removeContainer(id).catch(() => {})
-    agent.view.dropContainer(id)
+  for (const container of attempts.slice(2)) {
+    if (container.state === 'running') continue
+    await agent.context.runtime.removeContainer(container.id).catch(() => {})
+    await agent.context.podLogs.drop(logFolderOf(agent.pod), container)
+    agent.view.dropContainer(container.id)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The end of a pod: its containers are told to stop, however often that takes, and then what it had is given back. */
 import { aborted } from '#base'
 import type { Pod } from '#api'
+import { logFolderOf } from '../pod/configs.ts'
 import { GrowingDelay } from '../backoff.ts'
 import { removePodCgroup } from '../host.ts'
 import { uidOf } from '../pod/containers.ts'
@@ -120,10 +121,10 @@ export class Ending {
 
   /** Takes containers, sandboxes and logs out of the runtime: nobody can ask for them any more. */
   async purge(): Promise<void> {
-    const { context, view, logDirectory } = this.#agent
+    const { context, view, spec } = this.#agent
     for (const { id } of view.runtime.containers) await context.runtime.removeContainer(id)
     for (const { id } of view.runtime.sandboxes) await context.runtime.removePodSandbox(id)
-    await context.runtime.logFiles.remove(logDirectory)
+    await context.podLogs.end(logFolderOf(spec))
   }
 
   /** Again and again, ever later, until it succeeds, is not wanted any more, or the kubelet stops. */

@@ -4,7 +4,7 @@ import { GrowingDelay } from '../backoff.ts'
 import type { KubeletContext } from '../context.ts'
 import { makePodCgroup } from '../host.ts'
 import { podCgroup } from '../pod/cgroups.ts'
-import { sandboxConfig } from '../pod/configs.ts'
+import { logFolderOf, sandboxConfig } from '../pod/configs.ts'
 import { dnsConfigOf, hostnameOf } from '../pod/network-files.ts'
 import { readySandbox } from '../pod/pod-runtime.ts'
 import type { PodSandboxConfig } from '../runtime.ts'
@@ -15,7 +15,6 @@ export interface SandboxedPod {
   readonly context: KubeletContext
   readonly pod: Pod
   readonly view: PodView
-  readonly logDirectory: string
   /** Stops when the pod is to stop. */
   readonly signal: AbortSignal
   /** Events of the sandbox are the pod's. */
@@ -66,7 +65,7 @@ export class Sandboxes {
           { machine, root: config.cgroupRoot, podPidsLimit: config.podPidsLimit },
           env,
         )
-    await runtime.logFiles.makeFolder(agent.logDirectory)
+    await agent.context.podLogs.begin(logFolderOf(pod))
     this.#config = this.#configOf(pod, attempt)
     const id = await runtime.runPodSandbox(this.#config, handler)
     agent.own(id)

@@ -20,7 +20,6 @@ export interface StartedPod {
   readonly waiting: Map<string, Waiting>
   readonly crashes: Map<string, CrashState>
   readonly podIps: readonly string[]
-  readonly logDirectory: string
   /** Stops when the pod is to stop. */
   readonly signal: AbortSignal
   imageRequest(container: AnyContainer, attempt: number): ImageRequest

@@ -4,7 +4,9 @@ import type { EventRecorder } from '#client'
 import type { KubeObject } from '#machinery'
 import type { PodAgent } from '../agent/pod-agent.ts'
 import { normalized } from '../images.ts'
+import { logFolderOf } from '../pod/configs.ts'
 import { allContainers, isTerminal } from '../pod/containers.ts'
+import type { PodLogs } from '../pod-logs.ts'
 import type { Image, Runtime } from '../runtime.ts'
 import { containersToRemove } from './containers.ts'
 import {
@@ -22,6 +24,7 @@ export interface GarbageOptions {
   readonly events: EventRecorder
   readonly node: () => KubeObject | undefined
   readonly marks: DiskMarks
+  readonly podLogs: Pick<PodLogs, 'drop'>
   /** Images were removed. */
   readonly onRemoved: () => void
 }
@@ -60,14 +63,15 @@ export class Garbage {
   }
 
   async collectContainers(options: { readonly all?: boolean } = {}): Promise<void> {
-    const { agents, runtime, env } = this.#options
+    const { agents, runtime, env, podLogs } = this.#options
     for (const agent of agents.values())
-      for (const { id } of containersToRemove(agent.runtime, options))
+      for (const container of containersToRemove(agent.runtime, options))
         try {
-          await runtime.removeContainer(id)
-          agent.forget(id)
+          await runtime.removeContainer(container.id)
+          await podLogs.drop(logFolderOf(agent.spec), container)
+          agent.forget(container.id)
         } catch (error) {
-          env.log.warn('Cannot remove a container that has ended', { id, error })
+          env.log.warn('Cannot remove a container that has ended', { id: container.id, error })
           this.#tell('ContainerGCFailed', error instanceof Error ? error.message : String(error))
         }
   }

@@ -9,6 +9,7 @@ export function configOf({ config }: KubeletCore): unknown {
     enableServer: config.port !== undefined,
     ...(config.port === undefined ? {} : { port: config.port }),
     ...(config.staticPodPath === undefined ? {} : { staticPodPath: config.staticPodPath }),
+    podLogsDir: config.logRoot,
     fileCheckFrequency: '20s',
     syncFrequency: '1m0s',
     authentication: {

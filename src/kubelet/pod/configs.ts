@@ -26,9 +26,12 @@ import {
   sandboxSecurity,
 } from './security.ts'
 
-/** `/var/log/pods/shop_web-0_1b4e…`: where log collectors look. */
-export const logDirectoryOf = (root: string, pod: Pod): string =>
-  `${root}/${namespaceOf(pod)}_${pod.metadata.name}_${uidOf(pod)}`
+/** `shop_web-0_1b4e…`: log collectors read it. */
+export const logFolderOf = (pod: Pod): string =>
+  `${namespaceOf(pod)}_${pod.metadata.name}_${uidOf(pod)}`
+
+/** `/var/log/pods/shop_web-0_1b4e…`. */
+export const logDirectoryOf = (root: string, pod: Pod): string => `${root}/${logFolderOf(pod)}`
 
 /** Relative to the pod's log directory. */
 const logPathOf = (container: string, attempt: number): string => `${container}/${attempt}.log`
