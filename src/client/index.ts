@@ -23,7 +23,7 @@ export { httpTransport, type HttpTransport, type HttpTransportOptions } from './
 export { parseKubeconfig, type Connection } from './kubeconfig.ts'
 export { readUnverified } from './http/unverified.ts'
 export { kubeletApi } from './http/kubelet.ts'
-export type { KubeletAddress } from './http/dial.ts'
+export { dialKubelet, type KubeletAddress } from './http/dial.ts'
 export { logOptions, queryFlag } from './log-options.ts'
 export { spdyAt } from './http/upgrade.ts'
 export * from './streams/index.ts'

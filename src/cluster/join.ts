@@ -10,7 +10,12 @@ import { hostAddress } from './addresses.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { Ending, stopContainers } from './ending.ts'
 import { clusterImages } from './images.ts'
-import { listenForKubelet, listenWherePossible, type KubeletListener } from './kubelet-listener.ts'
+import {
+  listenForKubelet,
+  listenWherePossible,
+  tellHealth,
+  type KubeletListener,
+} from './kubelet-listener.ts'
 import { writeMembership } from './leave.ts'
 import { nodeCredentials } from './node-credentials.ts'
 import { startMachinery, startNode } from './node.ts'
@@ -35,6 +40,7 @@ export interface JoinOptions extends Pick<
   | 'nodeIp'
   | 'podManifestPath'
   | 'podLogsDir'
+  | 'kubelet'
 > {
   /** `https://10.0.0.1:6443` */
   readonly server: string
@@ -94,7 +100,7 @@ export async function joinNode(
     })
     ending.push(async () => credentials.close())
     const { client } = credentials
-    await register(client, env, nodeName)
+    await register(client, env, { nodeName, ...options.kubelet })
     const isServers = [server, info.server].some((url) => new URL(url).hostname === nodeIp)
     // The API server's own address is not given to nodes; it knows them by name.
     const serving = await credentials.serving({
@@ -132,6 +138,7 @@ export async function joinNode(
       { kubelet: client, informers },
     )
     listening.answerWith(node.kubelet.nodeApi)
+    ending.push(await tellHealth(env, node.kubelet.nodeApi, options.kubelet?.healthzPort))
     ending.push(() => node.stop())
     isRunning = true
     const ready = node.ready.then(() =>

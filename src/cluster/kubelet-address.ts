@@ -3,7 +3,7 @@ import type { Node } from '#api'
 import type { Pki } from '#apiserver'
 import type { KubeletAddress } from '#client'
 import { StatusError } from '#machinery'
-import { ClusterError, type AddressType, type KubeletSettings } from './options.ts'
+import { ClusterError, type AddressType, type KubeletAccess } from './options.ts'
 
 /** On nodes whose kubelets are ours: their serving certificates are this cluster's own. */
 export const SERVING_ANNOTATION = 'navarch.dev/kubelet-certificate'
@@ -54,6 +54,16 @@ export function kubeletAddress(
   }
 }
 
+/** Of a kubelet whose certificate is this cluster's. */
+export const ownTrust = (
+  { authority, kubeletClient }: Pick<Pki, 'authority' | 'kubeletClient'>,
+  name: string,
+): KubeletAddress['tls'] => ({
+  certificate: kubeletClient.certificate,
+  key: kubeletClient.key,
+  trust: { authority: authority.certificate, name },
+})
+
 /** What the flags say, read. */
 export interface OpenedKubeletSettings {
   readonly addressTypes?: readonly AddressType[]
@@ -63,7 +73,7 @@ export interface OpenedKubeletSettings {
 
 export async function openKubeletSettings(
   { fs }: { readonly fs: { readText(path: string): Promise<string> } },
-  { addressTypes, authorityFile }: KubeletSettings,
+  { addressTypes, authorityFile }: KubeletAccess,
 ): Promise<OpenedKubeletSettings> {
   let authority: string | undefined
   if (authorityFile !== undefined) {

@@ -2,7 +2,14 @@
 import type { Credential, Pki } from '#apiserver'
 import type { Env } from '#base'
 import type { Client, NodeApi } from '#client'
-import { KUBELET_PORT, reviewedAccess, serveNode, type NodeServer } from '#kubelet'
+import {
+  HEALTHZ_PORT,
+  KUBELET_PORT,
+  reviewedAccess,
+  serveHealthz,
+  serveNode,
+  type NodeServer,
+} from '#kubelet'
 import { StatusError } from '#machinery'
 
 export interface KubeletListenerOptions {
@@ -73,12 +80,15 @@ export async function listenBesideServer({
   nodeName,
   client,
   env,
+  port,
 }: {
   readonly pki: () => Pick<Pki, 'authority' | 'issue'>
   readonly nodeIp: string
   readonly nodeName: string
   readonly client: Client
   readonly env: Env
+  /** Default: a stock kubelet's, or a free one where that is taken. */
+  readonly port?: number
 }): Promise<(KubeletListener & { renewFrom(): Promise<void> }) | undefined> {
   const issue = (): Promise<Credential> =>
     pki().issue({
@@ -89,7 +99,10 @@ export async function listenBesideServer({
     })
   const tls = { ...(await issue()), authority: pki().authority.certificate }
   try {
-    const listening = await listenWherePossible({ host: nodeIp, nodeName, client, env, tls })
+    const wanted = { host: nodeIp, nodeName, client, env, tls }
+    const listening = await (port === undefined
+      ? listenWherePossible(wanted)
+      : listenForKubelet({ ...wanted, port }))
     return { ...listening, renewFrom: async () => listening.renew(await issue()) }
   } catch (error) {
     env.log.for('cluster').warn('The kubelet cannot be asked from outside its process', {
@@ -97,5 +110,29 @@ export async function listenBesideServer({
       error,
     })
     return undefined
+  }
+}
+
+/** On this machine's own address, for those who look there: the first kubelet has it. Gives how it ends. */
+export async function tellHealth(
+  env: Pick<Env, 'log'>,
+  nodeApi: NodeApi,
+  port?: number,
+): Promise<() => Promise<void>> {
+  if (port === 0) return async () => undefined
+  try {
+    const listening = await serveHealthz({
+      host: '127.0.0.1',
+      port: port ?? HEALTHZ_PORT,
+      nodeApi,
+    })
+    return () => listening.close()
+  } catch (error) {
+    const log = env.log.for('cluster')
+    const words = 'The health of the kubelet is not told on a port of its own'
+    // Nobody has asked for this one.
+    if (port === undefined) log.debug(words, { port: HEALTHZ_PORT, error })
+    else log.warn(words, { port, error })
+    return async () => undefined
   }
 }

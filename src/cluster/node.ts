@@ -153,6 +153,7 @@ export interface NodeOptions extends Pick<
   | 'serviceCidr'
   | 'clusterDomain'
   | 'podManifestPath'
+  | 'kubelet'
 > {
   readonly nodeIp: string
   readonly nodePodCidr?: string
@@ -176,6 +177,7 @@ export async function startNode(
   const stop = new AbortController()
   const { signal } = stop
   const { nodeName, nodeIp } = options
+  const { healthzPort: _port, flags: _flags, ...own } = options.kubelet ?? { flags: [] }
   const names = namesFor(options)
   const dnsIp = nthAddress(options.serviceCidr, 10)
   const podCidr = options.nodePodCidr ?? firstSubnet(options.podCidr, NODE_MASK)
@@ -261,6 +263,7 @@ export async function startNode(
       runtime,
       env,
       config: {
+        ...own,
         nodeName,
         rootDir: `${options.dataDir}/kubelet`,
         logRoot: options.podLogs?.root ?? `${options.dataDir}/pods`,

@@ -2,6 +2,7 @@
 import type { Enabled } from '#api'
 import type { AccessOptions, AdmissionSettings, AuditOptions } from '#apiserver'
 import type { LogLevel } from '#base'
+import type { KubeletSettings } from '#kubelet'
 import type { TracingOptions } from './tracing/index.ts'
 
 /** What runs containers: containerd, or nothing but a model of it. */
@@ -37,10 +38,23 @@ export interface ServeOptions {
   readonly podManifestPath?: string
   /** Where the logs of pods lie. Default: `/var/log/pods`, or the data folder where that cannot be written. */
   readonly podLogsDir?: string
+  /** What the kubelets of this machine are told. */
+  readonly kubelet?: NodeSettings
   /** How many nodes this machine is. Default: as many as the last time, and one at first. */
   readonly nodes?: number
   /** Needed for more than one node with real containers. */
   readonly agent?: AgentProgram
+}
+
+/** What kubelets are told by their flags. */
+export interface NodeSettings extends Pick<
+  KubeletSettings,
+  'maxPods' | 'labels' | 'taints' | 'thresholds' | 'softThresholds' | 'imageMarks'
+> {
+  /** On 127.0.0.1; 0 for none. Default: 10248, when that is free. */
+  readonly healthzPort?: number | undefined
+  /** The same as flags, for the agents of further nodes. */
+  readonly flags: readonly string[]
 }
 
 /** Kinds of addresses that nodes have. */
@@ -55,7 +69,7 @@ export const ADDRESS_TYPES = [
 export type AddressType = (typeof ADDRESS_TYPES)[number]
 
 /** How the API server reaches kubelets. */
-export interface KubeletSettings {
+export interface KubeletAccess {
   /** Which of a node's addresses is taken: the first kind that it has. */
   readonly addressTypes?: readonly AddressType[]
   /** Authorities (PEM) that sign the certificates of kubelets that are not ours; default: theirs are not verified. */
@@ -75,7 +89,7 @@ export interface ApiSettings {
   /** Which admission plugins run. Default: those of a stock cluster. */
   readonly admission?: AdmissionSettings
   /** How kubelets are reached. */
-  readonly kubelets?: KubeletSettings
+  readonly kubelets?: KubeletAccess
   /** Default: nobody collects traces. */
   readonly tracing?: TracingOptions | { readonly file: string }
 }

@@ -3,29 +3,36 @@ import { nodes as nodeResource } from '#api'
 import type { Env } from '#base'
 import type { Client } from '#client'
 import { isStatus } from '#machinery'
-import { ClusterError } from './options.ts'
+import { ClusterError, type NodeSettings } from './options.ts'
 
 const FIRST_POLL_MS = 10
 const POLL_MS = 200
 const WAIT_MS = 60_000
 
+export interface Registration extends Pick<NodeSettings, 'labels' | 'taints'> {
+  readonly nodeName: string
+  /** Its range of pods, when that is not the cluster's to choose. */
+  readonly podCidr?: string
+}
+
 /** The Node exists, so that it can be given a range of pods; the kubelet fills in the rest. */
 export async function register(
   client: Client,
   env: Pick<Env, 'log'>,
-  nodeName: string,
-  /** Its range of pods, when that is not the cluster's to choose. */
-  podCidr?: string,
+  { nodeName, podCidr, labels, taints = [] }: Registration,
 ): Promise<void> {
   try {
     if ((await client.getOptional(nodeResource, { name: nodeName })) !== undefined) return
     await client.create(nodeResource, {
       metadata: {
         name: nodeName,
-        labels: { 'kubernetes.io/hostname': nodeName },
+        labels: { 'kubernetes.io/hostname': nodeName, ...labels },
         annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' },
       },
-      spec: podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] },
+      spec: {
+        ...(podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] }),
+        ...(taints.length === 0 ? {} : { taints }),
+      },
     })
     env.log.info('node registered', { node: nodeName })
   } catch (error) {

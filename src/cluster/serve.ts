@@ -3,15 +3,16 @@ import { join } from 'node:path'
 import { definitionsFor } from '#api'
 import { kubeconfigText, type Pki } from '#apiserver'
 import type { Env } from '#base'
-import type { Client, NodeApi } from '#client'
+import { dialKubelet, type Client, type NodeApi } from '#client'
 import { firstSubnet, hostAddress, nthAddress, overlap } from './addresses.ts'
+import { ownTrust } from './kubelet-address.ts'
 import { keepCertificates } from './certificates.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
 import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { Ending, stopContainers } from './ending.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
-import { listenBesideServer } from './kubelet-listener.ts'
+import { listenBesideServer, tellHealth } from './kubelet-listener.ts'
 import { listenOn, tlsOf } from './listening.ts'
 import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
 import { openStore } from './open-store.ts'
@@ -201,12 +202,11 @@ export async function serve(
     const record = machine && (await nodesRecord(options, env, machine.kind))
     // The first range is this node's: it must be taken before others ask for theirs.
     if (record !== undefined && record.nodes.length > 0)
-      await register(
-        kubeletClient(nodeName),
-        env,
+      await register(kubeletClient(nodeName), env, {
         nodeName,
-        firstSubnet(options.podCidr, NODE_MASK),
-      )
+        podCidr: firstSubnet(options.podCidr, NODE_MASK),
+        ...options.kubelet,
+      })
     const real =
       record !== undefined && machine?.kind === 'containerd' && options.agent !== undefined
         ? realNodes({
@@ -242,6 +242,34 @@ export async function serve(
             client: control.client,
             informers: control.informers,
             nodeApis: nodes,
+            async listen(name) {
+              const listening = await listenBesideServer({
+                pki: certificates.current,
+                nodeIp: '127.0.0.1',
+                port: 0,
+                nodeName: name,
+                client: kubeletClient(name),
+                env,
+              })
+              if (listening === undefined) return undefined
+              certificates.onChange(() => {
+                listening
+                  .renewFrom()
+                  .catch((error: unknown) => env.log.error('cannot renew a certificate', { error }))
+              })
+              return {
+                ...listening,
+                connect: (signal) =>
+                  dialKubelet(
+                    {
+                      address: '127.0.0.1',
+                      port: listening.port,
+                      tls: ownTrust(certificates.current(), name),
+                    },
+                    signal,
+                  ),
+              }
+            },
             env,
           }))
     if (others !== undefined) ending.push(() => others.close(containersToo))
@@ -279,6 +307,7 @@ export async function serve(
     if (node !== undefined) {
       nodes.set(nodeName, node.kubelet.nodeApi)
       kubeletListener?.answerWith(node.kubelet.nodeApi)
+      ending.push(await tellHealth(env, node.kubelet.nodeApi, options.kubelet?.healthzPort))
       ending.push(() => node.stop())
     }
     const ready = Promise.all([node?.ready, others?.ready]).then(

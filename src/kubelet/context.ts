@@ -8,7 +8,7 @@ import type { DiskMarks } from './garbage/images.ts'
 import type { Images } from './images.ts'
 import type { KubeletMetrics } from './metrics.ts'
 import type { Machine } from './node/machine.ts'
-import type { Thresholds } from './eviction/signals.ts'
+import type { SoftThresholds, Thresholds } from './eviction/signals.ts'
 import type { DownwardFacts } from './pod/downward.ts'
 import type { DnsFacts } from './pod/network-files.ts'
 import type { SecurityFacts } from './pod/security.ts'
@@ -48,6 +48,7 @@ export interface KubeletConfig {
   /** Beyond the safe ones: names, or prefixes that end in `*`. */
   readonly allowedSysctls: readonly string[]
   readonly thresholds: Thresholds
+  readonly softThresholds: SoftThresholds
   /** From when on images are removed from a full disk, and until when. */
   readonly imageMarks: DiskMarks
   readonly maxParallelPulls: number

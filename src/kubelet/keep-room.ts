@@ -46,6 +46,7 @@ export function keepRoom(
       ...shared,
       readings,
       thresholds: config.thresholds,
+      soft: config.softThresholds,
       freeDisk: () => garbage.freeDisk(),
       onChange: () => track(node().refresh()),
       counted: (signal) => metrics.podEvicted(signal),

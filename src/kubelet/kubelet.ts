@@ -7,7 +7,7 @@ import { KubeletCore } from './core.ts'
 import { DEFAULT_MARKS } from './garbage/images.ts'
 import { nodeApi } from './node-api.ts'
 import { type Machine, readMachine, simulatedMachine } from './node/machine.ts'
-import { DEFAULT_THRESHOLDS } from './eviction/signals.ts'
+import { DEFAULT_THRESHOLDS, NO_SOFT_THRESHOLDS } from './eviction/signals.ts'
 import type { Readings } from './eviction/readings.ts'
 import { runningContainers } from './pod/pod-runtime.ts'
 import type { Runtime } from './runtime.ts'
@@ -99,6 +99,7 @@ function withDefaults(settings: KubeletSettings): KubeletConfig {
     podPidsLimit: settings.podPidsLimit,
     allowedSysctls: settings.allowedSysctls ?? [],
     thresholds: settings.thresholds ?? DEFAULT_THRESHOLDS,
+    softThresholds: settings.softThresholds ?? NO_SOFT_THRESHOLDS,
     imageMarks: settings.imageMarks ?? DEFAULT_MARKS,
     maxParallelPulls: settings.maxParallelPulls ?? 4,
     port: settings.port,

@@ -3,6 +3,7 @@ import { joinNode, type JoinOptions } from '#cluster'
 import { UsageError, wholeNumber } from '../arguments.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { dataDirOption, first, pathsFor } from './common.ts'
+import { nodeOptions, nodeSettings } from './node-flags.ts'
 import { mustNotRun } from './server.ts'
 import { foreground } from './foreground.ts'
 import {
@@ -52,6 +53,7 @@ export const agent: Command = {
     },
     podManifestOption,
     podLogsOption,
+    ...nodeOptions,
     ...options.filter(({ name }) => SHARED.includes(name)),
   ],
   examples: [
@@ -96,6 +98,7 @@ function joinOptions(context: CommandContext): JoinOptions {
     throw new UsageError(
       `--runtime must be containerd, simulated or auto, not ${JSON.stringify(runtime)}`,
     )
+  const kubelet = nodeSettings(parsed)
   const port = first(parsed, 'kubelet-port')
   const kubeletPort =
     port === undefined ? undefined : wholeNumber('kubelet-port', port, { min: 0, max: 65_535 })
@@ -113,5 +116,6 @@ function joinOptions(context: CommandContext): JoinOptions {
     ...(caHash === undefined ? {} : { caHash }),
     ...(nodeIp === undefined ? {} : { nodeIp }),
     ...nodeFolders(parsed),
+    ...(kubelet === undefined ? {} : { kubelet }),
   }
 }

@@ -30,6 +30,7 @@ import {
   usersKubeconfig,
   whoRuns,
 } from './common.ts'
+import { nodeOptions, nodeSettings } from './node-flags.ts'
 import { pathsOf } from '../paths.ts'
 import { keepFlags, withKeptFlags } from './kept-flags.ts'
 
@@ -94,6 +95,7 @@ export const options: readonly OptionSpec[] = [
   },
   podManifestOption,
   podLogsOption,
+  ...nodeOptions,
   ...apiOptions,
   { name: 'foreground', summary: 'Stay in the foreground and log to standard error; for systemd' },
   { name: 'detach', summary: 'Return when the node is Ready; the cluster runs on (the default)' },
@@ -142,6 +144,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     )
   }
   const nodes = wantedNodes(parsed)
+  const kubelet = nodeSettings(parsed)
   return {
     dataDir: paths.dataDir,
     runDir: paths.runDir,
@@ -161,6 +164,7 @@ export function serveOptions(context: CommandContext): ServeOptions {
     api: apiSettings(parsed),
     ...(nodes === undefined ? {} : { nodes }),
     ...nodeFolders(parsed),
+    ...(kubelet === undefined ? {} : { kubelet }),
     agent: agentProgram(context),
   }
 }

@@ -21,7 +21,14 @@ import { closeSpace, findSpace, openSpace, type Space } from './space.ts'
 export interface RealNodesOptions {
   readonly cluster: Pick<
     ServeOptions,
-    'dataDir' | 'runDir' | 'nodeName' | 'podCidr' | 'registryMirrors' | 'logLevel' | 'logFormat'
+    | 'dataDir'
+    | 'runDir'
+    | 'nodeName'
+    | 'podCidr'
+    | 'registryMirrors'
+    | 'logLevel'
+    | 'logFormat'
+    | 'kubelet'
   >
   readonly program: AgentProgram
   readonly pki: () => Pick<Pki, 'authority' | 'issue'>
@@ -209,7 +216,7 @@ function placesOf(dataDir: string, { runDirOf }: AgentProgram, name: string): Pl
 }
 
 const agentFlags = (
-  { registryMirrors, logLevel, logFormat = 'text' }: RealNodesOptions['cluster'],
+  { registryMirrors, logLevel, logFormat = 'text', kubelet }: RealNodesOptions['cluster'],
   { name, address }: NodeRecord,
   { dataDir }: Place,
   server: string,
@@ -221,6 +228,7 @@ const agentFlags = (
   '--runtime=containerd',
   `--log-level=${logLevel}`,
   `--log-format=${logFormat}`,
+  ...(kubelet?.flags ?? []),
   ...registryMirrors.map((mirror) => `--registry-mirror=${mirror}`),
 ]
 

@@ -2,6 +2,7 @@
 import type { Env } from '#base'
 import type { Client, Informers, NodeApi } from '#client'
 import { simulatedRuntime } from '#kubelet'
+import type { KubeletListener } from '../kubelet-listener.ts'
 import { register, podRange } from '../register.ts'
 import { startNode, type NodeOptions, type RunningNode } from '../node.ts'
 import type { MachineNodes } from './contract.ts'
@@ -16,6 +17,7 @@ export function simulatedNodes({
   client,
   informers,
   nodeApis,
+  listen,
   env,
 }: {
   readonly cluster: Omit<NodeOptions, 'nodeIp'>
@@ -24,6 +26,10 @@ export function simulatedNodes({
   readonly client: Client
   readonly informers: Informers
   readonly nodeApis: Map<string, NodeApi>
+  /** Their addresses are nowhere: where each answers whoever asks through the API server. */
+  readonly listen: (
+    nodeName: string,
+  ) => Promise<(KubeletListener & Required<Pick<NodeApi, 'connect'>>) | undefined>
   readonly env: Env
 }): MachineNodes {
   const running = new Map<string, RunningNode>()
@@ -33,12 +39,13 @@ export function simulatedNodes({
 
   const boot = async ({ name, address }: NodesRecord['nodes'][number]): Promise<void> => {
     const kubelet = clientFor(name)
-    await register(kubelet, env, name)
+    await register(kubelet, env, { nodeName: name, ...cluster.kubelet })
     const waiting = { clock: env.clock, signal: stop.signal }
     const nodePodCidr = await podRange(kubelet, waiting, name)
     const runtime = simulatedRuntime(env, {
       network: nodePodCidr.split('.').slice(0, 3).join('.'),
     })
+    const listening = await listen(name)
     const node = await startNode(
       {
         ...shared,
@@ -46,13 +53,25 @@ export function simulatedNodes({
         nodeName: name,
         nodeIp: address,
         nodePodCidr,
+        ...(listening === undefined ? {} : { kubeletPort: listening.port }),
       },
       env,
       { kind: 'simulated', runtime, containerd: undefined, network: undefined, why: [] },
       { kubelet, admin: client, informers },
     )
-    running.set(name, node)
-    nodeApis.set(name, node.kubelet.nodeApi)
+    const { nodeApi } = node.kubelet
+    running.set(name, {
+      ...node,
+      async stop() {
+        await listening?.close()
+        await node.stop()
+      },
+    })
+    listening?.answerWith(nodeApi)
+    nodeApis.set(
+      name,
+      listening === undefined ? nodeApi : { ...nodeApi, connect: listening.connect },
+    )
     await node.ready
   }
   const end = async (name: string): Promise<void> => {

@@ -5,7 +5,15 @@ import type { Pod } from '#api'
 import { type PodOptions, pod } from '../testing/pods.ts'
 import { binary, brokenLimit, shortageWords } from './messages.ts'
 import { type PodUse, isCritical, ranked } from './rank.ts'
-import { DEFAULT_THRESHOLDS, TRANSITION_MS, pressuresSeen, shortages } from './signals.ts'
+import {
+  amount,
+  DEFAULT_THRESHOLDS,
+  TRANSITION_MS,
+  pressuresSeen,
+  shortages,
+  softShortages,
+  type Since,
+} from './signals.ts'
 
 const MI = 2 ** 20
 const made = (name: string, options: PodOptions = {}): Pod =>
@@ -49,6 +57,36 @@ test('a large disk that is full of other things is not short while there is room
     found(1.5).map(({ signal, threshold }) => [signal, threshold]),
     [['imagefs.available', 2048 * MI]],
   )
+})
+
+test('a soft threshold counts once the node has been below it for long enough without a break', () => {
+  const soft = {
+    thresholds: { 'memory.available': amount(500 * MI) },
+    afterMs: { 'memory.available': 90_000 },
+    maxGraceSeconds: 20,
+  }
+  const look = (before: Since, availableMi: number, nowMs: number) => {
+    const available = availableMi * MI
+    const observed = { 'memory.available': { available, capacity: 1000 * MI } }
+    return softShortages(before, shortages(observed, soft.thresholds), soft, nowMs)
+  }
+  const first = look(new Map(), 400, 1000)
+  assert.deepEqual(first.lasting, [])
+  const last = look(first.since, 450, 91_000)
+  assert.deepEqual(
+    last.lasting.map(({ signal, graceSeconds }) => [signal, graceSeconds]),
+    [['memory.available', 20]],
+  )
+  const better = look(first.since, 600, 50_000)
+  assert.equal(better.since.size, 0)
+  assert.deepEqual(look(better.since, 400, 91_000).lasting, [])
+})
+
+test('where a threshold was taken away, nothing is short', () => {
+  const nothing = { available: 0, capacity: 100 }
+  assert.deepEqual(shortages({ 'nodefs.available': nothing }, {}), [])
+  const [processes] = shortages({ 'pid.available': nothing }, {})
+  assert.equal(processes?.evicts, false)
 })
 
 test('what was seen once is told for five minutes', () => {

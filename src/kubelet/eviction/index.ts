@@ -14,15 +14,19 @@ import {
   type Pressure,
   type Seen,
   type Shortage,
+  type Since,
+  type SoftThresholds,
   type Thresholds,
   pressuresSeen,
   shortages,
+  softShortages,
 } from './signals.ts'
 
 export interface EvictionOptions {
   readonly env: Pick<Env, 'clock' | 'log'>
   readonly readings: Readings
   readonly thresholds: Thresholds
+  readonly soft: SoftThresholds
   /** By the uids of their pods. */
   readonly agents: ReadonlyMap<string, PodAgent>
   readonly events: EventRecorder
@@ -48,6 +52,7 @@ const MEMORY_TAINT = 'node.kubernetes.io/memory-pressure'
 export class Eviction {
   readonly #options: EvictionOptions
   #seen: Seen = new Map()
+  #since: Since = new Map()
   /** Counting files takes long on some disks: when it may be done again. */
   #limitsFromMs = 0
 
@@ -87,8 +92,21 @@ export class Eviction {
 
   /** What the node is short of; the most urgent first. */
   async observe(): Promise<readonly Shortage[]> {
-    const { env, readings, thresholds, onChange } = this.#options
-    const found = shortages(await readings.node(), thresholds)
+    const { env, readings, thresholds, soft, onChange } = this.#options
+    const observed = await readings.node()
+    const { since, lasting } = softShortages(
+      this.#since,
+      shortages(observed, soft.thresholds).filter(({ evicts }) => evicts),
+      soft,
+      env.clock.monotonic(),
+    )
+    this.#since = since
+    const hard = shortages(observed, thresholds)
+    // What is below the hard threshold too is not waited with.
+    const found = [
+      ...hard,
+      ...lasting.filter(({ signal }) => hard.every((each) => each.signal !== signal)),
+    ]
     const before = [...this.#seen.keys()].join(' ')
     this.#seen = pressuresSeen(this.#seen, found, env.clock.monotonic())
     if ([...this.#seen.keys()].join(' ') !== before) onChange()
@@ -101,7 +119,7 @@ export class Eviction {
     const active = [...this.#options.agents.values()].filter(isActive)
     const greedy = await this.#overLimits(active)
     if (greedy.length > 0) return greedy
-    const urgent = found.find(({ condition }) => condition !== 'PIDPressure')
+    const urgent = found.find(({ evicts }) => evicts)
     return urgent === undefined ? [] : this.#relieve(urgent, active)
   }
 
@@ -117,12 +135,12 @@ export class Eviction {
       const use = uses.get(agent.uid)
       const message = use && brokenLimit(agent.spec, use)
       if (message === undefined) return false
-      return this.#evict(agent, { message, annotations: {} }, 'ephemeralstorage')
+      return this.#evict(agent, { message, annotations: {} }, { signal: 'ephemeralstorage' })
     })
   }
 
   async #relieve(shortage: Shortage, active: readonly PodAgent[]): Promise<readonly PodAgent[]> {
-    const { env, events, node, readings, thresholds, freeDisk } = this.#options
+    const { env, events, node, readings, thresholds, soft, freeDisk } = this.#options
     const { signal, resource, condition } = shortage
     env.log.warn('The node is running short', { ...shortage })
     const about = node()
@@ -130,7 +148,8 @@ export class Eviction {
       events.event(about, 'Warning', 'EvictionThresholdMet', `Attempting to reclaim ${resource}`)
     if (condition === 'DiskPressure') {
       await freeDisk()
-      const left = shortages(await readings.node(), thresholds)
+      const wanted = shortage.graceSeconds === undefined ? thresholds : soft.thresholds
+      const left = shortages(await readings.node(), wanted)
       if (left.every((each) => each.signal !== signal)) return []
     }
     const uses = await readings.pods(active)
@@ -142,8 +161,15 @@ export class Eviction {
     )) {
       const agent = byUid.get(pod.metadata.uid ?? '')
       if (agent === undefined) continue
-      if (this.#evict(agent, shortageWords(pod, shortage, uses.get(agent.uid)), signal, true))
-        return [agent]
+      const graceSeconds =
+        shortage.graceSeconds === undefined
+          ? GRACE_SECONDS
+          : Math.max(
+              GRACE_SECONDS,
+              Math.min(shortage.graceSeconds, pod.spec.terminationGracePeriodSeconds ?? 30),
+            )
+      const words = shortageWords(pod, shortage, uses.get(agent.uid))
+      if (this.#evict(agent, words, { signal, disrupts: true, graceSeconds })) return [agent]
     }
     env.log.error('The node is running short, and there is no pod to evict', { signal })
     return []
@@ -156,8 +182,15 @@ export class Eviction {
       message,
       annotations,
     }: { readonly message: string; readonly annotations: Readonly<Record<string, string>> },
-    signal: string,
-    disrupts = false,
+    {
+      signal,
+      disrupts = false,
+      graceSeconds = GRACE_SECONDS,
+    }: {
+      readonly signal: string
+      readonly disrupts?: boolean
+      readonly graceSeconds?: number
+    },
   ): boolean {
     const { env, counted } = this.#options
     const pod = `${agent.spec.metadata.namespace ?? ''}/${agent.spec.metadata.name}`
@@ -167,7 +200,7 @@ export class Eviction {
     }
     env.log.warn('A pod is evicted', { pod, message })
     agent.event('Warning', 'Evicted', message, undefined, annotations)
-    agent.fail('Evicted', message, GRACE_SECONDS, disrupts)
+    agent.fail('Evicted', message, graceSeconds, disrupts)
     counted(signal)
     return true
   }

@@ -161,7 +161,6 @@ export class NodeAgent {
       'kubernetes.io/arch': machine.architecture,
       'kubernetes.io/hostname': nodeName,
       'kubernetes.io/os': machine.operatingSystem,
-      ...labels,
     }
     const old = await client.getOptional(nodes, { name: nodeName })
     if (old !== undefined) {
@@ -178,7 +177,7 @@ export class NodeAgent {
     this.#node = await client.create(nodes, {
       metadata: {
         name: nodeName,
-        labels: wanted,
+        labels: { ...wanted, ...labels },
         annotations: {
           'volumes.kubernetes.io/controller-managed-attach-detach': 'true',
           ...annotations,

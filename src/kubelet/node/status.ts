@@ -1,7 +1,7 @@
 /** What a node says of itself. */
 import { timestamp } from '#machinery'
 import type { NodeAddress, NodeCondition, NodeStatus } from '#api'
-import { boundOf, type Pressure, type Thresholds } from '../eviction/signals.ts'
+import { boundOf, type Pressure, type Signal, type Thresholds } from '../eviction/signals.ts'
 import { bytesOf, milliOf, milliQuantity } from '../amounts.ts'
 import type { Image, RuntimeStatus, RuntimeVersion } from '../runtime.ts'
 import type { Machine } from './machine.ts'
@@ -108,11 +108,18 @@ export function allocatableOf(
   const { machine, reserved, thresholds, diskTotalBytes } = input
   const hugepages = machine.hugepages.reduce((sum, { bytes }) => sum + bytes, 0)
   const cpu = Math.max(0, machine.cores * 1000 - milliOf(reserved['cpu']))
+  const free = (signal: Signal, capacity: number): number => {
+    const bound = thresholds[signal]
+    return bound === undefined || capacity === 0 ? 0 : Math.floor(boundOf(bound, capacity))
+  }
   const memory =
-    machine.memoryBytes - hugepages - bytesOf(reserved['memory']) - thresholds.memoryAvailableBytes
+    machine.memoryBytes -
+    hugepages -
+    bytesOf(reserved['memory']) -
+    free('memory.available', machine.memoryBytes)
   const disk =
     diskTotalBytes -
-    boundOf(thresholds.disk, diskTotalBytes) -
+    free('nodefs.available', diskTotalBytes) -
     bytesOf(reserved['ephemeral-storage'])
   return {
     ...capacityOf(input),

@@ -1,10 +1,18 @@
 /** `/configz`: the kubelet's settings in the form of its configuration file. */
 import type { KubeletCore } from '../core.ts'
-import type { Bound } from '../eviction/signals.ts'
+import { binary } from '../eviction/messages.ts'
+import type { Thresholds } from '../eviction/signals.ts'
+
+const thresholdTexts = (thresholds: Thresholds): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(thresholds).map(([signal, { part, most }]) => [
+      signal,
+      Number.isFinite(part) ? `${Number((part * 100).toFixed(6))}%` : binary(most),
+    ]),
+  )
 
 export function configOf({ config }: KubeletCore): unknown {
-  const { thresholds } = config
-  const percent = ({ part }: Bound): string => `${Math.round(part * 100)}%`
+  const { softThresholds: soft } = config
   return {
     enableServer: config.port !== undefined,
     ...(config.port === undefined ? {} : { port: config.port }),
@@ -43,13 +51,16 @@ export function configOf({ config }: KubeletCore): unknown {
     cpuCFSQuotaPeriod: '100ms',
     serializeImagePulls: false,
     maxParallelImagePulls: config.maxParallelPulls,
-    evictionHard: {
-      'memory.available': `${thresholds.memoryAvailableBytes / 2 ** 20}Mi`,
-      'nodefs.available': percent(thresholds.disk),
-      'nodefs.inodesFree': percent(thresholds.inodes),
-      'imagefs.available': percent(thresholds.imageDisk),
-      'imagefs.inodesFree': percent(thresholds.imageInodes),
-    },
+    evictionHard: thresholdTexts(config.thresholds),
+    ...(Object.keys(soft.thresholds).length === 0
+      ? {}
+      : {
+          evictionSoft: thresholdTexts(soft.thresholds),
+          evictionSoftGracePeriod: Object.fromEntries(
+            Object.entries(soft.afterMs).map(([signal, ms]) => [signal, `${ms / 1000}s`]),
+          ),
+          evictionMaxPodGracePeriod: soft.maxGraceSeconds,
+        }),
     evictionPressureTransitionPeriod: '5m0s',
     imageMinimumGCAge: '2m0s',
     imageMaximumGCAge: '0s',
