@@ -120,7 +120,7 @@ describe(
       )
     })
 
-    test('the machine has the logs of its first node’s pods, and nothing of them afterwards', async () => {
+    test('the machine has the logs of its first node’s pods, and nothing of them afterwards', () => {
       const own = namesIn(PODS).filter((name) => !before_.pods.includes(name))
       assert.ok(own.some((name) => name.startsWith('default_talker-0_')))
       assert.ok(!own.some((name) => name.startsWith('default_talker-1_')))
@@ -132,7 +132,7 @@ describe(
       )
       const lists = kubectl(['get', '--raw', `/api/v1/nodes/${nodes[0]}/proxy/logs/containers/`])
       assert.match(lists.stdout, /talker-0_default_c-/)
-      await cluster.stop()
+      cluster.stop()
       assert.deepEqual(namesIn(PODS), before_.pods)
       assert.deepEqual(namesIn(LINKS), before_.links)
       assert.equal(existsSync(PODS), before_.had)
