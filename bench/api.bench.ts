@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseKubeconfig, type Connection } from '#client'
-import { pod } from './pods.ts'
+import { pod, podMessage } from './pods.ts'
 import { rawConnection, type RawAnswer, type RawConnection, type RawOptions } from './raw-client.ts'
 import { rawWatchers } from './raw-watchers.ts'
 import {
@@ -19,6 +19,7 @@ import {
 const only = process.env['BENCH_ONLY']?.split(',')
 const isWanted = (part: string): boolean => only === undefined || only.includes(part)
 
+const PROTOBUF = 'application/vnd.kubernetes.protobuf'
 const FOLDER = '/api/v1/namespaces/bench/pods'
 
 async function connections(connection: Connection, count: number): Promise<RawConnection[]> {
@@ -31,13 +32,18 @@ async function creates(
   clients: number,
   count: number,
   atLeast?: number,
+  { isMessage = false } = {},
 ): Promise<void> {
   const open = await connections(connection, clients)
   const latencies: number[] = []
   let next = 0
   const client = async (each: RawConnection, until: number, name: string): Promise<void> => {
     while (next < until) {
-      const answer = await each.request('POST', FOLDER, { body: pod(`${name}-${next++}`) })
+      const own = `${name}-${next++}`
+      const sent = isMessage
+        ? { body: podMessage(own), contentType: PROTOBUF, accept: PROTOBUF }
+        : { body: pod(own) }
+      const answer = await each.request('POST', FOLDER, sent)
       if (answer.status !== 201) throw new Error(`create answered ${answer.status}`)
       latencies.push(answer.ms)
     }
@@ -45,18 +51,20 @@ async function creates(
   const all = (name: string, until: number): Promise<unknown> =>
     Promise.all(open.map((each) => client(each, until, name)))
   // Until the engine has compiled what is hot.
-  await all(`warm-${clients}`, count)
+  const what = isMessage ? 'message' : 'web'
+  await all(`warm-${what}-${clients}`, count)
   latencies.length = 0
   next = 0
   const cpu = cpuSeconds(served.pid)
   const main = cpuSeconds(served.pid, { mainThread: true })
   const own = process.cpuUsage()
   const started = performance.now()
-  await all(`web-${clients}`, count)
+  await all(`${what}-${clients}`, count)
   const seconds = (performance.now() - started) / 1000
   const { user, system } = process.cpuUsage(own)
   for (const each of open) each.close()
-  const name = `create a pod (durable, HTTPS), ${clients} clients`
+  const how = isMessage ? 'durable, HTTPS, protobuf' : 'durable, HTTPS'
+  const name = `create a pod (${how}), ${clients} clients`
   report({
     name: `${name}: rate`,
     value: count / seconds,
@@ -321,6 +329,12 @@ try {
     if (isWanted('creates')) await creates(served, connection, 1, 2000)
     await creates(served, connection, 64, 20_000, 5000)
     if (isWanted('creates')) await creates(served, connection, 256, 20_000)
+    const remover = await rawConnection(connection)
+    await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
+    remover.close()
+  }
+  if (isWanted('creates') || isWanted('protobuf')) {
+    await creates(served, connection, 64, 20_000, 5000, { isMessage: true })
     const remover = await rawConnection(connection)
     await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
     remover.close()

@@ -1,3 +1,6 @@
+import { typeTable } from '#api'
+import { encodeProtobuf, type KubeObject } from '#machinery'
+
 /** A pod as an application has it. */
 export const podOf = (name: string, more: object = {}): object => ({
   apiVersion: 'v1',
@@ -32,3 +35,8 @@ export const podOf = (name: string, more: object = {}): object => ({
 /** No scheduler takes it, so that what is measured is the API alone. */
 export const pod = (name: string): string =>
   JSON.stringify(podOf(name, { schedulerName: 'nobody', automountServiceAccountToken: false }))
+
+/** The same pod in the form in which Go's clients send it when they are told to. */
+export function podMessage(name: string): Uint8Array {
+  return encodeProtobuf(typeTable, 'io.k8s.api.core.v1.Pod', JSON.parse(pod(name)) as KubeObject)
+}

@@ -18,7 +18,7 @@ export interface RawConnection {
 }
 
 export interface RawOptions {
-  readonly body?: string
+  readonly body?: string | Uint8Array
   readonly contentType?: string
   readonly accept?: string
 }
@@ -103,7 +103,9 @@ export async function rawConnection({
             ? ''
             : `Content-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`
         waiting = { started: performance.now(), resolve }
-        socket.write(`${method} ${path} ${start}Accept: ${accept}\r\n${about}\r\n${body ?? ''}`)
+        const head = `${method} ${path} ${start}Accept: ${accept}\r\n${about}\r\n`
+        if (body === undefined || typeof body === 'string') socket.write(`${head}${body ?? ''}`)
+        else socket.write(Buffer.concat([Buffer.from(head), body]))
       })
     },
     stream(path, onData) {

@@ -27,12 +27,14 @@ export const readNewObject = (
   exchange: Exchange,
   expected: ExpectedKind,
   validation: FieldValidation,
-): Promise<NewObject> =>
-  readBody(exchange, expected, validation, (bytes, encoding) =>
-    validation === 'Ignore'
-      ? codec.decoder.decode(bytes, encoding, expected, false)
-      : codec.decoder.decodeNew(bytes, encoding, expected),
-  )
+): Promise<NewObject> | NewObject =>
+  isObject(exchange.value)
+    ? codec.decoder.takeNew(exchange.value, expected)
+    : readBody(exchange, expected, validation, (bytes, encoding) =>
+        validation === 'Ignore'
+          ? codec.decoder.decode(bytes, encoding, expected, false)
+          : codec.decoder.decodeNew(bytes, encoding, expected),
+      )
 
 /** With the template that it was read by, where it had one. */
 export type NewObject = Pick<DecodedBody, 'object' | 'template'>

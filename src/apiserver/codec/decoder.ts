@@ -4,14 +4,18 @@ import {
   TypeMismatchError,
   bodyText,
   decodeJson,
+  decodeMessage,
   decodeProtobuf,
   decodeTyped,
   decodeYaml,
   readEnvelope,
+  splitMetadata,
+  type Envelope,
   type JsonObject,
+  type ResourceDefinition,
 } from '#machinery'
 import { checkKind, unrecognized, type ExpectedKind } from '../expected-kind.ts'
-import { isObject } from '../json.ts'
+import { copyJson, isObject } from '../json.ts'
 import { bodyEncoding, unsupportedMediaType, type Encoding } from '../negotiate.ts'
 import type { KnownTypes } from './known-types.ts'
 import { Templates, type Template } from './templates.ts'
@@ -41,23 +45,68 @@ export class Decoder {
     expected: ExpectedKind,
     wantsProblems: boolean,
   ): DecodedBody {
-    if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
+    if (encoding === 'protobuf') return this.#decodeEnvelope(readEnvelope(bytes), expected)
     return this.#decodeText(bytes, bytes, encoding, expected, wantsProblems)
   }
 
   /** The body of a create: objects of one template are read by it. */
   decodeNew(bytes: Uint8Array, encoding: Encoding, expected: ExpectedKind): DecodedBody {
     const { definition } = expected
-    if (encoding !== 'json' || definition?.defaultsOfMetadata === undefined)
+    if (definition?.defaultsOfMetadata === undefined)
       return this.decode(bytes, encoding, expected, true)
+    if (encoding === 'json') return this.#decodeNewText(bytes, expected, definition)
+    if (encoding === 'protobuf') return this.#decodeNewMessage(bytes, expected, definition)
+    return this.decode(bytes, encoding, expected, true)
+  }
+
+  /** The same of a value from this process, which is its sender's. */
+  takeNew(value: JsonObject, expected: ExpectedKind): Pick<DecodedBody, 'object' | 'template'> {
+    const { definition } = expected
+    const { metadata } = value
+    if (definition?.defaultsOfMetadata === undefined || !isObject(metadata))
+      return { object: checkKind(copyJson(value), expected) }
+    const template = this.#templates.ofValue(definition, value)
+    if (template !== undefined) return { object: template.viewWith(copyJson(metadata)), template }
+    const object = checkKind(copyJson(value), expected)
+    this.#templates.learnValue(definition, value, object)
+    return { object }
+  }
+
+  #decodeNewText(
+    bytes: Uint8Array,
+    expected: ExpectedKind,
+    definition: ResourceDefinition,
+  ): DecodedBody {
     const text = bodyText(bytes)
-    const found = this.#templates.find(definition, text)
+    const found = this.#templates.ofText(definition, text)
     const metadata = found && this.#metadata(found.metadata)
     if (found !== undefined && metadata !== undefined)
       return { object: found.template.viewWith(metadata), problems: [], template: found.template }
-    const decoded = this.#decodeText(text, bytes, encoding, expected, true)
+    const decoded = this.#decodeText(text, bytes, 'json', expected, true)
     if (decoded.problems.length === 0)
-      this.#templates.learn(definition, text, checkKind(decoded.object, expected))
+      this.#templates.learnText(definition, text, checkKind(decoded.object, expected))
+    return decoded
+  }
+
+  #decodeNewMessage(
+    bytes: Uint8Array,
+    expected: ExpectedKind,
+    definition: ResourceDefinition,
+  ): DecodedBody {
+    const envelope = readEnvelope(bytes)
+    const parts = splitMetadata(envelope.raw)
+    if (parts === undefined) return this.#decodeEnvelope(envelope, expected)
+    const { kind, apiVersion } = envelope
+    const message = { kind, apiVersion, rest: parts.rest }
+    const template = this.#templates.ofMessage(definition, message)
+    if (template !== undefined) {
+      const value = decodeMessage(this.#types.builtIn, OBJECT_META, parts.metadata)
+      const metadata = this.#metadata(value)
+      if (metadata !== undefined)
+        return { object: template.viewWith(metadata), problems: [], template }
+    }
+    const decoded = this.#decodeEnvelope(envelope, expected)
+    this.#templates.learnMessage(definition, message, checkKind(decoded.object, expected))
     return decoded
   }
 
@@ -90,11 +139,10 @@ export class Decoder {
     return { object, problems: fieldProblems(expected, unknown, duplicateFields) }
   }
 
-  #decodeProtobuf(bytes: Uint8Array, expected: ExpectedKind): DecodedBody {
+  #decodeEnvelope(envelope: Envelope, expected: ExpectedKind): DecodedBody {
     const types = this.#types.of(expected.definition)
     const { type } = expected
     if (type === undefined || types[type]?.proto === undefined) throw unsupportedMediaType()
-    const envelope = readEnvelope(bytes)
     // What it says it is decides how it is read: its kind is compared afterwards.
     const given = envelope.kind === '' ? type : (this.#types.nameOf(envelope) ?? type)
     const object = decodeProtobuf(types, given, envelope)

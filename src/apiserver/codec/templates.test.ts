@@ -3,7 +3,13 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { definitions, pods, typeTable, type Pod } from '#api'
 import { virtualEnv } from '#base'
-import type { JsonObject, KubeObject } from '#machinery'
+import {
+  encodeProtobuf,
+  readEnvelope,
+  splitMetadata,
+  type JsonObject,
+  type KubeObject,
+} from '#machinery'
 import { kindOf } from '../expected-kind.ts'
 import { Codec } from './codec.ts'
 import { builtInAdmission } from '../admission/index.ts'
@@ -291,4 +297,111 @@ test('pods of a template that are special are treated so', async () => {
   assert.deepEqual(await settled(), usual)
   await ask('DELETE /api/v1/namespaces/shop')
   assert.equal(await next(), 403)
+})
+
+const POD = 'io.k8s.api.core.v1.Pod'
+const PROTOBUF = 'application/vnd.kubernetes.protobuf'
+
+const messageOf = (metadata: object): Uint8Array =>
+  encodeProtobuf(typeTable, POD, JSON.parse(withMetadata(JSON.stringify(metadata))) as JsonObject)
+
+/** What does not differ between objects of one template. */
+const common = (json: JsonObject): unknown => {
+  const { name: _, uid: __, resourceVersion: ___, ...metadata } = json['metadata'] as JsonObject
+  return { ...json, metadata }
+}
+
+test('objects that come as messages are those that come as text', async () => {
+  const { server } = await testServer()
+  const labels = { app: 'web' }
+  const text = withMetadata(JSON.stringify({ name: 'text', labels }))
+  const { json: wanted } = await send(server, `POST ${PODS}`, text)
+  for (let i = 0; i < 6; i++) {
+    const made = await send(server, `POST ${PODS}`, messageOf({ name: `pod-${i}`, labels }), {
+      'content-type': PROTOBUF,
+    })
+    assert.equal(made.status, 201, made.text)
+    assert.deepEqual(common(made.json), common(wanted))
+    const { json: stored } = await send(server, `GET ${PODS}/pod-${i}`)
+    assert.deepEqual(stored, made.json)
+  }
+  const specOf = (name: string) => server.inside.read.get(pods, 'shop', name)?.spec
+  assert.equal(specOf('pod-4'), specOf('pod-5'))
+})
+
+test('a message is read as it is without a template, wherever its metadata is', () => {
+  const decode = (codec: Codec, message: Uint8Array): unknown => {
+    const { object } = codec.decoder.decodeNew(message, 'protobuf', kindOf(definition))
+    const own = structuredClone(object)
+    definition.defaults(own)
+    return own
+  }
+  const known = new Codec(typeTable)
+  for (const name of ['a', 'b']) decode(known, messageOf({ name }))
+  const { template } = known.decoder.decodeNew(
+    messageOf({ name: 'c' }),
+    'protobuf',
+    kindOf(definition),
+  )
+  assert.notEqual(template, undefined)
+  const enveloped = (...fields: readonly Uint8Array[]): Uint8Array => {
+    const raw = Buffer.concat(fields)
+    const type = Buffer.from('\n\x09\n\x02v1\x12\x03Pod', 'latin1')
+    const length = [0x12, (raw.length & 0x7f) | 0x80, raw.length >> 7]
+    return Buffer.concat([Buffer.from('k8s\0'), type, Buffer.from(length), raw])
+  }
+  const { metadata, rest } = splitMetadata(readEnvelope(messageOf({ name: 'd' })).raw)!
+  const field = Buffer.concat([Buffer.from([0x0a, metadata.length]), metadata])
+  const other = splitMetadata(readEnvelope(messageOf({ name: 'e' })).raw)!.metadata
+  const second = Buffer.concat([Buffer.from([0x0a, other.length]), other])
+  const messages = [
+    messageOf({ name: 'f', annotations: { a: 'b' }, finalizers: ['x/y'] }),
+    messageOf({}),
+    enveloped(field, rest),
+    enveloped(rest, field),
+    enveloped(field, second, rest),
+    enveloped(field, rest, second),
+    enveloped(rest),
+    enveloped(field),
+  ]
+  // Again and again, so that each of them could be learned.
+  for (let round = 0; round < 4; round++)
+    for (const message of messages)
+      assert.deepEqual(decode(known, message), decode(new Codec(typeTable), message))
+})
+
+test('objects of one owner that come from this process are those that come as text', async () => {
+  const { server, api } = await testServer()
+  const owner = {
+    apiVersion: 'apps/v1',
+    kind: 'ReplicaSet',
+    name: 'web',
+    uid: 'u',
+    controller: true,
+  }
+  const draft = JSON.parse(
+    withMetadata(JSON.stringify({ generateName: 'web-', ownerReferences: [owner] })),
+  ) as JsonObject & { spec: { containers: { image: string }[] } }
+  const { json: wanted } = await send(server, `POST ${PODS}`, draft)
+  const create = async (): Promise<JsonObject> =>
+    (await api.request({ method: 'POST', path: PODS, body: draft })) as JsonObject
+  const names = new Set<unknown>()
+  const made: Pod[] = []
+  const comparable = (json: JsonObject): unknown => {
+    const { managedFields: _, ...metadata } = (common(json) as { metadata: JsonObject }).metadata
+    return { ...json, metadata }
+  }
+  for (let i = 0; i < 6; i++) {
+    const pod = await create()
+    assert.deepEqual(comparable(pod), comparable(wanted))
+    made.push(pod as unknown as Pod)
+    names.add(made.at(-1)!.metadata.name)
+  }
+  assert.equal(names.size, 6)
+  assert.equal(made[4]!.spec, made[5]!.spec)
+  // What is sent stays its sender's.
+  draft.spec.containers[0]!.image = 'other'
+  const { spec } = (await create()) as unknown as Pod
+  assert.equal(spec.containers[0]!.image, 'other')
+  assert.equal(made[5]!.spec.containers[0]!.image, 'i')
 })

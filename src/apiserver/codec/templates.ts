@@ -1,10 +1,16 @@
 /**
- * New objects are mostly made from few templates: but for their metadata they come as the same text. So the
- * rest is read and given its defaults once, and what admission has made of it is kept too, frozen: objects
+ * New objects are mostly made from few templates: but for their metadata they come as the same text, the same
+ * message, or, from this process, the same value. So the rest is read and given its defaults once, and what admission has made of it is kept too, frozen: objects
  * of one template share it in memory, and what is found out of it (that it is valid, its warnings, its JSON)
  * is found out once.
  */
-import { decodeJson, deepFreeze, type JsonObject, type ResourceDefinition } from '#machinery'
+import {
+  decodeJson,
+  deepFreeze,
+  type JsonObject,
+  type KubeObject,
+  type ResourceDefinition,
+} from '#machinery'
 import { copyJson, isObject, sameFields } from '../json.ts'
 
 /** Longer texts are of objects that are like no other. */
@@ -14,9 +20,9 @@ const MOST_TEMPLATES = 8
 const MOST_FORMS = 4
 /** Once there are so many, only one in so many others is kept: it may be that no two are the same. */
 const KEEP_ONE_IN = 16
-/** By their ends it is known whether a text may come again. */
+/** By their ends it is known whether a text or a message may come again. */
 const END_CHARACTERS = 256
-const MOST_ENDS = 256
+const MOST_MARKS = 256
 /** How many templates may be learned for nothing before most are left alone. */
 const CREDIT = 32
 const LEARN_ONE_IN = 64
@@ -34,29 +40,16 @@ interface Form {
 const isSameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
   a.length === b.length && a.every((each, i) => each === b[i])
 
-/** What objects of one text have in common. */
+/** What objects have in common that came with the same rest. */
 export class Template {
-  readonly #before: string
-  readonly #after: string
   /** With defaults, and nothing where the metadata belongs. */
   readonly #rest: JsonObject
   readonly #forms: Form[] = []
   #others = 0
 
-  constructor(before: string, after: string, object: JsonObject) {
-    this.#before = before
-    this.#after = after
+  /** @param object whose metadata does not count */
+  constructor(object: JsonObject) {
     this.#rest = withoutMetadata(object)
-  }
-
-  /** The text of the metadata, when the rest of the text is the template's. */
-  metadataIn(text: string): string | undefined {
-    const from = this.#before.length
-    const to = text.length - this.#after.length
-    if (to <= from) return undefined
-    return text.slice(to) === this.#after && text.slice(0, from) === this.#before
-      ? text.slice(from, to)
-      : undefined
   }
 
   /** An object with a rest of its own. */
@@ -106,12 +99,66 @@ const withoutMetadata = (object: JsonObject): JsonObject => {
   return { ...object, metadata: undefined }
 }
 
+/** A rest as it comes, by which a template is known. */
+interface Sample<T> {
+  readonly rest: T
+  readonly template: Template
+}
+
+/** All of the text before the metadata, and after it. */
+type TextRest = readonly [before: string, after: string]
+
+/** An enveloped message without its metadata. */
+interface MessageRest {
+  readonly kind: string
+  readonly apiVersion: string
+  readonly rest: Uint8Array
+}
+
 /** The templates of one resource. */
 class Known {
-  readonly templates: Template[] = []
-  readonly ends = new Set<string>()
+  readonly texts: Sample<TextRest>[] = []
+  readonly messages: Sample<MessageRest>[] = []
+  readonly values: Sample<JsonObject>[] = []
+  readonly marks = new Set<string>()
   credit = CREDIT
   misses = 0
+
+  /** The first that fits becomes the first. */
+  recall<T>(samples: Sample<T>[], fits: (rest: T) => boolean): Template | undefined {
+    for (let at = 0; at < samples.length; at++) {
+      const sample = samples[at]!
+      if (!fits(sample.rest)) continue
+      if (at > 0) samples.unshift(...samples.splice(at, 1))
+      if (this.credit < CREDIT) this.credit++
+      return sample.template
+    }
+    return undefined
+  }
+
+  learn<T>(
+    samples: Sample<T>[],
+    rest: T,
+    definition: ResourceDefinition,
+    object: JsonObject,
+  ): void {
+    const sample = copyJson({ ...object, metadata: {} })
+    definition.defaults(sample)
+    samples.unshift({ rest, template: new Template(sample) })
+    if (samples.length > MOST_TEMPLATES) samples.pop()
+  }
+
+  /** Whether the mark of an object was seen before, and learning has been of use so far. */
+  isWorthwhile(mark: string): boolean {
+    if (!this.marks.has(mark)) {
+      if (this.marks.size >= MOST_MARKS) this.marks.clear()
+      this.marks.add(mark)
+      return false
+    }
+    if (this.credit === 0) return ++this.misses % LEARN_ONE_IN === 0
+    this.credit--
+    return true
+  }
 }
 
 export interface FromTemplate {
@@ -123,53 +170,88 @@ export class Templates {
   readonly #known = new WeakMap<ResourceDefinition, Known>()
 
   /** The template of a JSON text, and what its metadata says; undefined when there is none, or its metadata is odd. */
-  find(definition: ResourceDefinition, text: string): FromTemplate | undefined {
+  ofText(definition: ResourceDefinition, text: string): FromTemplate | undefined {
     const known = this.#known.get(definition)
     if (known === undefined) return undefined
-    const { templates } = known
-    for (const [at, template] of templates.entries()) {
-      const inner = template.metadataIn(text)
-      if (inner === undefined) continue
-      const metadata = valueOf(inner)
-      if (metadata === undefined) continue
-      if (at > 0) templates.unshift(...templates.splice(at, 1))
-      if (known.credit < CREDIT) known.credit++
-      return { template, metadata }
-    }
-    return undefined
+    let metadata: JsonObject | undefined
+    const template = known.recall(known.texts, (rest) => {
+      const inner = metadataIn(text, rest)
+      metadata = inner === undefined ? undefined : valueOf(inner)
+      return metadata !== undefined
+    })
+    return template && metadata && { template, metadata }
   }
 
   /** Text in which nothing was odd, and its object. */
-  learn(definition: ResourceDefinition, text: string, object: JsonObject): void {
-    if (definition.defaultsOfMetadata === undefined || text.length > LONGEST) return
-    let known = this.#known.get(definition)
-    if (known === undefined) this.#known.set(definition, (known = new Known()))
-    if (!isWorthwhile(known, text)) return
+  learnText(definition: ResourceDefinition, text: string, object: JsonObject): void {
+    const known = this.#of(definition)
+    if (known === undefined || text.length > LONGEST) return
+    if (!known.isWorthwhile(own(text.slice(-Math.min(END_CHARACTERS, text.length >> 1))))) return
     const place = placeOfMetadata(text)
     if (place === undefined) return
     const [from, to] = place
-    const sample = copyJson({ ...object, metadata: {} })
-    definition.defaults(sample)
     // Texts of their own: a part would keep all of the body.
-    known.templates.unshift(new Template(own(text.slice(0, from)), own(text.slice(to)), sample))
-    if (known.templates.length > MOST_TEMPLATES) known.templates.pop()
+    const rest = [own(text.slice(0, from)), own(text.slice(to))] as const
+    known.learn(known.texts, rest, definition, object)
   }
+
+  ofMessage(definition: ResourceDefinition, message: MessageRest): Template | undefined {
+    const known = this.#known.get(definition)
+    const { kind, apiVersion, rest } = message
+    return known?.recall(
+      known.messages,
+      (other) =>
+        Buffer.compare(other.rest, rest) === 0 &&
+        other.kind === kind &&
+        other.apiVersion === apiVersion,
+    )
+  }
+
+  /** What came as a message with this rest, and its object. */
+  learnMessage(definition: ResourceDefinition, message: MessageRest, object: JsonObject): void {
+    const known = this.#of(definition)
+    const { rest } = message
+    if (known === undefined || rest.length > LONGEST) return
+    const end = rest.subarray(-Math.min(END_CHARACTERS, rest.length >> 1))
+    if (!known.isWorthwhile(Buffer.from(end).toString('latin1'))) return
+    known.learn(known.messages, { ...message, rest: rest.slice() }, definition, object)
+  }
+
+  /** The template of a value that somebody in this process has sent. */
+  ofValue(definition: ResourceDefinition, value: JsonObject): Template | undefined {
+    const known = this.#known.get(definition)
+    return known?.recall(known.values, (rest) => sameFields(value, rest, METADATA))
+  }
+
+  /** Who makes the same again makes it for the same owner. `object` is its copy with its kind. */
+  learnValue(definition: ResourceDefinition, value: JsonObject, object: JsonObject): void {
+    const known = this.#of(definition)
+    const { ownerReferences } = value['metadata'] as Partial<KubeObject['metadata']>
+    const owner = ownerReferences?.[0]?.uid
+    if (known === undefined || owner === undefined || !known.isWorthwhile(owner)) return
+    const { metadata: _, ...rest } = value
+    known.learn(known.values, copyJson(rest), definition, object)
+  }
+
+  #of(definition: ResourceDefinition): Known | undefined {
+    if (definition.defaultsOfMetadata === undefined) return undefined
+    let known = this.#known.get(definition)
+    if (known === undefined) this.#known.set(definition, (known = new Known()))
+    return known
+  }
+}
+
+/** The text of the metadata, when the rest of the text is as it should be. */
+function metadataIn(text: string, [before, after]: TextRest): string | undefined {
+  const from = before.length
+  const to = text.length - after.length
+  if (to <= from) return undefined
+  return text.slice(to) === after && text.slice(0, from) === before
+    ? text.slice(from, to)
+    : undefined
 }
 
 const own = (text: string): string => Buffer.from(text).toString()
-
-/** Whether the text's end was seen before, and learning has been of use so far. */
-function isWorthwhile(known: Known, text: string): boolean {
-  const end = own(text.slice(-Math.min(END_CHARACTERS, text.length >> 1)))
-  if (!known.ends.has(end)) {
-    if (known.ends.size >= MOST_ENDS) known.ends.clear()
-    known.ends.add(end)
-    return false
-  }
-  if (known.credit === 0) return ++known.misses % LEARN_ONE_IN === 0
-  known.credit--
-  return true
-}
 
 /** An object without members that are written twice. */
 function valueOf(text: string): JsonObject | undefined {

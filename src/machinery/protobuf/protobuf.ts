@@ -89,7 +89,7 @@ export function readEnvelope(bytes: Uint8Array): Envelope {
         else if (inner === 18) kind = meta.string()
         else meta.skip(inner & 7)
       }
-    } else if (key === 18) raw = Uint8Array.from(r.bytes())
+    } else if (key === 18) raw = r.bytes().slice()
     else r.skip(key & 7)
   }
   return { apiVersion, kind, raw }
@@ -103,6 +103,31 @@ export function decodeProtobuf(
 ): JsonObject {
   return readMessage(new Reader(raw), types, planOf(types, definition), { kind, apiVersion })
 }
+
+/** A message inside another one. */
+export const decodeMessage = (
+  types: TypeTable,
+  definition: string,
+  bytes: Uint8Array,
+): JsonObject => readMessage(new Reader(bytes), types, planOf(types, definition), {})
+
+/** The metadata of an object and all that follows it; undefined when it does not come first, and once. */
+export function splitMetadata(
+  raw: Uint8Array,
+): { readonly metadata: Uint8Array; readonly rest: Uint8Array } | undefined {
+  const r = new Reader(raw)
+  if (!r.more || r.small() !== METADATA_KEY) return undefined
+  const metadata = r.bytes()
+  const rest = raw.subarray(metadata.byteOffset - raw.byteOffset + metadata.byteLength)
+  while (r.more) {
+    const key = r.small()
+    if (key >> 3 === METADATA_KEY >> 3) return undefined
+    r.skip(key & 7)
+  }
+  return { metadata, rest }
+}
+/** Every object has it as its first field. */
+const METADATA_KEY = (1 << 3) | BYTES
 
 /** One event of a watch: its length in 4 bytes, then a bare WatchEvent with the enveloped object inside. */
 export function encodeWatchFrame(type: string, object: Uint8Array): Uint8Array {
