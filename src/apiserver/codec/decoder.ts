@@ -45,7 +45,7 @@ export class Decoder {
     expected: ExpectedKind,
     wantsProblems: boolean,
   ): DecodedBody {
-    if (encoding === 'protobuf') return this.#decodeEnvelope(readEnvelope(bytes), expected)
+    if (encoding === 'protobuf') return this.#decodeProtobuf(bytes, expected)
     return this.#decodeText(bytes, bytes, encoding, expected, wantsProblems)
   }
 
@@ -139,10 +139,17 @@ export class Decoder {
     return { object, problems: fieldProblems(expected, unknown, duplicateFields) }
   }
 
+  #decodeProtobuf(bytes: Uint8Array, expected: ExpectedKind): DecodedBody {
+    const { type } = expected
+    // What has no messages is told before its bytes are looked at.
+    if (type === undefined || this.#types.of(expected.definition)[type]?.proto === undefined)
+      throw unsupportedMediaType()
+    return this.#decodeEnvelope(readEnvelope(bytes), expected)
+  }
+
   #decodeEnvelope(envelope: Envelope, expected: ExpectedKind): DecodedBody {
     const types = this.#types.of(expected.definition)
-    const { type } = expected
-    if (type === undefined || types[type]?.proto === undefined) throw unsupportedMediaType()
+    const { type = '' } = expected
     // What it says it is decides how it is read: its kind is compared afterwards.
     const given = envelope.kind === '' ? type : (this.#types.nameOf(envelope) ?? type)
     const object = decodeProtobuf(types, given, envelope)

@@ -16,6 +16,8 @@ export interface FieldSlot {
   write: ((w: Writer, value: unknown) => void) | undefined
   /** What stands for a value that is not there: always the same bytes. Made when it is first needed. */
   absent: Uint8Array | undefined
+  /** The bytes of frozen values: they are shared by many objects. */
+  ofFrozen: WeakMap<object, Uint8Array> | undefined
 }
 
 /** A field, or a message that holds fields which JSON has one level up. */
@@ -52,7 +54,15 @@ function build(fields: readonly FieldFact[], depth: number): MessagePlan {
     if (via === undefined) {
       const { num: number, name } = field
       if (number === undefined) continue
-      slots.push({ kind: 'field', number, field, name, write: undefined, absent: undefined })
+      slots.push({
+        kind: 'field',
+        number,
+        field,
+        name,
+        write: undefined,
+        absent: undefined,
+        ofFrozen: undefined,
+      })
     } else {
       const group = groups.get(via[1])
       if (group === undefined) groups.set(via[1], [field])

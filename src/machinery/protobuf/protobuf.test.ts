@@ -5,6 +5,7 @@ import type { TypeTable } from '../facts.ts'
 import { durationNanos, formatDuration } from '../go-duration.ts'
 import { decodeProtobuf, encodeProtobuf, readEnvelope } from './protobuf.ts'
 import { decodeTyped } from '../typed.ts'
+import { deepFreeze } from '../frozen.ts'
 
 const read = (file: string): unknown =>
   JSON.parse(readFileSync(new URL(file, import.meta.url), 'utf8'))
@@ -85,4 +86,20 @@ test('a time of no year that JSON can tell is refused', () => {
   for (const seconds of [253_402_300_800, 2 ** 50]) {
     assert.throws(() => read(seconds), { name: 'StatusError', message: /year is outside of range/ })
   }
+})
+
+test('what is frozen is written as what is not, again and again', () => {
+  const spec = { containers: [{ name: 'main', image: 'web:1' }], nodeName: 'n' }
+  const frozen = deepFreeze(structuredClone(spec))
+  const bytes = (name: string, one: object): Uint8Array =>
+    encodeProtobuf(types, 'io.k8s.api.core.v1.Pod', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: one,
+    } as object)
+  for (const name of ['a', 'b', 'c'])
+    assert.deepEqual(Buffer.from(bytes(name, frozen)), Buffer.from(bytes(name, spec)))
+  const other = deepFreeze({ ...structuredClone(spec), nodeName: 'm' })
+  assert.notDeepEqual(Buffer.from(bytes('a', other)), Buffer.from(bytes('a', frozen)))
 })

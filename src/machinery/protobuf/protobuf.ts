@@ -29,7 +29,7 @@ export function encodeProtobuf(
   w.end(typeMeta)
   w.tag(2, BYTES)
   const message = w.begin()
-  writeMessage(w, types, planOf(types, definition), object as JsonObject)
+  writeMessage(w, types, planOf(types, definition), object as JsonObject, true)
   w.end(message)
   w.tag(3, BYTES)
   w.string('')

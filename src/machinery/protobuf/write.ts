@@ -10,11 +10,13 @@ import { type MessagePlan, SCHEMA_PROPS, planOf, scalarName, valueProtoOf } from
 import { BYTES, FIXED64, VARINT, Writer } from './wire.ts'
 import { bytesOfShared } from '../ownership/shared-fields.ts'
 
+/** @param isWhole an object of its own: what it has that is frozen is shared with others, and written once for them */
 export function writeMessage(
   w: Writer,
   types: TypeTable,
   plan: MessagePlan,
   object: JsonObject,
+  isWhole = false,
 ): void {
   for (const slot of plan.slots) {
     if (slot.kind === 'inner') {
@@ -25,10 +27,28 @@ export function writeMessage(
       continue
     }
     const value = object[slot.name]
-    if (value !== undefined && value !== null)
-      (slot.write ??= writerOf(types, slot.field, slot.number))(w, value)
-    else w.few((slot.absent ??= absentOf(types, slot.field, slot.number)))
+    if (value !== undefined && value !== null) {
+      const write = (slot.write ??= writerOf(types, slot.field, slot.number))
+      if (isWhole && typeof value === 'object' && Object.isFrozen(value))
+        w.raw(bytesOfFrozen((slot.ofFrozen ??= new WeakMap()), value, write))
+      else write(w, value)
+    } else w.few((slot.absent ??= absentOf(types, slot.field, slot.number)))
   }
+}
+
+function bytesOfFrozen(
+  known: WeakMap<object, Uint8Array>,
+  value: object,
+  write: (w: Writer, value: unknown) => void,
+): Uint8Array {
+  let bytes = known.get(value)
+  if (bytes === undefined) {
+    const w = new Writer()
+    write(w, value)
+    bytes = w.done()
+    known.set(value, bytes)
+  }
+  return bytes
 }
 
 function absentOf(types: TypeTable, field: FieldFact, number: number): Uint8Array {
