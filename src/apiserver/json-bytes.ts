@@ -5,7 +5,7 @@
 import {
   apiVersionOf,
   goJson,
-  textOfShared,
+  bytesOfShared,
   type JsonObject,
   type KubeObject,
   type ManagedFieldsEntry,
@@ -57,38 +57,55 @@ export function toStored({ kind, apiVersion, metadata, ...own }: JsonObject): St
     metadata: managedFields === undefined ? kept : { ...kept, managedFields },
     ...own,
   }
-  const owners = textOfOwners(managedFields)
+  const owners = partsOfOwners(managedFields)
   if (owners === undefined)
     return { object, bytes: Buffer.from(goJson(JSON.stringify(toWireForm(object)))) }
   const start = goJson(JSON.stringify({ kind, apiVersion, metadata: kept })).slice(0, -2)
-  const end = textOfRest(object)
   const comma = start.endsWith('{') ? '' : ','
-  const text = `${start}${comma}"managedFields":${owners}}${end === '}' ? '' : ','}${end}`
-  return { object, bytes: Buffer.from(text) }
+  const end = bytesOfRest(object)
+  const parts = [`${start}${comma}"managedFields":[`, ...owners]
+  parts.push(end.length === 1 ? ']}' : ']},', end)
+  return { object, bytes: bytesOf(parts) }
+}
+
+/** Texts and bytes one after the other: what many objects share need not be encoded for each of them. */
+function bytesOf(parts: readonly (string | Uint8Array)[]): Uint8Array {
+  let length = 0
+  for (const part of parts)
+    length += typeof part === 'string' ? Buffer.byteLength(part) : part.length
+  const bytes = Buffer.allocUnsafe(length)
+  let at = 0
+  for (const part of parts)
+    if (typeof part === 'string') at += bytes.write(part, at)
+    else {
+      bytes.set(part, at)
+      at += part.length
+    }
+  return bytes
 }
 
 interface Rest {
   readonly object: JsonObject
-  readonly text: string
+  readonly bytes: Uint8Array
 }
 
 /** By their specs: what was last written of objects with a frozen one. */
 const restOfFrozen = new WeakMap<object, Rest>()
 
 /** The JSON of all that follows the metadata, with its closing brace. */
-function textOfRest(object: JsonObject): string {
+function bytesOfRest(object: JsonObject): Uint8Array {
   const spec = object['spec'] as object | undefined
   const known = spec && restOfFrozen.get(spec)
-  if (known !== undefined && hasSameParts(object, known.object)) return known.text
+  if (known !== undefined && hasSameParts(object, known.object)) return known.bytes
   const { kind: _kind, apiVersion: _version, metadata: _metadata, ...rest } = toWireForm(object)
-  const text = goJson(JSON.stringify(rest)).slice(1)
+  const bytes = encoder.encode(goJson(JSON.stringify(rest)).slice(1))
   if (spec !== undefined && Object.isFrozen(spec)) {
     // Those that are not frozen may be others' by the next time.
     const { metadata: _, ...parts } = object
     if (Object.values(parts).every((part) => Object.isFrozen(part)))
-      restOfFrozen.set(spec, { object: parts, text })
+      restOfFrozen.set(spec, { object: parts, bytes })
   }
-  return text
+  return bytes
 }
 
 function hasSameParts(object: JsonObject, parts: JsonObject): boolean {
@@ -102,16 +119,19 @@ function hasSameParts(object: JsonObject, parts: JsonObject): boolean {
   return count === 0
 }
 
-/** The JSON of managedFields when all their sets are shared ones, whose text is at hand: it is half of a new object. */
-function textOfOwners(managedFields: unknown): string | undefined {
+/** The entries of managedFields as JSON when all their sets are shared ones, whose bytes are at hand: they are half of a new object. */
+function partsOfOwners(managedFields: unknown): readonly (string | Uint8Array)[] | undefined {
   if (!Array.isArray(managedFields) || managedFields.length === 0) return undefined
-  const parts: string[] = []
+  const parts: (string | Uint8Array)[] = []
+  let before = ''
   for (const { fieldsV1, ...entry } of managedFields as ManagedFieldsEntry[]) {
-    const text = isObject(fieldsV1) ? textOfShared(fieldsV1) : undefined
-    if (text === undefined) return undefined
-    parts.push(`${JSON.stringify(entry).slice(0, -1)},"fieldsV1":${text}}`)
+    const bytes = isObject(fieldsV1) ? bytesOfShared(fieldsV1) : undefined
+    if (bytes === undefined) return undefined
+    parts.push(`${before}${JSON.stringify(entry).slice(0, -1)},"fieldsV1":`, bytes)
+    before = '},'
   }
-  return `[${parts.join(',')}]`
+  parts.push('}')
+  return parts
 }
 
 export function hasHead(bytes: Uint8Array, { head }: StoredForm): boolean {

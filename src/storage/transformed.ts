@@ -30,6 +30,19 @@ export function transformedStorage(inner: Storage, transform: ValueTransform): S
   }
   const written = (write: Write): Write =>
     write.ok || write.current === undefined ? write : { ...write, current: entryOf(write.current) }
+  const store = (
+    key: string,
+    value: Uint8Array,
+    write: (stored: Uint8Array) => Promise<Write>,
+  ): Promise<Write> => {
+    let stored: Uint8Array
+    try {
+      stored = transform.toStored(key, value)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+    return write(stored).then(written)
+  }
   /** Field by field: a store's own entries and changes may have theirs on their class. */
   const changeOf = ({ type, key, revision, value, previous, origin }: Change): Change => ({
     type,
@@ -50,11 +63,11 @@ export function transformedStorage(inner: Storage, transform: ValueTransform): S
       return { value: value && entryOf(value), revision }
     },
     list: async (range, options) => listed(await inner.list(range, options)),
-    create: async (key, value, origin) =>
-      written(await inner.create(key, transform.toStored(key, value), origin)),
-    update: async (key, value, expected, origin) =>
-      written(await inner.update(key, transform.toStored(key, value), expected, origin)),
-    delete: async (key, expected, origin) => written(await inner.delete(key, expected, origin)),
+    create: (key, value, origin) =>
+      store(key, value, (stored) => inner.create(key, stored, origin)),
+    update: (key, value, expected, origin) =>
+      store(key, value, (stored) => inner.update(key, stored, expected, origin)),
+    delete: (key, expected, origin) => inner.delete(key, expected, origin).then(written),
     async *watch(range, from, signal) {
       for await (const changes of inner.watch(range, from, signal)) yield changes.map(changeOf)
     },

@@ -137,14 +137,14 @@ export function resourceQuota(
         isAbout(request, 'services', ['UPDATE']) ||
         isAbout(request, 'persistentvolumeclaims', ['UPDATE']) ||
         isAbout(request, 'pods', ['UPDATE'], 'resize')),
-    async validate(request) {
+    validate(request) {
       const quotas = quotasOf(request.namespace)
-      if (quotas.length === 0) return
+      if (quotas.length === 0) return undefined
       const resource = qualifiedResource(request)
       const now = usageOf(resource, request.object)
       const delta = request.old === undefined ? now : increase(now, usageOf(resource, request.old))
-      if (Object.keys(delta).length === 0) return
-      await new Promise<void>((admit, reject) => {
+      if (Object.keys(delta).length === 0) return undefined
+      return new Promise<void>((admit, reject) => {
         const one: Waiting = { request, resource, delta, admit, reject }
         if (!quotas.some((quota) => concerns(quota, one))) {
           admit()

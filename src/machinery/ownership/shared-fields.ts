@@ -28,9 +28,6 @@ export function sharedFields(text: string): FieldSet {
 }
 
 /** The JSON of a set that many objects share; undefined of any other. */
-export const textOfShared = (fields: object): string | undefined => byFields.get(fields)?.text
-
-/** The same, encoded. */
 export function bytesOfShared(fields: object): Uint8Array | undefined {
   const shared = byFields.get(fields)
   return shared && (shared.bytes ??= encoder.encode(shared.text))
