@@ -183,6 +183,8 @@ const endpointSlices = defineResource(endpointSlicesRef, {
       port.protocol ??= 'TCP'
     }
   },
+  warnings: ({ addressType }) =>
+    addressType === 'FQDN' ? ['spec.addressType: FQDN endpoints are deprecated'] : [],
   validate: validateSlice,
   validateUpdate: (now, old) =>
     immutable(now.addressType, old.addressType, FieldPath.of('addressType')),

@@ -59,7 +59,7 @@ test('a binding keeps its role', () => {
   )
   assert.deepEqual(bindings.errors(binding('a')), [])
   assert.deepEqual(bindings.updateErrors(binding('b'), binding('a')), [
-    `roleRef: Invalid value: {"apiGroup":"${group}","kind":"Role","name":"b"}: cannot change roleRef`,
+    `roleRef: Invalid value: {"APIGroup":"${group}","Kind":"Role","Name":"b"}: cannot change roleRef`,
   ])
   const group0 = { kind: 'Group0', name: 'x' }
   assert.deepEqual(bindings.errors({ roleRef: { kind: 'Job', name: 'a' }, subjects: [group0] }), [
@@ -195,7 +195,7 @@ test('a storage class is made once', () => {
   const classes = trying('storage.k8s.io', 'v1', 'storageclasses')
   const made = { provisioner: 'a.b/c' }
   assert.deepEqual(classes.updateErrors({ ...made, reclaimPolicy: 'Retain' }, made), [
-    'reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.',
+    'reclaimPolicy: Invalid value: "Retain": field is immutable',
   ])
   assert.deepEqual(classes.errors({ ...made, reclaimPolicy: 'Keep' }), [
     'reclaimPolicy: Unsupported value: "Keep": supported values: "Delete", "Retain"',

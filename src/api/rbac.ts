@@ -2,6 +2,7 @@
 import { FieldPath, invalidValue, notSupported, required, type FieldError } from '#machinery'
 import { defineResource } from './define.ts'
 import { equal } from './equal.ts'
+import { goForm } from './go-form.ts'
 import type { Mutable } from './mutable.ts'
 import {
   clusterRoleBindings as clusterRoleBindingsRef,
@@ -160,7 +161,13 @@ function validateSubject(
 const sameRole = (now: Binding, old: Binding): readonly FieldError[] =>
   equal(now.roleRef, old.roleRef)
     ? []
-    : [invalidValue(FieldPath.of('roleRef'), now.roleRef, 'cannot change roleRef')]
+    : [
+        invalidValue(
+          FieldPath.of('roleRef'),
+          goForm('rbac.v1.RoleRef', now.roleRef),
+          'cannot change roleRef',
+        ),
+      ]
 
 const named = (kind: string) => (binding: Binding) =>
   (binding.subjects ?? [])

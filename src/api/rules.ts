@@ -10,6 +10,7 @@ import {
   type FieldError,
 } from '#machinery'
 import { equal } from './equal.ts'
+import { goForm } from './go-form.ts'
 
 export type Rule<Value = string> = (value: Value) => readonly string[]
 
@@ -74,8 +75,22 @@ export function domainPrefixedPath(value: string, path: FieldPath): readonly Fie
 }
 
 /** The field says what the object is, and stays. */
-export const immutable = (now: unknown, before: unknown, path: FieldPath): readonly FieldError[] =>
-  equal(now, before) ? [] : [invalidValue(path, now, 'field is immutable')]
+export const immutable = (
+  now: unknown,
+  before: unknown,
+  path: FieldPath,
+  /** Of an object that is shown in Go's form: `core.v1.Taint`. */
+  type?: string,
+): readonly FieldError[] =>
+  equal(now, before)
+    ? []
+    : [
+        invalidValue(
+          path,
+          type === undefined || now === undefined ? now : goForm(type, now),
+          'field is immutable',
+        ),
+      ]
 
 export function validateLabels(
   labels: Readonly<Record<string, string>> | undefined,

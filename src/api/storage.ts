@@ -23,7 +23,7 @@ import {
 } from './resources.gen.ts'
 import { check, dnsSubdomain, immutable, qualifiedName, validateLabelSelector } from './rules.ts'
 import { isNegative } from './quantities.ts'
-import type { StorageClass, TopologySelectorTerm } from './types.gen.ts'
+import type { CSINodeDriver, StorageClass, TopologySelectorTerm } from './types.gen.ts'
 
 const MAX_PARAMETERS = 512
 const DEFAULT_CLASS = [
@@ -117,9 +117,9 @@ const storageClasses = defineResource(storageClassesRef, {
   },
   validate: validateClass,
   validateUpdate: (now, old) => [
-    ...updatesForbidden(now.parameters, old.parameters, 'parameters'),
-    ...updatesForbidden(now.provisioner, old.provisioner, 'provisioner'),
-    ...updatesForbidden(now.reclaimPolicy, old.reclaimPolicy, 'reclaimPolicy'),
+    ...immutable(now.parameters, old.parameters, FieldPath.of('parameters')),
+    ...immutable(now.provisioner, old.provisioner, FieldPath.of('provisioner')),
+    ...immutable(now.reclaimPolicy, old.reclaimPolicy, FieldPath.of('reclaimPolicy')),
     ...immutable(now.volumeBindingMode, old.volumeBindingMode, FieldPath.of('volumeBindingMode')),
   ],
   warnings: ({ allowedTopologies = [] }) =>
@@ -151,6 +151,14 @@ const csiDrivers = defineResource(csiDriversRef, {
     spec.seLinuxMount ??= false
   },
   validate: validateDriver,
+  warnings: ({ spec }, old) =>
+    (spec.tokenRequests?.length ?? 0) > 0 &&
+    spec.serviceAccountTokenInSecrets === undefined &&
+    (old === undefined || !equal(old.spec.tokenRequests, spec.tokenRequests))
+      ? [
+          'spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes',
+        ]
+      : [],
   validateUpdate: (now, old) => [
     ...immutable(
       now.spec.attachRequired,
@@ -179,16 +187,20 @@ const csiDrivers = defineResource(csiDriversRef, {
 const csiNodes = defineResource(csiNodesRef, {
   validate: validateCsiNode,
   validateUpdate: (now, old) => {
-    const before = new Map(old.spec.drivers.map((driver) => [driver.name, driver]))
-    return now.spec.drivers.flatMap((driver, i) => {
-      const was = before.get(driver.name)
-      if (was === undefined) return []
-      const at = FieldPath.of('spec', 'drivers').index(i)
-      return [
-        ...immutable(driver.nodeID, was.nodeID, at.child('nodeID')),
-        ...immutable(driver.topologyKeys, was.topologyKeys, at.child('topologyKeys')),
-      ]
-    })
+    // What a node can take of a driver's volumes may change; nothing else of the driver.
+    const fixed = (driver: CSINodeDriver): object => ({ ...driver, allocatable: undefined })
+    return old.spec.drivers.flatMap((was) =>
+      now.spec.drivers
+        .filter(({ name }) => name === was.name)
+        .flatMap((driver) =>
+          immutable(
+            fixed(driver),
+            fixed(was),
+            FieldPath.of('spec', 'drivers'),
+            'storage.v1.CSINodeDriver',
+          ),
+        ),
+    )
   },
   cells: { Drivers: ({ spec }) => spec.drivers?.length ?? 0 },
 })
@@ -230,9 +242,7 @@ const volumeAttachments = defineResource(volumeAttachmentsRef, {
     return errors
   },
   validateUpdate: (now, old) =>
-    equal(now.spec, old.spec)
-      ? []
-      : [invalidValue(FieldPath.of('spec'), now.spec, 'field is immutable')],
+    immutable(now.spec, old.spec, FieldPath.of('spec'), 'storage.v1.VolumeAttachmentSpec'),
   cells: {
     Attacher: ({ spec }) => spec.attacher,
     PV: ({ spec }) => spec.source.persistentVolumeName ?? '',
@@ -251,8 +261,8 @@ const volumeAttributesClasses = defineResource(volumeAttributesClassesRef, {
       : validateParameters(parameters, FieldPath.of('parameters'))),
   ],
   validateUpdate: (now, old) => [
-    ...immutable(now.driverName, old.driverName, FieldPath.of('driverName')),
-    ...immutable(now.parameters, old.parameters, FieldPath.of('parameters')),
+    ...updatesForbidden(now.driverName, old.driverName, 'driverName'),
+    ...updatesForbidden(now.parameters, old.parameters, 'parameters'),
   ],
   cells: { DriverName: ({ driverName }) => driverName },
 })

@@ -14,6 +14,8 @@ interface Refusals {
     readonly change: readonly [Path, unknown?][]
     readonly says: string
   }[]
+  /** The same of an object that is there, and is to be another. */
+  readonly updates?: Refusals['refusals']
 }
 
 const kinds = JSON.parse(
@@ -34,7 +36,7 @@ function changed(base: object, changes: readonly [Path, unknown?][]): object {
 
 const { server } = await testServer()
 
-for (const [name, { base, refusals }] of Object.entries(kinds)) {
+for (const [name, { base, refusals, updates = [] }] of Object.entries(kinds)) {
   const [resource = '', ...group] = name.split('.')
   test(`what is wrong with ${name} is told in Kubernetes' words`, async () => {
     const version = resource === 'horizontalpodautoscalers' ? 'v2' : 'v1'
@@ -43,13 +45,21 @@ for (const [name, { base, refusals }] of Object.entries(kinds)) {
     const { facts } = definition
     const apiVersion = apiVersionOf(facts)
     const path = `${facts.group === '' ? '/api' : '/apis'}/${apiVersion}${facts.namespaced ? '/namespaces/default' : ''}/${resource}`
-    const answerTo = async (object: object) =>
-      send(server, `POST ${path}?dryRun=All`, { ...object, apiVersion, kind: facts.kind })
-    assert.equal((await answerTo(base)).status, 201)
-    for (const { change, says } of refusals) {
-      const { status, json } = await answerTo(changed(base, change))
+    const answers = async (line: string, object: object, says: string): Promise<void> => {
+      const { status, json } = await send(server, `${line}?dryRun=All`, object)
       const message = String(json['message']).replace(/^.*? is invalid: /s, '')
-      assert.deepEqual([status, message], [422, says], JSON.stringify(change))
+      assert.deepEqual([status, message], [422, says], JSON.stringify(object))
     }
+    const created = await send(server, `POST ${path}`, { ...base, apiVersion, kind: facts.kind })
+    assert.equal(created.status, 201, created.text)
+    for (const { change, says } of refusals)
+      await answers(
+        `POST ${path}`,
+        { ...changed(base, change), apiVersion, kind: facts.kind },
+        says,
+      )
+    const { name: own } = created.json['metadata'] as { name: string }
+    for (const { change, says } of updates)
+      await answers(`PUT ${path}/${own}`, changed(created.json, change), says)
   })
 }

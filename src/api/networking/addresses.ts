@@ -63,7 +63,12 @@ export const ipAddresses = defineResource(ipAddressesRef, {
     return errors
   },
   validateUpdate: (now, old) =>
-    immutable(now.spec.parentRef, old.spec.parentRef, path.child('parentRef')),
+    immutable(
+      now.spec.parentRef,
+      old.spec.parentRef,
+      path.child('parentRef'),
+      'networking.v1.ParentReference',
+    ),
   cells: {
     ParentRef: ({ spec: { parentRef } }) => {
       if (parentRef === undefined) return NONE

@@ -46,7 +46,7 @@ export const ingressClasses = defineResource(ingressClassesRef, {
   },
   validate: validateClass,
   validateUpdate: (now, old) =>
-    immutable(now.spec.controller, old.spec.controller, path.child('controller')),
+    immutable(now.spec.controller ?? '', old.spec.controller ?? '', path.child('controller')),
   cells: {
     Controller: ({ spec }) => spec.controller ?? '',
     Parameters: ({ spec: { parameters } }) => {

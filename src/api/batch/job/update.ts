@@ -1,10 +1,15 @@
 /** What of a job may change. */
 import { FieldPath, invalidValue, type FieldError } from '#machinery'
 import { equal } from '../../equal.ts'
+import { goForm } from '../../go-form.ts'
 import { immutable } from '../../rules.ts'
 import type { Job, PodTemplateSpec } from '../../types.gen.ts'
 
 const path = FieldPath.of('spec')
+const FORMS: Readonly<Record<string, string>> = {
+  podFailurePolicy: 'batch.v1.PodFailurePolicy',
+  successPolicy: 'batch.v1.SuccessPolicy',
+}
 
 /** Suspended jobs without pods may change where they run, and with how much (KEP-2926, KEP-5440); not what. */
 function withScheduling(template: PodTemplateSpec, from: PodTemplateSpec): PodTemplateSpec {
@@ -55,7 +60,13 @@ export function validateUpdate(now: Job, old: Job): readonly FieldError[] {
   const template = mayMove ? withScheduling(spec.template, before.template) : spec.template
   const was = mayMove ? withScheduling(before.template, before.template) : before.template
   if (!equal(template, was)) {
-    errors.push(invalidValue(path.child('template'), spec.template, 'field is immutable'))
+    errors.push(
+      invalidValue(
+        path.child('template'),
+        goForm('core.v1.PodTemplateSpec', spec.template),
+        'field is immutable',
+      ),
+    )
   }
   for (const name of [
     'completionMode',
@@ -64,7 +75,7 @@ export function validateUpdate(now: Job, old: Job): readonly FieldError[] {
     'managedBy',
     'successPolicy',
   ] as const) {
-    errors.push(...immutable(spec[name], before[name], path.child(name)))
+    errors.push(...immutable(spec[name], before[name], path.child(name), FORMS[name]))
   }
   return errors
 }

@@ -4,12 +4,12 @@ import {
   forbiddenField,
   invalidValue,
   required,
-  shown,
   type FieldError,
   type StrategyContext,
 } from '#machinery'
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from '../../types.gen.ts'
-import { differences, equal } from '../../equal.ts'
+import { equal } from '../../equal.ts'
+import { formDiff } from '../../go-form.ts'
 import { qosClassOf } from './strategy.ts'
 import { validatePodAnnotations } from './validate-metadata.ts'
 
@@ -41,26 +41,18 @@ export function validatePodUpdate(
 
 function validateSpecUpdate(pod: Pod, old: Pod): readonly FieldError[] {
   const errors: FieldError[] = []
-  const images = [
-    ...validateImages(pod.spec.containers, old.spec.containers, 'containers', 'containers'),
-    ...validateImages(
-      pod.spec.initContainers,
-      old.spec.initContainers,
-      'initContainers',
-      'init containers',
-    ),
-  ]
-  errors.push(...images.map(({ error }) => error))
-  if (images.some(({ stop }) => stop)) return errors
+  for (const field of ['containers', 'initContainers'] as const) {
+    const images = validateImages(pod.spec[field], old.spec[field], field)
+    errors.push(...images.map(({ error }) => error))
+    if (images.some(({ stop }) => stop)) return errors
+  }
   errors.push(...validateDeadline(pod.spec, old.spec))
   errors.push(...onlyAddedTolerations(pod.spec.tolerations ?? [], old.spec.tolerations ?? []))
   errors.push(...onlyRemovedGates(pod.spec, old.spec))
 
   const allowed = withoutChangeable(pod.spec, old.spec)
   if (!equal(allowed, old.spec)) {
-    const where = differences(old.spec, allowed, 'spec')
-      .map(({ path, before, after }) => `${path}: ${shown(before)} -> ${shown(after)}`)
-      .join('\n')
+    const where = formDiff('core.v1.PodSpec', old.spec, allowed)
     errors.push(
       forbiddenField(spec, `pod updates may not change fields other than ${UPDATABLE}\n${where}`),
     )
@@ -77,13 +69,12 @@ function validateImages(
   now: readonly Container[] = [],
   before: readonly Container[] = [],
   field: string,
-  words: string,
 ): readonly Stopping[] {
   const path = spec.child(field)
   if (now.length !== before.length) {
     return [
       {
-        error: forbiddenField(path, `pod updates may not add or remove ${words}`),
+        error: forbiddenField(path, 'pod updates may not add or remove containers'),
         stop: true,
       },
     ]
@@ -133,7 +124,7 @@ function onlyRemovedGates(now: PodSpec, before: PodSpec): readonly FieldError[] 
       ? []
       : [
           forbiddenField(
-            spec.child('schedulingGates').index(i),
+            spec.child('schedulingGates').index(i).child('name'),
             `only deletion is allowed, but found new scheduling gate '${name}'`,
           ),
         ],

@@ -28,9 +28,17 @@ export function serviceWarnings({ spec, metadata }: Service): readonly string[] 
     spec.clusterIPs?.filter((ip) => ip !== 'None'),
   )
   addresses('externalIPs', spec.externalIPs)
+  if ((spec.externalIPs?.length ?? 0) > 0 && !isHeadless(spec) && spec.type !== 'ExternalName')
+    warnings.push(
+      'spec.externalIPs is deprecated and may no longer be implemented in some clusters',
+    )
   if ((spec.loadBalancerIP ?? '') !== '')
     warnings.push(...ipWarnings('spec.loadBalancerIP', spec.loadBalancerIP ?? ''))
   for (const [i, range] of (spec.loadBalancerSourceRanges ?? []).entries())
     warnings.push(...cidrWarnings(`spec.loadBalancerSourceRanges[${i}]`, range.trim()))
+  if (spec.type !== 'ExternalName' && (spec.externalName ?? '') !== '')
+    warnings.push('spec.externalName is ignored when spec.type is not "ExternalName"')
+  if (spec.trafficDistribution === 'PreferClose')
+    warnings.push('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
   return warnings
 }

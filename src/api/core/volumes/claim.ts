@@ -11,7 +11,8 @@ import {
 import { UNSET } from '../../columns.ts'
 import { claimWarnings } from '../pod/warnings.ts'
 import { defineResource } from '../../define.ts'
-import { differences, equal } from '../../equal.ts'
+import { equal } from '../../equal.ts'
+import { formDiff } from '../../go-form.ts'
 import type { Mutable } from '../../mutable.ts'
 import { isNegative, isZeroQuantity } from '../../quantities.ts'
 import { persistentVolumeClaims as claimsRef } from '../../resources.gen.ts'
@@ -135,11 +136,11 @@ function validateUpdate(
     copy(changed, before, 'storageClassName')
   }
   if (!equal(changed, before)) {
-    const where = differences(before, changed, 'spec').map(({ path }) => path)
+    const where = formDiff('core.v1.PersistentVolumeClaimSpec', before, changed)
     errors.push(
       forbiddenField(
         root,
-        `spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n${where.join('\n')}`,
+        `spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n${where}`,
       ),
     )
   }

@@ -5,11 +5,13 @@ import {
   invalidValue,
   required,
   tooLong,
+  unifiedDiff,
   type FieldError,
 } from '#machinery'
 import { UNSET } from '../../columns.ts'
 import { defineResource } from '../../define.ts'
 import { equal } from '../../equal.ts'
+import { goForm } from '../../go-form.ts'
 import { isNegative, isZeroQuantity } from '../../quantities.ts'
 import { persistentVolumes as volumesRef } from '../../resources.gen.ts'
 import { check, dnsSubdomain } from '../../rules.ts'
@@ -141,20 +143,38 @@ function validateUpdate(now: PersistentVolume, old: PersistentVolume): readonly 
     errors.push(
       forbiddenField(
         path.child('persistentvolumesource'),
-        'spec.persistentvolumesource is immutable after creation',
+        `spec.persistentvolumesource is immutable after creation\n${sourceDiff(old, now)}`,
       ),
     )
   }
   if (!equal(now.spec?.volumeMode, old.spec?.volumeMode)) {
-    errors.push(invalidValue(path.child('volumeMode'), now.spec?.volumeMode, 'field is immutable'))
+    errors.push(
+      invalidValue(FieldPath.of('volumeMode'), now.spec?.volumeMode, 'field is immutable'),
+    )
   }
   if (old.spec?.nodeAffinity && !equal(now.spec?.nodeAffinity, old.spec.nodeAffinity)) {
+    const affinity = now.spec?.nodeAffinity
     errors.push(
-      invalidValue(path.child('nodeAffinity'), now.spec?.nodeAffinity, 'field is immutable'),
+      invalidValue(
+        FieldPath.of('nodeAffinity'),
+        affinity && goForm('core.v1.VolumeNodeAffinity', affinity),
+        'field is immutable, except for updating from beta label to GA',
+      ),
     )
   }
   return errors
 }
+
+/** The sources alone, as lines of their form. */
+function sourceDiff(old: PersistentVolume, now: PersistentVolume): string {
+  const text = ({ spec }: PersistentVolume): string => {
+    const form = goForm('core.v1.PersistentVolumeSpec', spec) as Readonly<Record<string, unknown>>
+    const own = Object.entries(form).filter(([name]) => !NOT_SOURCES.has(lower(name)))
+    return JSON.stringify(Object.fromEntries(own), null, 1)
+  }
+  return unifiedDiff(text(old), text(now))
+}
+const lower = (name: string): string => name.charAt(0).toLowerCase() + name.slice(1)
 
 /** The secrets of a CSI volume may be replaced. */
 function withoutSecrets(sources: unknown): unknown {
