@@ -64,6 +64,8 @@ export interface RequestInfo {
   readonly path: string
   readonly labelSelector?: string
   readonly fieldSelector?: string
+  /** It is the same object for many requests. */
+  readonly isShared?: boolean
 }
 
 /** An answer before it is sent. */

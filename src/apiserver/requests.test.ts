@@ -51,3 +51,17 @@ test('selectors are kept for the verbs that select, so that authorizers see them
   assert.equal(info.labelSelector, 'a=b')
   assert.equal(parse('GET /api/v1/nodes/n1?labelSelector=a').labelSelector, undefined)
 })
+
+test('what is created in one place is asked for by one object, whatever else is asked in between', () => {
+  const ask = (method: string, path: string) => parseRequest(method, path, new URLSearchParams())
+  const PODS = '/api/v1/namespaces/shop/pods'
+  const first = ask('POST', PODS)
+  assert.equal(first.isShared, true)
+  for (let i = 0; i < 20; i++) ask('POST', `${PODS}/web-${i}/binding`)
+  for (let i = 0; i < 5; i++) ask('POST', `/api/v1/namespaces/n-${i}/pods`)
+  assert.equal(ask('POST', PODS), first)
+  const { isShared: _, ...same } = first
+  assert.deepEqual(same, { ...ask('GET', PODS), verb: 'create' })
+  assert.equal(ask('POST', `${PODS}/web/binding`).isShared, undefined)
+  assert.equal(ask('GET', PODS).isShared, undefined)
+})

@@ -46,7 +46,23 @@ function segments(path: string): { readonly parts: string[]; readonly ends: numb
   return { parts, ends }
 }
 
+/** What was last asked for by POST, but for what is named: objects are made in few places. */
+const recent: RequestInfo[] = []
+const MOST_RECENT = 8
+
 export function parseRequest(method: string, path: string, query: URLSearchParams): RequestInfo {
+  // Such a path says all: the query of a POST does not count.
+  if (method !== 'POST') return parse(method, path, query)
+  for (const info of recent) if (info.path === path) return info
+  const info = parse(method, path, query)
+  if (!info.isResource || info.name !== '') return info
+  const shared = { ...info, isShared: true }
+  recent.unshift(shared)
+  if (recent.length > MOST_RECENT) recent.pop()
+  return shared
+}
+
+function parse(method: string, path: string, query: URLSearchParams): RequestInfo {
   const { parts, ends } = segments(path)
   if (parts.length < 3) return nonResource(method, path)
   let at = 0

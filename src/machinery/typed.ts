@@ -283,7 +283,7 @@ function schemaReader(types: TypeTable, schema: SchemaFact, goType: string): Rea
         const map: JsonObject = {}
         // The server writes maps in the order of their keys.
         const keys = Object.keys(value)
-        for (const key of keys.length > 1 ? keys.sort() : keys) {
+        for (const key of isSorted(keys) ? keys : keys.sort()) {
           const given = value[key]
           if (given === undefined) continue
           const inner = trail.hasPaths ? `${path}.${key}` : ''
@@ -369,4 +369,10 @@ function goTypeOf({ type, format, ref, items, values }: SchemaFact): string {
     default:
       return 'interface {}'
   }
+}
+
+/** Most clients send maps in the order of their keys. */
+function isSorted(keys: readonly string[]): boolean {
+  for (let i = 1; i < keys.length; i++) if (keys[i - 1]! > keys[i]!) return false
+  return true
 }

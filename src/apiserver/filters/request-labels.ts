@@ -58,7 +58,16 @@ function scopeOf({ isResource, verb, name, namespace }: RequestInfo): RequestLab
   return namespace === '' ? 'cluster' : 'namespace'
 }
 
-export const labelsOf = (info: RequestInfo, exchange: Exchange): RequestLabels => ({
+export function labelsOf(info: RequestInfo, exchange: Exchange): RequestLabels {
+  if (info.isShared !== true || exchange.query.size > 0) return read(info, exchange)
+  let labels = ofShared.get(info)
+  if (labels === undefined)
+    ofShared.set(info, (labels = { ...read(info, exchange), isShared: true }))
+  return labels
+}
+const ofShared = new WeakMap<RequestInfo, RequestLabels>()
+
+const read = (info: RequestInfo, exchange: Exchange): RequestLabels => ({
   verb: verbOf(info, exchange),
   dryRun: exchange.query.get('dryRun') === 'All' ? 'All' : '',
   group: info.group,

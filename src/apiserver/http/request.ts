@@ -103,7 +103,7 @@ export class HttpExchange implements Exchange {
   }
 
   get query(): URLSearchParams {
-    return (this.#query ??= new URLSearchParams(this.#search))
+    return (this.#query ??= this.#search === '' ? NO_QUERY : new URLSearchParams(this.#search))
   }
 
   /** Aborts when the client has gone, or has its answer. */
@@ -159,6 +159,8 @@ export class HttpExchange implements Exchange {
 }
 
 const NOTHING = new Uint8Array(0)
+/** Nobody changes the query of a request. */
+const NO_QUERY = new URLSearchParams()
 
 function decodePath(path: string): string {
   if (!path.includes('%')) return path

@@ -19,6 +19,8 @@ export interface RequestLabels {
   readonly resource: string
   readonly subresource: string
   readonly scope: 'cluster' | 'namespace' | 'resource' | ''
+  /** It is the same object for many requests. */
+  readonly isShared?: boolean
 }
 
 export interface Observed {
@@ -37,6 +39,8 @@ interface Series {
   readonly duration: () => Histogram
   readonly own: () => Histogram
   readonly size: () => Histogram
+  /** Undefined for what is no resource. */
+  readonly body: (() => Histogram) | undefined
 }
 
 /** More than a cluster has resources and verbs; what comes later is counted as `other`. */
@@ -49,6 +53,7 @@ const later = <T>(make: () => T): (() => T) => {
 
 export class RequestMetrics {
   readonly #series = new Map<string, Series>()
+  readonly #ofShared = new WeakMap<RequestLabels, Series>()
   readonly inFlight = { readOnly: 0, mutating: 0 }
   readonly inQueue = { readOnly: 0, mutating: 0 }
   /** Open watches by `group|version|resource|scope`. */
@@ -210,12 +215,19 @@ export class RequestMetrics {
   }
 
   #seriesOf(labels: RequestLabels): Series {
+    if (labels.isShared !== true) return this.#findSeries(labels)
+    let series = this.#ofShared.get(labels)
+    if (series === undefined) this.#ofShared.set(labels, (series = this.#findSeries(labels)))
+    return series
+  }
+
+  #findSeries(labels: RequestLabels): Series {
     const { verb, dryRun, group, version, resource, subresource, scope } = labels
     const key = `${verb}|${dryRun}|${group}|${version}|${resource}|${subresource}|${scope}`
     const known = this.#series.get(key)
     if (known !== undefined) return known
     if (labels !== OTHER && (this.#series.size >= SERIES_LIMIT || !this.#isKnown(labels)))
-      return this.#seriesOf(OTHER)
+      return this.#findSeries(OTHER)
     const values = valuesOf(labels)
     const [, , ...where] = values
     const made: Series = {
@@ -224,6 +236,10 @@ export class RequestMetrics {
       duration: later(() => this.#durations.with(...values)),
       own: later(() => this.#ownDurations.with(...values)),
       size: later(() => this.#sizes.with(verb, ...where)),
+      body:
+        labels === OTHER
+          ? undefined
+          : later(() => this.#bodies.with(group === '' ? resource : `${resource}.${group}`, verb)),
     }
     this.#series.set(key, made)
     return made
@@ -234,9 +250,7 @@ export class RequestMetrics {
   }
 
   bodySize(labels: RequestLabels, bytes: number): void {
-    if (!this.#isKnown(labels)) return
-    const { group, resource, verb } = labels
-    this.#bodies.with(group === '' ? resource : `${resource}.${group}`, verb).observe(bytes)
+    this.#seriesOf(labels).body?.().observe(bytes)
   }
 
   filter(name: string, ms: number): void {

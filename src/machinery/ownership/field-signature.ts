@@ -47,7 +47,23 @@ function writeParts(shape: Shape, before: unknown, after: unknown): boolean {
 interface Remembered {
   readonly shape: Shape
   readonly before: unknown
-  readonly text: string
+  /** Stands for the text. */
+  readonly mark: string
+}
+
+/** Of long texts that come again and again: the same text has the same mark, and no two have one. */
+const marks = new Map<string, string>()
+const MOST_MARKS = 512
+let lastMark = 0
+
+function markOf(text: string): string {
+  let mark = marks.get(text)
+  if (mark === undefined) {
+    if (marks.size >= MOST_MARKS) marks.clear()
+    mark = `${MARK}#${++lastMark}`
+    marks.set(text, mark)
+  }
+  return mark
 }
 
 /** Of values that never change, which are compared with the same one nearly always. */
@@ -56,13 +72,16 @@ const ofFrozen = new WeakMap<object, Remembered>()
 function writeInner(shape: Shape, before: unknown, after: object): boolean {
   const known = ofFrozen.get(after)
   if (known !== undefined && known.shape === shape && known.before === before) {
-    parts.push(known.text)
+    parts.push(known.mark)
     return true
   }
   const from = parts.length
   if (!writeParts(shape, before, after)) return false
-  if (shape.type === 'struct' && Object.isFrozen(after))
-    ofFrozen.set(after, { shape, before, text: parts.slice(from).join('') })
+  if (shape.type === 'struct' && Object.isFrozen(after)) {
+    const mark = markOf(parts.splice(from).join(''))
+    parts.push(mark)
+    ofFrozen.set(after, { shape, before, mark })
+  }
   return true
 }
 
