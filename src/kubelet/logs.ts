@@ -301,7 +301,7 @@ export async function rotateLog(
   for (const old of rotated.slice(0, Math.max(0, rotated.length - (MAX_LOG_FILES - 2)))) {
     await files.remove(old)
   }
-  const target = `${path}.${clock.now().toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}`
+  const target = `${path}.${clock.now().toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`
   await files.rename(path, target)
   try {
     await runtime.reopenContainerLog(containerId)

@@ -1,4 +1,7 @@
-/** The real kubectl talks to the real server; only the kubelet behind it is made up. */
+/**
+ * The real kubectl talks to the real server. Only what kubelets do is made up: one is asked in this process, the other at
+ * its port, with a certificate that nobody has signed whom the server knows.
+ */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -9,7 +12,8 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { definitions, typeTable } from '#api'
 import { realEnv, silentLogger } from '#base'
-import type { NodeApi } from '#client'
+import { kubeletApi, type NodeApi } from '#client'
+import { serveNode } from '#kubelet'
 import { createMemoryStorage } from '#storage'
 import { kubectlPath } from '../../../test/support/tools.ts'
 import { accessControl, apiServerUser, ensureRbac } from '../auth/index.ts'
@@ -54,6 +58,19 @@ const kubelet: NodeApi = {
 
 const folder = await mkdtemp(join(tmpdir(), 'navarch-streaming-'))
 const pki = await ensurePki(env, join(folder, 'pki'))
+const stranger = await ensurePki(env, join(folder, 'stranger'))
+const port = await serveNode({
+  host: '127.0.0.1',
+  port: 0,
+  nodeApi: kubelet,
+  access: {
+    authenticate: () => assert.fail('the API server shows a certificate'),
+    authorize: () => assert.fail('the API server has judged already'),
+  },
+  env,
+  tls: { ...stranger.server, authority: pki.authority.certificate },
+})
+const far = kubeletApi({ address: '127.0.0.1', port: port.port, tls: pki.kubeletClient })
 const server = createApiServer({
   env,
   definitions,
@@ -72,7 +89,11 @@ const server = createApiServer({
         authorizer: access.authorizer,
         last: [access.escalationCheck],
       }),
-      connect: connectHandlers({ env, read: inside.read, nodeApi: () => kubelet }),
+      connect: connectHandlers({
+        env,
+        read: inside.read,
+        nodeApi: (node) => (node === 'n2' ? far : kubelet),
+      }),
     }
   },
 })
@@ -101,23 +122,29 @@ const kubeconfigFor = (
     credential,
   })
 await writeFile(join(folder, 'admin'), kubeconfigFor('admin', pki.admin))
+function podOn(nodeName: string): readonly [string, object] {
+  const spec = { nodeName, containers: [{ name: 'c', image: 'i' }] }
+  return ['namespaces/default/pods', { metadata: { name: `on-${nodeName}` }, spec }]
+}
 for (const [path, body] of [
   ['nodes', { metadata: { name: 'n1' } }],
+  ['nodes', { metadata: { name: 'n2' } }],
   ['namespaces/default/serviceaccounts', { metadata: { name: 'default' } }],
-  [
-    'namespaces/default/pods',
-    { metadata: { name: 'p' }, spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] } },
-  ],
+  podOn('n1'),
+  podOn('n2'),
 ] as const)
   await api.request({ method: 'POST', path: `/api/v1/${path}`, body })
-await api.request({
-  method: 'PATCH',
-  path: '/api/v1/namespaces/default/pods/p/status',
-  contentType: 'application/merge-patch+json',
-  body: { status: { phase: 'Running' } },
-})
+const PODS = ['on-n1', 'on-n2']
+for (const pod of PODS)
+  await api.request({
+    method: 'PATCH',
+    path: `/api/v1/namespaces/default/pods/${pod}/status`,
+    contentType: 'application/merge-patch+json',
+    body: { status: { phase: 'Running' } },
+  })
 after(async () => {
   await server.close()
+  await port.close()
   await rm(folder, { recursive: true })
 })
 
@@ -153,19 +180,22 @@ const TRANSPORTS = {
   WebSocket: {},
   SPDY: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' },
 }
-for (const [name, settings] of Object.entries(TRANSPORTS)) {
+const ways = Object.entries(TRANSPORTS).flatMap(([name, settings]) =>
+  PODS.map((pod) => [`${name} to a pod ${pod}`, settings, pod] as const),
+)
+for (const [name, settings, pod] of ways) {
   test(`exec over ${name}: output, exit code, and megabytes through standard input`, async () => {
-    const plain = await kubectl(['exec', 'p', '--', 'run', '3'], { env: settings })
+    const plain = await kubectl(['exec', pod, '--', 'run', '3'], { env: settings })
     assert.deepEqual([plain.code, plain.stdout.toString()], [3, 'out\n'])
     assert.equal(plain.stderr, 'err\ncommand terminated with exit code 3\n')
     const input = Buffer.alloc(5_000_000, 'navarch ')
-    const echoed = await kubectl(['exec', '-i', 'p', '--', 'cat'], { env: settings, input })
+    const echoed = await kubectl(['exec', '-i', pod, '--', 'cat'], { env: settings, input })
     assert.equal(echoed.code, 0, echoed.stderr)
     assert.ok(echoed.stdout.equals(input))
   })
 
   test(`attach over ${name}`, async () => {
-    const { stdout } = await kubectl(['attach', 'p'], { env: settings })
+    const { stdout } = await kubectl(['attach', pod], { env: settings })
     assert.equal(stdout.toString(), 'attached\n')
   })
 
@@ -183,7 +213,7 @@ for (const [name, settings] of Object.entries(TRANSPORTS)) {
         '--kubeconfig',
         join(folder, 'admin'),
         'port-forward',
-        'pod/p',
+        `pod/${pod}`,
         `:${port}`,
         '--address',
         '127.0.0.1',
@@ -218,10 +248,10 @@ for (const [name, settings] of Object.entries(TRANSPORTS)) {
 }
 
 test('logs, and who may read them', async () => {
-  assert.equal((await kubectl(['logs', 'p'])).stdout.toString(), 'one\ntwo\n')
+  assert.equal((await kubectl(['logs', 'on-n2'])).stdout.toString(), 'one\ntwo\n')
   const token = (await kubectl(['create', 'token', 'default'])).stdout.toString().trim()
   await writeFile(join(folder, 'sa'), kubeconfigFor('sa', { token }))
-  const denied = await kubectl(['logs', 'p'], { config: 'sa' })
+  const denied = await kubectl(['logs', 'on-n2'], { config: 'sa' })
   assert.match(
     denied.stderr,
     /User "system:serviceaccount:default:default" cannot get resource "pods" in API group "" in the namespace "default"/,
@@ -234,8 +264,8 @@ test('logs, and who may read them', async () => {
     '--serviceaccount=default:default',
   ])
   assert.equal(bound.code, 0, bound.stderr)
-  assert.equal((await kubectl(['logs', 'p'], { config: 'sa' })).stdout.toString(), 'one\ntwo\n')
-  const exec = await kubectl(['exec', 'p', '--', 'run'], { config: 'sa' })
+  assert.equal((await kubectl(['logs', 'on-n2'], { config: 'sa' })).stdout.toString(), 'one\ntwo\n')
+  const exec = await kubectl(['exec', 'on-n1', '--', 'run'], { config: 'sa' })
   assert.match(exec.stderr, /cannot create resource "pods\/exec"|cannot get resource "pods\/exec"/)
   assert.equal(
     (await kubectl(['auth', 'can-i', 'list', 'pods'], { config: 'sa' })).stdout.toString(),

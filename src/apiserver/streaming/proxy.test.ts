@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { endpointSlices, pods, services } from '#api'
+import { endpointSlices, nodes, pods, services } from '#api'
 import { connectHandlers } from './index.ts'
 import { podAddress, serviceAddress } from './proxy-target.ts'
 import { rewriteHtml, rewriteUrl } from './rewrite.ts'
@@ -60,6 +60,50 @@ test('a node answers its own pages', async () => {
   })
   assert.equal((await get('/nodes/n1/proxy/nothing')).status, 404)
   assert.equal((await get('/nodes/n2/proxy/healthz')).status, 404)
+})
+
+test('a kubelet with a server gets requests of any kind, and its node’s other ports too', async () => {
+  const echo = createServer((incoming, outgoing) => {
+    outgoing.writeHead(201)
+    outgoing.write(`${incoming.method} ${incoming.url} `)
+    incoming.pipe(outgoing)
+  })
+  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve))
+  const { port: echoPort } = echo.address() as AddressInfo
+  const dialled: string[] = []
+  const { connect } = env.net
+  const there = () => connect({ host: '127.0.0.1', port: echoPort }, new AbortController().signal)
+  read.put(nodes, {
+    metadata: { name: 'far' },
+    status: {
+      addresses: [{ type: 'InternalIP', address: '10.0.0.3' }],
+      daemonEndpoints: { kubeletEndpoint: { Port: 4321 } },
+    },
+  })
+  const local = connectHandlers({
+    env: {
+      ...env,
+      net: {
+        ...env.net,
+        connect: ({ host, port: at }: never) => (dialled.push(`${host}:${at}`), there()),
+      },
+    },
+    read,
+    nodeApi: () => ({ ...kubelet, connect: there }),
+  })
+  const original = handlers['nodes/proxy']
+  Object.assign(handlers, { 'nodes/proxy': local['nodes/proxy'] })
+  assert.deepEqual(await get('/nodes/far/proxy/run/a/b/c?cmd=ls%20-l', 'POST', 'body'), {
+    status: 201,
+    location: undefined,
+    body: 'POST /run/a/b/c?cmd=ls+-l body',
+  })
+  assert.equal((await get('/nodes/https:far:4321/proxy/pods')).body, 'GET /pods ')
+  assert.deepEqual(dialled, [])
+  assert.equal((await get('/nodes/http:far:9100/proxy/metrics')).body, 'GET /metrics ')
+  assert.deepEqual(dialled, ['10.0.0.3:9100'])
+  Object.assign(handlers, { 'nodes/proxy': original })
+  echo.close()
 })
 
 test('a proxy finds the port by number or name, and a ready endpoint', () => {
