@@ -85,7 +85,10 @@ test('a kubelet with a server gets requests of any kind, and its node’s other 
       ...env,
       net: {
         ...env.net,
-        connect: ({ host, port: at }: never) => (dialled.push(`${host}:${at}`), there()),
+        connect: (to) => {
+          if ('host' in to) dialled.push(`${to.host}:${to.port}`)
+          return there()
+        },
       },
     },
     read,
