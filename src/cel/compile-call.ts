@@ -7,7 +7,7 @@ import type { Overload } from './functions.ts'
 import { listAt, mapAt } from './library/standard.ts'
 import { listEquality, listSum } from './list-types.ts'
 import type { CelType } from './types.ts'
-import { CelOptional, equals, isOf, kindOf } from './values.ts'
+import { CelOptional, equals, isOf, kindOf, typeNameOf } from './values.ts'
 
 export function compileCall(compiler: Compiling, call: Call, operand?: Eval): Eval {
   const namespaced = compiler.checked.namespaced.has(call)
@@ -182,10 +182,16 @@ function dispatched(overloads: readonly Overload[], runs: readonly Eval[]): Eval
   return (frame) => {
     const args = runs.map((each) => each(frame))
     const found = overloads.find((each) => each.args.every((type, i) => isOf(type, args[i])))
-    if (found === undefined) throw noOverload()
+    if (found === undefined) throw noOverload(unfit(overloads[0]?.name, args))
     return charged(frame, found.run, found.cost, args)
   }
 }
+
+/** A function is named with the types that it was given; an operator of two sides is not. */
+const unfit = (name: string | undefined, args: readonly unknown[]): string | undefined =>
+  name === undefined || /[_@]/.test(name)
+    ? undefined
+    : `${name}(${args.map(typeNameOf).join(', ')})`
 
 function charged(
   frame: Frame,

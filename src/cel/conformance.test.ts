@@ -16,7 +16,7 @@ function problem({
   type,
 }: ConformanceTest): string | undefined {
   const wrong = (what: unknown): string => `${path}: ${source}: ${String(what)}`
-  const program = compileCel(source, { variables, mixedLiterals: true, bindings: true })
+  const program = compileCel(source, { variables, plain: true, bindings: true })
   if ('failure' in program) return expected === undefined ? undefined : wrong(program.failure)
   if (type !== undefined && typeName(program.type) !== type && !type.startsWith('type('))
     return wrong(`is ${typeName(program.type)} and not ${type}`)

@@ -18,7 +18,8 @@ export function charge(frame: Frame, cost: number): void {
 export const overBudget = (): CelError =>
   new CelError('operation cancelled: actual cost limit exceeded', { final: true })
 
-export const noOverload = (): CelError => new CelError('no such overload')
+export const noOverload = (of?: string): CelError =>
+  new CelError(of === undefined ? 'no such overload' : `no such overload: ${of}`)
 
 /** Whether `&&`, `||` and the macros may go on without it. */
 export const isAbsorbed = (error: unknown): boolean => error instanceof CelError && !error.final

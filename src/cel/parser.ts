@@ -24,14 +24,17 @@ const LARGEST_UINT = 2n ** 64n - 1n
 /** Throws a SyntaxIssue. */
 export function parse(
   source: string,
-  { bindings = false }: { readonly bindings?: boolean } = {},
+  {
+    bindings = false,
+    quotedNames = false,
+  }: { readonly bindings?: boolean; readonly quotedNames?: boolean } = {},
 ): Expression {
   if (source.length > MAX_SOURCE)
     throw new SyntaxIssue(
       -1,
       `expression code point size exceeds limit: size: ${source.length}, limit ${MAX_SOURCE}`,
     )
-  const parser = new Parser(tokenize(source), bindings)
+  const parser = new Parser(tokenize(source), { bindings, quotedNames })
   const expression = parser.expression()
   parser.end()
   return expression
@@ -46,11 +49,16 @@ const BINARY: readonly (readonly string[])[] = [
 class Parser {
   readonly #tokens: readonly Token[]
   readonly #bindings: boolean
+  readonly #quotedNames: boolean
   #at = 0
   #depth = 0
 
-  constructor(tokens: readonly Token[], bindings: boolean) {
+  constructor(
+    tokens: readonly Token[],
+    { bindings, quotedNames }: { readonly bindings: boolean; readonly quotedNames: boolean },
+  ) {
     this.#bindings = bindings
+    this.#quotedNames = quotedNames
     this.#tokens = tokens
   }
 
@@ -155,7 +163,7 @@ class Parser {
         token.offset,
         `Syntax error: ${token.kind === 'end' ? 'mismatched' : 'no viable alternative at'} input '${token.text}'${token.kind === 'end' ? ' expecting IDENTIFIER' : ''}`,
       )
-    const field = token.kind === 'quoted' ? String(token.value) : token.text
+    const field = this.#nameIn(token)
     if (token.kind === 'ident' && ['in', 'true', 'false', 'null'].includes(field))
       throw new SyntaxIssue(
         token.offset,
@@ -241,6 +249,13 @@ class Parser {
     }
   }
 
+  /** A field's name; in backticks it may be anything, where that is known. */
+  #nameIn({ kind, text, value, offset }: Token): string {
+    if (kind !== 'quoted') return text
+    if (!this.#quotedNames) throw new SyntaxIssue(offset, "unsupported syntax: '`'")
+    return String(value)
+  }
+
   #named(token: Token, dot = ''): Expression {
     const { text, offset } = token
     if (dot === '') {
@@ -321,7 +336,7 @@ class Parser {
       if (token.kind !== 'ident' && token.kind !== 'quoted')
         throw mismatched(token, "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}")
       const { offset } = this.#expect(':')
-      const field = token.kind === 'quoted' ? String(token.value) : token.text
+      const field = this.#nameIn(token)
       fields.push({ name: field, value: this.expression(), optional, offset })
       if (!this.#isSign(',')) break
       this.#next()

@@ -50,8 +50,8 @@ export interface CelOptions {
   readonly mutates?: boolean
   /** Whether `cel.bind` is known: for what selects devices. */
   readonly bindings?: boolean
-  /** Lists and maps of several types may be written, as CEL by itself allows. */
-  readonly mixedLiterals?: boolean
+  /** As CEL is by itself: lists and maps of several types may be written, and names in backticks. */
+  readonly plain?: boolean
 }
 
 /** Why an expression cannot be used, in upstream's words. */
@@ -120,7 +120,7 @@ function compileWith(
     variables.set(REQUEST_RESOURCE, opaque(RESOURCE_CHECK))
   let expression: Expression
   try {
-    expression = parse(source, options)
+    expression = parse(source, { ...options, quotedNames: options.plain === true })
   } catch (error) {
     if (!(error instanceof SyntaxIssue)) throw error
     return failed(source, [error.issue])
@@ -128,7 +128,7 @@ function compileWith(
   const checked = check(expression, {
     functions,
     variables,
-    mixedLiterals: options.mixedLiterals ?? false,
+    mixedLiterals: options.plain ?? false,
     builds: options.mutates ?? false,
   })
   if (checked.issues.length > 0) return failed(source, checked.issues)

@@ -263,13 +263,24 @@ export class Parts {
 }
 
 /** `parts`: of many comparisons that are one work. */
-export function equals(a: unknown, b: unknown, parts?: Parts): boolean {
+export const equals = (a: unknown, b: unknown, parts?: Parts): boolean =>
+  equality(a, b, parts) === true
+
+/** The same for `==`, which fails where the one does not know how to be the other. */
+export function equalsOrFails(a: unknown, b: unknown): boolean {
+  const answer = equality(a, b)
+  if (answer === undefined) throw new CelError('no such overload')
+  return answer
+}
+
+/** Nothing where an address, a version or a quantity meets something else: it can only be compared with its like. */
+function equality(a: unknown, b: unknown, parts?: Parts): boolean | undefined {
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b
   if (isNumeric(a)) return isNumeric(b) && compareNumbers(a, b) === 0
   return equalParts(a, b, parts ?? new Parts())
 }
 
-function equalParts(a: unknown, b: unknown, parts: Parts): boolean {
+function equalParts(a: unknown, b: unknown, parts: Parts): boolean | undefined {
   parts.next()
   if (typeof a === 'string' || typeof a === 'boolean' || a === null) return a === b
   if (isNumeric(a)) return isNumeric(b) && compareNumbers(a, b) === 0
@@ -277,8 +288,13 @@ function equalParts(a: unknown, b: unknown, parts: Parts): boolean {
     return (
       Array.isArray(b) &&
       a.length === b.length &&
-      a.every((each, i) => equalParts(each, b[i], parts))
+      // Only what is said to be another makes lists and maps differ.
+      a.every((each, i) => equalParts(each, b[i], parts) !== false)
     )
+  if (a instanceof CelOpaque) {
+    if (b === null) return false
+    return b instanceof CelOpaque && a.typeName === b.typeName ? a.equals(b) : undefined
+  }
   const kind = kindOf(a)
   if (kind !== kindOf(b)) return false
   if (a instanceof CelTimestamp && b instanceof CelTimestamp)
@@ -287,9 +303,7 @@ function equalParts(a: unknown, b: unknown, parts: Parts): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
   if (a instanceof CelTypeValue && b instanceof CelTypeValue) return a.name === b.name
   if (a instanceof CelOptional && b instanceof CelOptional)
-    return a.present === b.present && (!a.present || equalParts(a.value, b.value, parts))
-  if (a instanceof CelOpaque && b instanceof CelOpaque)
-    return a.typeName === b.typeName && a.equals(b)
+    return a.present && b.present ? equalParts(a.value, b.value, parts) : a.present === b.present
   return equalMaps(a, b, parts)
 }
 
@@ -297,7 +311,7 @@ function equalMaps(a: unknown, b: unknown, parts: Parts): boolean {
   if (mapSize(a) !== mapSize(b)) return false
   for (const [key, value] of mapEntries(a)) {
     const other = mapGet(b, key)
-    if (other === undefined || !equalParts(value, other, parts)) return false
+    if (other === undefined || equalParts(value, other, parts) === false) return false
   }
   return true
 }

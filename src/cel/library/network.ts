@@ -2,10 +2,12 @@
 import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelOpaque } from '../values.ts'
+import { addressProblem, prefixProblem } from './go-address.ts'
 import { inRange, nominal, parsed, parsedTwice } from './costs.ts'
 
 const IP = 'net.IP'
 const CIDR = 'net.CIDR'
+const NO_RANGE = 'network address parse error during conversion from string: '
 const BYTE = '(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)'
 const IPV4 = new RegExp(`^${BYTE}(?:\\.${BYTE}){3}$`)
 
@@ -58,12 +60,15 @@ const isMapped = ({ family, bytes }: Address): boolean =>
   bytes[11] === 255
 
 function address(text: string): Address {
-  const found = readAddress(text)
-  if (found === undefined)
+  const problem = addressProblem(text)
+  if (problem !== undefined)
     throw new CelError(
-      `IP Address ${JSON.stringify(text)} parse error during conversion from string: ParseAddr(${JSON.stringify(text)}): unable to parse IP`,
+      `IP Address ${JSON.stringify(text)} parse error during conversion from string: ${problem}`,
     )
-  if (isMapped(found))
+  if (text.includes('%'))
+    throw new CelError(`IP address ${JSON.stringify(text)} with zone value is not allowed`)
+  const found = readAddress(text)
+  if (found === undefined || isMapped(found))
     throw new CelError(`IPv4-mapped IPv6 address ${JSON.stringify(text)} is not allowed`)
   return found
 }
@@ -120,10 +125,22 @@ function readRange(text: string): Range | undefined {
 function range(text: string): Range {
   const found = readRange(text)
   if (found !== undefined) return found
-  const why = text.includes('/') ? 'unable to parse IP' : "no '/'"
+  const problem = prefixProblem(text)
   throw new CelError(
-    `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix(${JSON.stringify(text)}): ${why}`,
+    problem === undefined
+      ? `${NO_RANGE}IPv4-mapped IPv6 address ${JSON.stringify(text)} is not allowed`
+      : `${NO_RANGE}${NO_RANGE}${problem}`,
   )
+}
+
+/** Text that is no address fits no function. */
+function fitting(text: string): Address {
+  try {
+    return address(text)
+  } catch (error) {
+    if (error instanceof CelError) throw new CelError('no such overload')
+    throw error
+  }
 }
 
 const within = (...texts: readonly string[]): ((address: Address) => boolean) => {
@@ -176,7 +193,7 @@ export const network: readonly Overload[] = [
   ),
   overload(
     `${CIDR}.containsIP(string): bool`,
-    (of: Range, other: string) => of.has(address(other)),
+    (of: Range, other: string) => of.has(fitting(other)),
     inRange(true, false),
   ),
   overload(`${CIDR}.containsCIDR(${CIDR}): bool`, containsCidr, inRange(false, true)),

@@ -4,6 +4,7 @@ import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelDouble, CelOpaque, INT_MAX, INT_MIN, normalInt } from '../values.ts'
 import { nominal, parsed } from './costs.ts'
+import { versionProblem } from './go-version.ts'
 
 type Int = number | bigint
 
@@ -98,11 +99,7 @@ const quantities: readonly Overload[] = [
 ]
 
 const SEMVER = 'kubernetes.Semver'
-const PART = '(?:0|[1-9]\\d*|\\d*[a-zA-Z-][0-9a-zA-Z-]*)'
-const VERSION = new RegExp(
-  `^(0|[1-9]\\d*)\\.(0|[1-9]\\d*)\\.(0|[1-9]\\d*)(?:-(${PART}(?:\\.${PART})*))?(?:\\+([0-9a-zA-Z-]+(?:\\.[0-9a-zA-Z-]+)*))?$`,
-)
-const MAX_VERSION = 1000
+const VERSION = /^(\d+)\.(\d+)\.(\d+)(?:-([^+]*))?/
 
 class SemverValue extends CelOpaque {
   readonly typeName = SEMVER
@@ -111,12 +108,10 @@ class SemverValue extends CelOpaque {
   readonly #text: string
   constructor(text: string) {
     super()
-    const match = text.length > MAX_VERSION ? null : VERSION.exec(text)
-    if (match === null) throw new CelError('No Major.Minor.Patch elements found')
-    const [, major = '0', minor = '0', patch = '0', before] = match
+    const problem = versionProblem(text)
+    if (problem !== undefined) throw new CelError(problem)
+    const [, major = '0', minor = '0', patch = '0', before] = VERSION.exec(text) ?? []
     this.numbers = [BigInt(major), BigInt(minor), BigInt(patch)]
-    if (this.numbers.some((each) => each >= 2n ** 64n))
-      throw new CelError('strconv.ParseUint: value out of range')
     this.before = before?.split('.') ?? []
     this.#text = text
   }
@@ -130,10 +125,18 @@ class SemverValue extends CelOpaque {
 
 /** Without a leading v and leading zeros, with the parts that are missing. */
 function normalized(text: string): string {
-  const [, core = '', rest = ''] = /^v?([^-+]*)(.*)$/s.exec(text) ?? []
-  const parts = core.split('.').map((part) => part.replace(/^0+(?=\d)/, ''))
+  const [major = '', minor, ...more] = text.replace(/^v/, '').split('.')
+  const parts = [
+    major,
+    ...(minor === undefined ? [] : [minor]),
+    ...(more.length === 0 ? [] : [more.join('.')]),
+  ].map((part) =>
+    part.length > 1 ? part.replace(/^0*(?=\d)/, '').replace(/^0*(?!\d)/, '0') : part,
+  )
+  if (parts.length < 3 && /[+-]/.test(parts.at(-1) ?? ''))
+    throw new CelError('short version cannot contain PreRelease/Build meta data')
   while (parts.length < 3) parts.push('0')
-  return parts.join('.') + rest
+  return parts.join('.')
 }
 
 function compareVersions(a: SemverValue, b: SemverValue): number {

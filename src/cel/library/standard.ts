@@ -24,6 +24,7 @@ import {
   costSize,
   doubleOf,
   equals,
+  equalsOrFails,
   kindOf,
   mapGet,
   mapHas,
@@ -247,8 +248,8 @@ const order = (name: string, holds: (order: number) => boolean): readonly Overlo
 }
 
 const relations: readonly Overload[] = [
-  overload('_==_(A, A): bool', equals, compared),
-  overload('_!=_(A, A): bool', (a: unknown, b: unknown) => !equals(a, b), compared),
+  overload('_==_(A, A): bool', equalsOrFails, compared),
+  overload('_!=_(A, A): bool', (a: unknown, b: unknown) => !equalsOrFails(a, b), compared),
   ...order('_<_', (result) => result < 0),
   ...order('_<=_', (result) => result <= 0),
   ...order('_>_', (result) => result > 0),

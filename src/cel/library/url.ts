@@ -3,26 +3,30 @@ import { CelError } from '../errors.ts'
 import { overload, type Overload } from '../functions.ts'
 import { CelMap, CelOpaque } from '../values.ts'
 import { nominal, parsed } from './costs.ts'
+import { parseGoUrl, type GoUrl } from './go-url.ts'
 
 const URL_TYPE = 'kubernetes.URL'
 
 class UrlValue extends CelOpaque {
   readonly typeName = URL_TYPE
   readonly text: string
-  readonly url: URL
+  readonly url: GoUrl
   constructor(text: string) {
     super()
     this.text = text
-    this.url = parseUrl(text)
+    const url = parseGoUrl(text)
+    if ('problem' in url)
+      throw new CelError(`URL parse error during conversion from string: ${url.problem}`)
+    // What comes after a # is no part of the rest.
+    const before = text.split('#', 1)[0] ?? ''
+    const read = parseGoUrl(before)
+    this.url = before === text || 'problem' in read ? url : read
   }
-  get isRelative(): boolean {
-    return this.text.startsWith('/')
-  }
-  /** As it is written: `URL` leaves out the usual port of a scheme. */
   get port(): string {
-    return this.isRelative
-      ? ''
-      : (/^[^:]+:\/\/[^/?#]*?:(\d+)(?:[/?#]|$)/.exec(this.text)?.[1] ?? '')
+    return /:(\d+)$/.exec(this.url.host)?.[1] ?? ''
+  }
+  get hostname(): string {
+    return this.url.host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1')
   }
   equals(other: CelOpaque): boolean {
     return other instanceof UrlValue && other.text === this.text
@@ -32,42 +36,18 @@ class UrlValue extends CelOpaque {
   }
 }
 
-const RELATIVE = 'relative://host'
+export const isUrl = (text: string): boolean => !('problem' in parseGoUrl(text))
 
-function parseUrl(text: string): URL {
-  const why =
-    text === ''
-      ? 'empty url'
-      : text.startsWith(':')
-        ? 'missing protocol scheme'
-        : 'invalid URI for request'
-  const wrong = (): CelError =>
-    new CelError(
-      `URL parse error during conversion from string: parse ${JSON.stringify(text)}: ${why}`,
-    )
-  const isRelative = text.startsWith('/')
-  if (!isRelative && !/^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//.test(text)) throw wrong()
-  if (/[\s\p{Cc}]/u.test(text)) throw wrong()
-  try {
-    return isRelative ? new URL(text, RELATIVE) : new URL(text)
-  } catch {
-    throw wrong()
-  }
-}
-export function isUrl(text: string): boolean {
-  try {
-    parseUrl(text)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function query({ url: { searchParams } }: UrlValue): CelMap {
+function query({ url }: UrlValue): CelMap {
+  const params = new URLSearchParams(url.query)
   const map = new CelMap()
-  for (const key of new Set(searchParams.keys())) map.insert(key, searchParams.getAll(key))
+  for (const key of new Set(params.keys())) map.insert(key, params.getAll(key))
   return map
 }
+
+/** With what cannot stand in a path written by its number. */
+const escapedPath = (path: string): string =>
+  path.replaceAll(/[^A-Za-z0-9\-._~!$&'()*+,;=:@/%[\]]/gu, (char) => encodeURIComponent(char))
 
 const get = (name: string, read: (url: UrlValue) => string): Overload =>
   overload(`${URL_TYPE}.${name}(): string`, read, nominal)
@@ -75,17 +55,10 @@ const get = (name: string, read: (url: UrlValue) => string): Overload =>
 export const urls: readonly Overload[] = [
   overload(`::url(string): ${URL_TYPE}`, (text: string) => new UrlValue(text), parsed),
   overload('::isURL(string): bool', isUrl),
-  get('getScheme', (value) => (value.isRelative ? '' : value.url.protocol.slice(0, -1))),
-  get('getHostname', (value) =>
-    value.isRelative ? '' : value.url.hostname.replace(/^\[(.*)\]$/, '$1'),
-  ),
-  get('getHost', (value) => {
-    if (value.isRelative) return ''
-    return value.port === '' ? value.url.hostname : `${value.url.hostname}:${value.port}`
-  }),
-  get('getPort', (value) => value.port),
-  get('getEscapedPath', ({ url, text }) =>
-    url.pathname === '/' && !/^(?:[^:]+:\/\/[^/?#]*)?\//.test(text) ? '' : url.pathname,
-  ),
+  get('getScheme', ({ url }) => url.scheme),
+  get('getHostname', ({ hostname }) => hostname),
+  get('getHost', ({ url }) => url.host),
+  get('getPort', ({ port }) => port),
+  get('getEscapedPath', ({ url }) => escapedPath(url.path)),
   overload(`${URL_TYPE}.getQuery(): map<string, list<string>>`, query, nominal),
 ]
