@@ -48,7 +48,7 @@ export async function createObject(
   const metadata = metadataOf(given)
   bindNamespace(target, given)
   const saysWhen = /^0*[1-9][0-9]*$/.test(textOf(metadata['resourceVersion']))
-  for (const field of SERVER_FIELDS) delete metadata[field]
+  for (const field of SERVER_FIELDS) if (field in metadata) delete metadata[field]
   if (template === undefined) definition.defaults(given)
   else definition.defaultsOfMetadata?.(metadata)
   const now = env.clock.now()

@@ -22,10 +22,21 @@ const pairOf = ({ metadata, spec }: Service): readonly string[] => {
   const [pair] = Object.entries(spec.selector ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1))
   return pair === undefined ? [] : [`${metadata.namespace}/${pair[0]}=${pair[1]}`]
 }
-const pairsOf = ({ metadata }: Pod): readonly string[] =>
-  Object.entries(metadata.labels ?? {}).map(
-    ([key, value]) => `${metadata.namespace}/${key}=${value}`,
-  )
+const pairsOf = ({ metadata: { namespace, labels } }: Pod): readonly string[] => {
+  if (labels === undefined) return NO_PAIRS
+  // A pod that has changed is put into the index, and then its Services are looked for.
+  if (labels !== last.labels || namespace !== last.namespace) {
+    const pairs = Object.entries(labels).map(([key, value]) => `${namespace}/${key}=${value}`)
+    last = { labels, namespace, pairs }
+  }
+  return last.pairs
+}
+const NO_PAIRS: readonly string[] = []
+let last: {
+  readonly labels: Pod['metadata']['labels']
+  readonly namespace: string | undefined
+  readonly pairs: readonly string[]
+} = { labels: undefined, namespace: undefined, pairs: NO_PAIRS }
 
 /** What pods and Services are looked up by. */
 export const selectionIndexes = [
@@ -35,15 +46,11 @@ export const selectionIndexes = [
 
 /** Services that select the pod as it is or as it was. */
 function servicesOf(pod: Pod, old: Pod | undefined, cache: Cache): readonly string[] {
-  const selecting = ({ metadata: { namespace, labels } }: Pod): readonly string[] => {
+  const selecting = (each: Pod): readonly string[] => {
     const keys: string[] = []
-    for (const name in labels)
-      for (const service of cache.by(
-        services,
-        'selector-pair',
-        `${namespace}/${name}=${labels[name]}`,
-      ))
-        if (selects(service, labels)) keys.push(keyOf(service))
+    for (const pair of pairsOf(each))
+      for (const service of cache.by(services, 'selector-pair', pair))
+        if (selects(service, each.metadata.labels)) keys.push(keyOf(service))
     return keys
   }
   return old === undefined || old.metadata.labels === pod.metadata.labels
