@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { events, podDisruptionBudgets, pods, replicaSets, type PodDisruptionBudget } from '#api'
+import { notFound } from '#machinery'
 import { replicaSetController } from '../replicaset/index.ts'
 import { world, type World } from '../testing/world.ts'
 import { disruptionController } from './index.ts'
+import { scaleOfOwner } from './scales.ts'
 
 const key = { namespace: 'shop', name: 'web' }
 async function running(spec: Partial<PodDisruptionBudget['spec']>, replicas = 4): Promise<World> {
@@ -120,4 +122,55 @@ test('a share of pods whose controllers are unknown cannot be told', async () =>
   assert.equal(reason(w), 'SyncFailed')
   assert.equal(numbers(w)[3], 0)
   w.stop()
+})
+
+test('a pod that nobody manages is told of, and those of others are counted all the same', async () => {
+  const w = await running({ maxUnavailable: 1 }, 2)
+  await w.client.create(pods, {
+    metadata: { namespace: 'shop', name: 'alone', labels: { app: 'web' } },
+    spec: { containers: [{ name: 'main', image: 'web:1' }] },
+  })
+  await w.rest()
+  assert.equal(numbers(w)[0], 2)
+  const told = w.store.list(events).find((each) => each.reason === 'UnmanagedPods')
+  assert.match(
+    told?.message ?? '',
+    /^Pods selected by this PodDisruptionBudget \(selector: &LabelSelector\{MatchLabels:map\[string\]string\{app: web,\},MatchExpressions:\[\]LabelSelectorRequirement\{\},\}\) were found to be unmanaged\./,
+  )
+  w.stop()
+})
+
+const toy = { apiVersion: 'x.dev/v1', kind: 'Toy', name: 't', uid: 'u' }
+const answering = (answers: Readonly<Record<string, unknown>>) => ({
+  request: async ({ path }: { readonly path: string }): Promise<unknown> => {
+    if (answers[path] === undefined) throw notFound({ group: '', resource: 'x' }, path)
+    return answers[path]
+  },
+})
+const withScale = { resources: [toys(''), toys('/scale')] }
+function toys(sub: string) {
+  return { name: `toys${sub}`, kind: sub === '' ? 'Toy' : 'Scale' }
+}
+const scaleAt = '/apis/x.dev/v1/namespaces/shop/toys/t/scale'
+
+test('an owner of a kind of its own tells of its size by its scale', async () => {
+  const scale = { metadata: { uid: 'u' }, spec: { replicas: 3 } }
+  const answers = { '/apis/x.dev/v1': withScale, [scaleAt]: scale }
+  assert.deepEqual(await scaleOfOwner(answering(answers), toy, 'shop'), { replicas: 3 })
+  const another = { ...answers, [scaleAt]: { ...scale, metadata: { uid: 'v' } } }
+  assert.equal(await scaleOfOwner(answering(another), toy, 'shop'), undefined)
+  assert.equal(
+    await scaleOfOwner(answering({ '/apis/x.dev/v1': withScale }), toy, 'shop'),
+    undefined,
+  )
+})
+
+test('an owner that has no scale, or a kind that there is not, cannot tell', async () => {
+  assert.deepEqual(await scaleOfOwner(answering({}), toy, 'shop'), {
+    problem: 'no matches for kind "Toy" in version "x.dev/v1"',
+  })
+  const plain = { '/apis/x.dev/v1': { resources: [toys('')] } }
+  assert.deepEqual(await scaleOfOwner(answering(plain), toy, 'shop'), {
+    problem: 'toys.x.dev does not implement the scale subresource',
+  })
 })

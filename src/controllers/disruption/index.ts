@@ -23,45 +23,56 @@ import {
   type Cache,
   type Decision,
 } from '../framework/index.ts'
+import { scaleOfOwner, type OwnerScale } from './scales.ts'
 
 export interface Observed {
   readonly budget: PodDisruptionBudget
   /** Those it selects. */
   readonly pods: readonly Pod[]
-  /** Replicas that the pod's outermost controller asks for, and its uid; undefined when there is none that can be told. */
   /** Those of the pods that other budgets select too, where this one is the first of them. */
   readonly shared: readonly Pod[]
+  /** What the pod's outermost controller asks for, where the cache can tell. */
   readonly scaleOf: (pod: Pod) => { readonly uid: string; readonly replicas: number } | undefined
+  /** Of the controllers that it cannot tell of, by their uids. */
+  readonly asked: ReadonlyMap<string, OwnerScale>
 }
 
 /** An eviction that was granted and not seen within this will not come. */
 const EVICTION_MS = 120_000
 const CONDITION = 'DisruptionAllowed'
+/** Until what could not be told is asked again. */
+const RETRY_MS = 30_000
 
-export function decide({ budget, pods: selected, shared, scaleOf }: Observed, now: Date): Decision {
+export function decide(
+  { budget, pods: selected, shared, scaleOf, asked }: Observed,
+  now: Date,
+): Decision {
   if (isTerminating(budget)) return { actions: [] }
   const { minAvailable, maxUnavailable } = budget.spec
   const counted = selected.filter((pod) => !isFinished(pod))
-  const expected = expectedOf(budget, counted, scaleOf)
-  if (expected === undefined) {
-    const message = 'found no controllers for some pods, whose number cannot be told'
+  const nobody =
+    selected.length === 0 ? [event(budget, 'Normal', 'NoPods', 'No matching pods found')] : []
+  const expected = isShare(budget) ? expectedOf(counted, scaleOf, asked) : counted.length
+  if (typeof expected === 'string')
     return {
       actions: [
+        ...nobody,
         event(
           budget,
           'Warning',
           'CalculateExpectedPodCountFailed',
-          `Failed to calculate the number of expected pods: ${message}`,
+          `Failed to calculate the number of expected pods: ${expected}`,
         ),
         ...updateStatus(podDisruptionBudgets, budget, {
-          ...budget.status,
           ...zero,
-          ...observed(budget),
-          conditions: conditionsWith(budget, now, 'False', 'SyncFailed', message),
+          ...budget.status,
+          disruptionsAllowed: 0,
+          conditions: conditionsWith(budget, now, 'False', 'SyncFailed', expected),
         }),
       ],
+      requeueAfterMs: RETRY_MS,
     }
-  }
+  const alone = isShare(budget) && counted.some((pod) => controllerOf(pod) === undefined)
   const desired =
     maxUnavailable === undefined
       ? resolvePercent(minAvailable, expected, 'up')
@@ -83,13 +94,13 @@ export function decide({ budget, pods: selected, shared, scaleOf }: Observed, no
         ? conditionsWith(budget, now, 'True', 'SufficientPods', '')
         : conditionsWith(budget, now, 'False', 'InsufficientPods', ''),
   }
-  const nobody = event(budget, 'Normal', 'NoPods', 'No matching pods found')
   return {
     actions: [
+      ...nobody,
+      ...(alone ? [event(budget, 'Warning', 'UnmanagedPods', unmanaged(budget))] : []),
       ...shared.map((pod) =>
         event(pod, 'Warning', 'MultiplePodDisruptionBudgets', manyFor(pod, budget)),
       ),
-      ...(selected.length === 0 ? [nobody] : []),
       ...updateStatus(podDisruptionBudgets, budget, status),
     ],
     ...(nextMs === undefined ? {} : { requeueAfterMs: nextMs }),
@@ -104,22 +115,66 @@ const zero = { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expe
 const observed = ({ metadata: { generation } }: PodDisruptionBudget) =>
   generation === undefined ? {} : { observedGeneration: generation }
 
-/** A share is of what the controllers ask for, not of what happens to be there. */
+const unmanaged = ({ spec: { selector } }: PodDisruptionBudget): string =>
+  `Pods selected by this PodDisruptionBudget (selector: ${selectorForm(selector)}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`
+
+/** As Go prints it. */
+function selectorForm(selector: PodDisruptionBudget['spec']['selector']): string {
+  const labels = Object.entries(selector?.matchLabels ?? {})
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}: ${value},`)
+  const expressions = (selector?.matchExpressions ?? []).map(
+    ({ key, operator, values = [] }) =>
+      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(' ')}],},`,
+  )
+  return `&LabelSelector{MatchLabels:map[string]string{${labels.join('')}},MatchExpressions:[]LabelSelectorRequirement{${expressions.join('')}},}`
+}
+
+/** Whether it is about a share of what controllers ask for, and not of the pods that happen to be there. */
+const isShare = ({ spec: { minAvailable, maxUnavailable } }: PodDisruptionBudget): boolean =>
+  maxUnavailable !== undefined || typeof minAvailable === 'string'
+
+/** How many pods their controllers ask for, or why that cannot be told. */
 function expectedOf(
-  { spec: { minAvailable, maxUnavailable } }: PodDisruptionBudget,
   counted: readonly Pod[],
   scaleOf: Observed['scaleOf'],
-): number | undefined {
-  if (maxUnavailable === undefined && typeof minAvailable !== 'string') return counted.length
+  asked: Observed['asked'],
+): number | string {
   const scales = new Map<string, number>()
   for (const pod of counted) {
-    if (controllerOf(pod) === undefined) continue
-    const scale = scaleOf(pod)
-    if (scale === undefined) return undefined
-    scales.set(scale.uid, scale.replicas)
+    const owner = controllerOf(pod)
+    if (owner === undefined) continue
+    const known = scaleOf(pod)
+    const told = known ?? asked.get(owner.uid)
+    if (told === undefined) return `found no controllers for pod "${pod.metadata.name}"`
+    if ('problem' in told) return told.problem
+    scales.set(known?.uid ?? owner.uid, told.replicas)
   }
   return [...scales.values()].reduce((sum, replicas) => sum + replicas, 0)
 }
+
+/** Owners whose kinds are not known here tell of their size by `/scale`. */
+async function ask(
+  observed: Observed,
+  transport: Parameters<typeof scaleOfOwner>[0],
+): Promise<Observed> {
+  const asked = new Map<string, OwnerScale>()
+  for (const pod of observed.pods) {
+    const owner = controllerOf(pod)
+    if (owner === undefined || asked.has(owner.uid) || isFinished(pod)) continue
+    if (KNOWN.has(`${owner.apiVersion} ${owner.kind}`) || observed.scaleOf(pod) !== undefined)
+      continue
+    const scale = await scaleOfOwner(transport, owner, pod.metadata.namespace ?? '')
+    if (scale !== undefined) asked.set(owner.uid, scale)
+  }
+  return { ...observed, asked }
+}
+const KNOWN = new Set([
+  'apps/v1 ReplicaSet',
+  'apps/v1 Deployment',
+  'apps/v1 StatefulSet',
+  'v1 ReplicationController',
+])
 
 /** Evictions that were granted and whose pods are there still. */
 function stillDisrupted(
@@ -197,9 +252,13 @@ function scaleIn(cache: Cache, pod: Pod): ReturnType<Observed['scaleOf']> {
   const { namespace } = pod.metadata
   const at = ({ name }: OwnerReference): string => `${namespace}/${name}`
   const owner = controllerOf(pod)
-  switch (owner?.kind) {
+  if (owner === undefined || !KNOWN.has(`${owner.apiVersion} ${owner.kind}`)) return undefined
+  const own = <T extends { readonly metadata: { readonly uid?: string } }>(
+    found: T | undefined,
+  ): T | undefined => (found?.metadata.uid === owner.uid ? found : undefined)
+  switch (owner.kind) {
     case 'ReplicaSet': {
-      const set = cache.get(replicaSets, at(owner))
+      const set = own(cache.get(replicaSets, at(owner)))
       const outer = set === undefined ? undefined : controllerOf(set)
       if (outer?.kind === 'Deployment') {
         const deployment = cache.get(deployments, at(outer))
@@ -208,11 +267,11 @@ function scaleIn(cache: Cache, pod: Pod): ReturnType<Observed['scaleOf']> {
       return set && { uid: owner.uid, replicas: set.spec.replicas ?? 1 }
     }
     case 'StatefulSet': {
-      const set = cache.get(statefulSets, at(owner))
+      const set = own(cache.get(statefulSets, at(owner)))
       return set && { uid: owner.uid, replicas: set.spec.replicas ?? 1 }
     }
     case 'ReplicationController': {
-      const found = cache.get(replicationControllers, at(owner))
+      const found = own(cache.get(replicationControllers, at(owner)))
       return found && { uid: owner.uid, replicas: found.spec?.replicas ?? 1 }
     }
     default:
@@ -252,7 +311,9 @@ export const disruptionController = defineController<Observed>({
       pods: selected,
       shared: others.length === 0 ? [] : selected.filter(isShared),
       scaleOf: (pod) => scaleIn(cache, pod),
+      asked: new Map(),
     }
   },
+  ask: (observed, transport) => (isShare(observed.budget) ? ask(observed, transport) : observed),
   decide,
 })

@@ -6,6 +6,7 @@ import {
   createWorkQueue,
   type ChangeHandler,
   type Client,
+  type Transport,
   type EventRecorder,
   type Informer,
   type Informers,
@@ -53,6 +54,8 @@ export interface ControllerDefinition<O> {
   readonly workers?: number
   /** Undefined when there is nothing to decide about. */
   observe(cache: Cache, key: string, now: Date): O | undefined
+  /** What the cache cannot tell is asked of the server, between looking and deciding: only where it is needed. */
+  ask?(observed: O, transport: Pick<Transport, 'request'>): Promise<O> | O
   /** A promise only where a library computes that way (signatures): nothing is waited for in it. */
   decide(observed: O, now: Date): Decision | Promise<Decision>
   /** What to do when some of it failed; the attempt is repeated with a growing wait all the same. */
@@ -188,8 +191,10 @@ function start<O>(
       return
     }
     const now = clock.now()
-    const observed = definition.observe(cache, key, now)
-    if (observed === undefined) return
+    const seen = definition.observe(cache, key, now)
+    if (seen === undefined) return
+    const asked = definition.ask?.(seen, client.transport) ?? seen
+    const observed = asked instanceof Promise ? await asked : asked
     const decided = definition.decide(observed, now)
     const { actions, requeueAfterMs } = decided instanceof Promise ? await decided : decided
     if (requeueAfterMs !== undefined) queue.addAfter(key, requeueAfterMs)
