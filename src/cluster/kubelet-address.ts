@@ -10,7 +10,7 @@ export const SERVING_ANNOTATION = 'navarch.dev/kubelet-certificate'
 export const SERVING_BY_CLUSTER = 'cluster'
 
 /** As most installers have it: a node is found where nothing can resolve its name. */
-export const DEFAULT_ADDRESS_TYPES: readonly AddressType[] = [
+const DEFAULT_ADDRESS_TYPES: readonly AddressType[] = [
   'InternalIP',
   'ExternalIP',
   'InternalDNS',

@@ -81,6 +81,8 @@ export async function join(
   await new Promise<void>((resolve) => {
     upstream.on('close', () => {
       client.end()
+      // Its last words are read and dropped: otherwise its end would never be seen.
+      client.resume()
       resolve()
     })
   })

@@ -3,6 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { endpointSlices, nodes, pods, services } from '#api'
+import { duplexPair } from '#base'
+import type { ConnectTarget } from '../extensions.ts'
 import { connectHandlers } from './index.ts'
 import { podAddress, serviceAddress } from './proxy-target.ts'
 import { rewriteHtml, rewriteUrl } from './rewrite.ts'
@@ -107,6 +109,59 @@ test('a kubelet with a server gets requests of any kind, and its node’s other 
   assert.deepEqual(dialled, ['10.0.0.3:9100'])
   Object.assign(handlers, { 'nodes/proxy': original })
   echo.close()
+})
+
+test('when an upgraded connection is over, the client’s side of it is let go too', async (t) => {
+  const backend = createServer()
+  // Says goodbye and hangs up; what the client answers has nowhere to go.
+  backend.on('upgrade', (_request, socket) => {
+    socket.on('error', () => undefined)
+    socket.end(
+      Buffer.concat([
+        Buffer.from(
+          'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n',
+        ),
+        Buffer.of(0x88, 2, 0x03, 0xe8),
+      ]),
+    )
+  })
+  await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve))
+  t.after(() => backend.close())
+  const { port: at } = backend.address() as AddressInfo
+  const there = () => env.net.connect({ host: '127.0.0.1', port: at }, new AbortController().signal)
+  const local = connectHandlers({
+    env,
+    read,
+    nodeApi: () => ({ ...kubelet, connect: there }),
+  })
+  const [near, far] = duplexPair()
+  const heard = new Promise<void>((resolve) => near.once('end', () => resolve()))
+  const { status } = await local['nodes/proxy']!(
+    {
+      method: 'GET',
+      path: '/nodes/n1/proxy/x',
+      query: new URLSearchParams(),
+      headers: { connection: 'Upgrade', upgrade: 'websocket' },
+      body: async () => new Uint8Array(),
+      remoteAddress: '127.0.0.1',
+      signal: new AbortController().signal,
+      upgrade: async () => near,
+      id: '1',
+      warnings: [],
+    },
+    {
+      definition: {} as ConnectTarget['definition'],
+      namespace: '',
+      name: 'n1',
+      subresource: 'proxy',
+      rest: '/x',
+      object: undefined,
+    },
+  )
+  assert.equal(status, 101)
+  far.resume()
+  far.end('last words')
+  await heard
 })
 
 test('a proxy finds the port by number or name, and a ready endpoint', () => {

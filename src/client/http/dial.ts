@@ -81,7 +81,7 @@ const CONNECTING: Readonly<Record<string, string>> = {
 }
 
 /** `dial tcp 10.0.0.7:10250: connect: connection refused`. */
-export function inGoWords(
+function inGoWords(
   to: Pick<KubeletAddress, 'address' | 'port'>,
   error: Error & { readonly code?: string },
 ): string {

@@ -156,7 +156,7 @@ function sessionQuery(
 }
 
 /** What a client is told of an answer that is no log. */
-export function refusedLog(code: number, pod: string, text: string): StatusError {
+function refusedLog(code: number, pod: string, text: string): StatusError {
   const about = `( pods/log ${pod})`
   switch (code) {
     case 400:
