@@ -332,16 +332,13 @@ try {
   ] as const)
     await first.request('POST', path, { body: JSON.stringify({ metadata: { name } }) })
   first.close()
-  if (isWanted('creates') || isWanted('c64')) {
-    if (isWanted('creates')) await creates(served, connection, 1, 2000)
-    await creates(served, connection, 64, 20_000, 5000)
-    if (isWanted('creates')) await creates(served, connection, 256, 20_000)
-    const remover = await rawConnection(connection)
-    await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
-    remover.close()
-  }
-  if (isWanted('creates') || isWanted('protobuf')) {
-    await creates(served, connection, 64, 20_000, 5000, { isMessage: true })
+  if (isWanted('creates') || isWanted('c64') || isWanted('protobuf')) {
+    const all = isWanted('creates')
+    if (all) await creates(served, connection, 1, 2000)
+    if (all || isWanted('c64')) await creates(served, connection, 64, 20_000, 5000)
+    if (all || isWanted('protobuf'))
+      await creates(served, connection, 64, 20_000, 5000, { isMessage: true })
+    if (all) await creates(served, connection, 256, 20_000)
     const remover = await rawConnection(connection)
     await remover.request('DELETE', `${FOLDER}?gracePeriodSeconds=0`)
     remover.close()

@@ -96,7 +96,10 @@ function shapedReply(
 ): Reply {
   const value =
     accepted.shape === 'object'
-      ? toWireForm(object)
+      ? // Messages have no nulls.
+        accepted.encoding === 'protobuf'
+        ? object
+        : toWireForm(object)
       : accepted.shape === 'metadata'
         ? partial(object, accepted.version)
         : codec.encoder.table(

@@ -18,7 +18,8 @@ export function encodeProtobuf(
   definition: string,
   object: { readonly apiVersion?: unknown; readonly kind?: unknown },
 ): Uint8Array {
-  const w = new Writer()
+  const w = shared
+  w.clear()
   w.raw(MAGIC)
   w.tag(1, BYTES)
   const typeMeta = w.begin()
