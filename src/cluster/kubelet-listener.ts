@@ -1,7 +1,7 @@
 /** Where a kubelet is asked from outside its process. */
 import type { Credential, Pki } from '#apiserver'
 import type { Env } from '#base'
-import type { Client, NodeApi } from '#client'
+import { dialKubelet, type Client, type NodeApi } from '#client'
 import {
   HEALTHZ_PORT,
   KUBELET_PORT,
@@ -11,6 +11,7 @@ import {
   type NodeServer,
 } from '#kubelet'
 import { StatusError } from '#machinery'
+import { ownTrust } from './kubelet-address.ts'
 
 export interface KubeletListenerOptions {
   readonly host: string
@@ -110,6 +111,45 @@ export async function listenBesideServer({
       error,
     })
     return undefined
+  }
+}
+
+/** For a node whose address is nowhere: the API server alone gets there. */
+export async function listenOnLoopback({
+  certificates,
+  nodeName,
+  client,
+  env,
+}: {
+  readonly certificates: {
+    current(): Pki
+    onChange(listener: () => void): void
+  }
+  readonly nodeName: string
+  readonly client: Client
+  readonly env: Env
+}): Promise<(KubeletListener & Required<Pick<NodeApi, 'connect'>>) | undefined> {
+  const address = '127.0.0.1'
+  const pki = () => certificates.current()
+  const listening = await listenBesideServer({
+    pki,
+    nodeIp: address,
+    port: 0,
+    nodeName,
+    client,
+    env,
+  })
+  if (listening === undefined) return undefined
+  const { port } = listening
+  certificates.onChange(() => {
+    listening
+      .renewFrom()
+      .catch((error: unknown) => env.log.error('cannot renew a certificate', { error }))
+  })
+  return {
+    ...listening,
+    connect: (signal) =>
+      dialKubelet({ address, port, tls: ownTrust(certificates.current(), nodeName) }, signal),
   }
 }
 

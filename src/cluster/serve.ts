@@ -3,16 +3,15 @@ import { join } from 'node:path'
 import { definitionsFor } from '#api'
 import { kubeconfigText, type Pki } from '#apiserver'
 import type { Env } from '#base'
-import { dialKubelet, type Client, type NodeApi } from '#client'
+import type { Client, NodeApi } from '#client'
 import { firstSubnet, hostAddress, nthAddress, overlap } from './addresses.ts'
-import { ownTrust } from './kubelet-address.ts'
 import { keepCertificates } from './certificates.ts'
 import { makeServer, startControlPlane, type ControlPlaneOptions } from './control-plane.ts'
 import { openSettings } from './api-settings.ts'
 import { guarded, openDataFolder } from './data-folder.ts'
 import { Ending, stopContainers } from './ending.ts'
 import { clusterImages, type ClusterImages } from './images.ts'
-import { listenBesideServer, tellHealth } from './kubelet-listener.ts'
+import { listenBesideServer, listenOnLoopback, tellHealth } from './kubelet-listener.ts'
 import { listenOn, tlsOf } from './listening.ts'
 import { nodesRecord, realNodes, simulatedNodes, type MachineNodes } from './machine-nodes/index.ts'
 import { openStore } from './open-store.ts'
@@ -242,34 +241,8 @@ export async function serve(
             client: control.client,
             informers: control.informers,
             nodeApis: nodes,
-            async listen(name) {
-              const listening = await listenBesideServer({
-                pki: certificates.current,
-                nodeIp: '127.0.0.1',
-                port: 0,
-                nodeName: name,
-                client: kubeletClient(name),
-                env,
-              })
-              if (listening === undefined) return undefined
-              certificates.onChange(() => {
-                listening
-                  .renewFrom()
-                  .catch((error: unknown) => env.log.error('cannot renew a certificate', { error }))
-              })
-              return {
-                ...listening,
-                connect: (signal) =>
-                  dialKubelet(
-                    {
-                      address: '127.0.0.1',
-                      port: listening.port,
-                      tls: ownTrust(certificates.current(), name),
-                    },
-                    signal,
-                  ),
-              }
-            },
+            listen: (name) =>
+              listenOnLoopback({ certificates, nodeName: name, client: kubeletClient(name), env }),
             env,
           }))
     if (others !== undefined) ending.push(() => others.close(containersToo))
