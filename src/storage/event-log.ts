@@ -9,7 +9,7 @@ export class EventLog<T extends object> {
   readonly #capacity: number
   /** The oldest of more events than there may be. */
   readonly #onForgotten: (event: CachedEvent<T>) => void
-  #events: CachedEvent<T>[] = []
+  #events: (CachedEvent<T> | undefined)[] = []
   #first = 0
 
   constructor(capacity: number, onForgotten: (event: CachedEvent<T>) => void) {
@@ -40,7 +40,10 @@ export class EventLog<T extends object> {
   }
 
   #forgetOldest(): void {
-    this.#onForgotten(this.#events[this.#first++] as CachedEvent<T>)
+    const oldest = this.#events[this.#first] as CachedEvent<T>
+    // What it has must not be kept until the dead beginning is cut off.
+    this.#events[this.#first++] = undefined
+    this.#onForgotten(oldest)
     if (this.#first * 2 < this.#events.length || this.#first < MEMOS) return
     this.#events = this.#events.slice(this.#first)
     this.#first = 0

@@ -85,7 +85,7 @@ export const isAllowed = (operation: Operation, current: SlabEntry | undefined):
 export class Table {
   #index = new SortedMap<SlabEntry>()
   #slabs: Slabs
-  #log: TableChange[] = []
+  #log: (TableChange | undefined)[] = []
   /** The log's dead head, cut off when it is large. */
   #head = 0
   #logBytes = 0
@@ -296,7 +296,8 @@ export class Table {
     while (this.#head < this.#log.length) {
       const change = this.#log[this.#head] as TableChange
       if (!isOld(change)) break
-      this.#head++
+      // What it has must not be kept until the head is cut off.
+      this.#log[this.#head++] = undefined
       const { entry, before } = change
       this.#logBytes -= entry.size
       if (before !== undefined) this.#slabs.release(before)

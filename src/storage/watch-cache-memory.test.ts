@@ -56,3 +56,29 @@ test('a cache whose objects change and go keeps little more than what is there',
   assert.ok(held < 24 * MB, `${Math.round(held / MB)} MB are held`)
   cache.close()
 })
+
+test('history that is forgotten is let go at once', async () => {
+  const env = virtualEnv()
+  const storage = createMemoryStorage({ clock: env.clock, historyMs: 60_000 })
+  collect()
+  const before = process.memoryUsage().arrayBuffers
+  const origin = { actor: 'tester', time: 0 }
+  const value = new Uint8Array(4000)
+  const revisions = new Map<string, number>()
+  // A minute of it is 24 MB.
+  for (let second = 0; second < 115; second++) {
+    for (let n = 0; n < 100; n++) {
+      const key = `/registry/pods/shop/web-${n}`
+      const known = revisions.get(key)
+      const { revision } =
+        known === undefined
+          ? await storage.create(key, value, origin)
+          : await storage.update(key, value, known, origin)
+      revisions.set(key, revision)
+    }
+    await env.advance(1000)
+  }
+  const held = await heldAbove(before, 36 * MB)
+  assert.ok(held < 36 * MB, `${Math.round(held / MB)} MB are held`)
+  await storage.close()
+})
