@@ -4,7 +4,7 @@ import { pods } from '#api'
 import { virtualEnv } from '#base'
 import { SIMULATION, simulatedRuntime } from './simulated/index.ts'
 import { startTestNode } from './testing/node.ts'
-import { condition, first, started, world } from './kubelet.testing.ts'
+import { condition, first, phase, started, world } from './kubelet.testing.ts'
 
 test('another image: the container is made anew at once, and the pod stays ready meanwhile', async () => {
   const { env, node } = await world()
@@ -85,6 +85,25 @@ test('a new kubelet finds what runs, and restarts nothing', async () => {
   assert.equal(first(again.get('web'))?.containerID, id)
   assert.equal(first(again.get('web'))?.restartCount, 0)
   assert.equal((await runtime.listPodSandboxes()).length, 1, 'what is gone from the API is ended')
+  await again.stop()
+})
+
+test('a machine that has lost its containers runs them again, and counts that as a restart', async () => {
+  const env = virtualEnv()
+  const before = await startTestNode(env, simulatedRuntime(env))
+  await env.advance(500)
+  before.create(started('web'))
+  before.create(started('once', { restartPolicy: 'Never' }))
+  await env.advance(500)
+  await before.stop()
+  const again = await startTestNode(env, simulatedRuntime(env), {}, { api: before.api })
+  await env.advance(1000)
+  const web = first(again.get('web'))
+  assert.ok(web?.state?.running)
+  assert.equal(web.restartCount, 1)
+  assert.equal(web.lastState?.terminated?.reason, 'ContainerStatusUnknown')
+  assert.equal(phase(again.get('once')), 'Failed')
+  assert.equal(first(again.get('once'))?.state?.terminated?.exitCode, 137)
   await again.stop()
 })
 

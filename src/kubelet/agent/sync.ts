@@ -153,6 +153,8 @@ function publishedRestarts(pod: Pod): ReadonlyMap<string, number> {
     ...initContainerStatuses,
   ]) {
     if (containerID !== undefined) counts.set(name, restartCount)
+    // One that was lost counts as restarted already, before it runs again.
+    else if (restartCount > 0) counts.set(name, restartCount - 1)
   }
   return counts
 }

@@ -144,6 +144,9 @@ test('in a pod that is over nothing waits, but for what never had its turn', () 
   // One that is tried again waits.
   const again = status(pod({ status: running }), runtimeOf([], []))
   assert.equal(again.containerStatuses?.[0]?.state?.waiting?.reason, 'ContainerCreating')
+  assert.equal(again.containerStatuses[0].restartCount, 1)
+  const still = status(pod({ status: again }), runtimeOf([], []))
+  assert.equal(still.containerStatuses?.[0]?.restartCount, 1)
 
   const failed = { reason: 'DeadlineExceeded', message: 'late' }
   const late = status(pod(), runtimeOf([], []), { failed, finished: true })

@@ -195,7 +195,7 @@ function earlierState(
   published: ContainerStatus | undefined,
   current: PodContainer,
 ): ContainerStatus['lastState'] {
-  if (published?.containerID === undefined) return undefined
+  if (published?.containerID === undefined) return published?.lastState
   if (published.containerID === containerId(input, current.id)) return published.lastState
   return published.state?.terminated === undefined
     ? published.lastState
@@ -255,6 +255,8 @@ function neverCreated(
     }
     return {
       ...blank,
+      // It is to run again, or would have to.
+      restartCount: blank.restartCount + 1,
       lastState: { terminated },
       state: { waiting: waitingState(why ?? { reason: 'ContainerCreating' }) },
       started: false,
