@@ -15,6 +15,8 @@ import { notSpecial } from './core/service/validate-addresses.ts'
 import { validateTolerations } from './core/pod/validate-scheduling.ts'
 import { checkContainerResourceName, checkQuantity } from './resource-names.ts'
 import { defineResource } from './define.ts'
+import { equal } from './equal.ts'
+import { goForm } from './go-form.ts'
 import {
   endpointSlices as endpointSlicesRef,
   leases as leasesRef,
@@ -31,7 +33,7 @@ import {
   qualifiedName,
   validateLabels,
 } from './rules.ts'
-import type { EndpointSlice, PriorityClass } from './types.gen.ts'
+import type { EndpointSlice, PriorityClass, Toleration } from './types.gen.ts'
 
 const leases = defineResource(leasesRef, {
   validate: ({ spec }) => {
@@ -266,9 +268,16 @@ const priorityClasses = defineResource(priorityClassesRef, {
   },
 })
 
+const withoutTime = (toleration: Toleration): object => ({
+  ...toleration,
+  tolerationSeconds: undefined,
+})
+
 const runtimeClasses = defineResource(runtimeClassesRef, {
   validate: ({ handler, overhead, scheduling }) => [
-    ...check(FieldPath.of('handler'), handler, dnsLabel),
+    ...(handler === ''
+      ? [required(FieldPath.of('handler'))]
+      : check(FieldPath.of('handler'), handler, dnsLabel)),
     ...Object.entries(overhead?.podFixed ?? {}).flatMap(([name, quantity]) => {
       const at = FieldPath.of('overhead', 'limits').key(name)
       return [...checkContainerResourceName(name, at), ...checkQuantity(name, quantity, at)]
@@ -277,6 +286,16 @@ const runtimeClasses = defineResource(runtimeClassesRef, {
     ...validateTolerations(
       scheduling?.tolerations ?? [],
       FieldPath.of('scheduling', 'tolerations'),
+    ),
+    ...(scheduling?.tolerations ?? []).flatMap((each, i, all) =>
+      all.findIndex((other) => equal(withoutTime(other), withoutTime(each))) < i
+        ? [
+            duplicate(
+              FieldPath.of('scheduling', 'tolerations').index(i),
+              goForm('core.v1.Toleration', each),
+            ),
+          ]
+        : [],
     ),
   ],
   warnings: ({ scheduling }) =>

@@ -18,6 +18,9 @@ interface Rule {
 
 /** Required in the schema, and yet an empty value is right, or code says what is wrong in other words. */
 const MAY_BE_EMPTY = new Set([
+  'FlowDistinguisherMethod.type',
+  'PriorityLevelConfigurationSpec.type',
+  'LimitResponse.type',
   'VolumeAttachmentSpec.nodeName',
   'VolumeAttachmentSpec.attacher',
   'CSIStorageCapacity.storageClassName',

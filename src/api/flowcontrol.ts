@@ -9,6 +9,7 @@ import {
 } from '#machinery'
 import { NONE } from './columns.ts'
 import { defineResource } from './define.ts'
+import { goForm } from './go-form.ts'
 import { validateFlowRule } from './flow-rules.ts'
 import {
   flowSchemas as flowSchemasRef,
@@ -35,9 +36,10 @@ function validateSchema({ metadata, spec }: FlowSchema): readonly FieldError[] {
       invalidValue(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1"),
     )
   }
-  const method = spec.distinguisherMethod?.type
-  if (method !== undefined && method !== '' && !METHODS.includes(method)) {
-    errors.push(notSupported(path.child('distinguisherMethod').child('type'), method, METHODS))
+  const method = spec.distinguisherMethod
+  if (method !== undefined && !METHODS.includes(method.type)) {
+    const form = goForm('flowcontrol.v1.FlowDistinguisherMethod', method)
+    errors.push(notSupported(path.child('distinguisherMethod', 'type'), form, METHODS))
   }
   const level = path.child('priorityLevelConfiguration', 'name')
   const { name } = spec.priorityLevelConfiguration
@@ -58,11 +60,9 @@ function validateSchema({ metadata, spec }: FlowSchema): readonly FieldError[] {
       const where = each.child('subjects').index(j)
       const kinds: Readonly<Record<string, 'group' | 'serviceAccount' | 'user'>> = SUBJECTS
       const field = kinds[subject.kind]
-      if (field === undefined) {
-        if (subject.kind !== '') {
-          errors.push(notSupported(where.child('kind'), subject.kind, Object.keys(SUBJECTS)))
-        }
-      } else if (subject[field] === undefined) {
+      if (field === undefined)
+        errors.push(notSupported(where.child('kind'), subject.kind, Object.keys(SUBJECTS)))
+      else if (subject[field] === undefined) {
         errors.push(
           required(
             where.child(field),
@@ -135,7 +135,6 @@ const TYPES = ['Exempt', 'Limited']
 function validateLevel({ metadata, spec }: PriorityLevelConfiguration): readonly FieldError[] {
   const errors: FieldError[] = []
   const { type, limited, exempt } = spec
-  if (type === '') return errors
   if (!TYPES.includes(type)) return [notSupported(path.child('type'), type, TYPES)]
   if (metadata.name === 'exempt' && type !== 'Exempt') {
     errors.push(invalidValue(path.child('type'), type, "must be 'Exempt' if `name` is 'exempt'"))

@@ -96,7 +96,7 @@ test('a schema gives types: fields are checked before anything is evaluated', ()
     `compilation failed: ERROR: <input>:1:15: found no matching overload for '_+_' applied to '(int, string)'\n | self.replicas + "x" == ""\n | ..............^`,
   )
   assert.match(failure('nobody == 1'), /undeclared reference to 'nobody' \(in container ''\)/)
-  assert.equal(failure('self.replicas', self, 'bool'), 'must evaluate to bool')
+  assert.equal(failure('self.replicas', self, 'bool'), 'must evaluate to bool but got int')
 })
 
 test('mistakes of syntax are told with their place', () => {

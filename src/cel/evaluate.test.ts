@@ -131,7 +131,7 @@ test('what does not fit is said where it stands', () => {
     failure('x'),
     "compilation failed: ERROR: <input>:1:1: undeclared reference to 'x' (in container '')\n | x\n | ^",
   )
-  assert.equal(failure('1', { returns: 'bool' }), 'must evaluate to bool')
+  assert.equal(failure('1', { returns: 'bool' }), 'must evaluate to bool but got int')
   assert.match(
     failure('1 +'),
     /^compilation failed: ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting/,

@@ -206,8 +206,8 @@ function wrongType(
     return undefined
   const names = wanted.map((each) => typeText(parseType(each)))
   return names.length === 1
-    ? `must evaluate to ${names[0]}`
-    : `must evaluate to one of [${names.join(' ')}]`
+    ? `must evaluate to ${names[0]} but got ${typeText(type)}`
+    : `must evaluate to one of [${names.join(' ')}] but got ${typeText(type)}`
 }
 
 class Program implements CelProgram {

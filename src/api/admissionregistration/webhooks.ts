@@ -47,8 +47,9 @@ function validateWebhook(webhook: Webhook, path: FieldPath): readonly FieldError
   const { name, clientConfig, admissionReviewVersions: versions, timeoutSeconds: seconds } = webhook
   if (name === '') errors.push(required(path.child('name')))
   else {
-    errors.push(...check(path.child('name'), name, dnsSubdomain))
-    if (name.split('.').length < 3)
+    const wrong = check(path.child('name'), name, dnsSubdomain)
+    errors.push(...wrong)
+    if (wrong.length === 0 && name.split('.').length < 3)
       errors.push(
         invalidValue(
           path.child('name'),
@@ -90,9 +91,8 @@ function validateService(
   path: FieldPath,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  if ((name ?? '') === '') errors.push(required(path.child('name'), 'service name is required'))
-  if ((namespace ?? '') === '')
-    errors.push(required(path.child('namespace'), 'service namespace is required'))
+  if ((name ?? '') === '') errors.push(required(path.child('name')))
+  if ((namespace ?? '') === '') errors.push(required(path.child('namespace')))
   for (const why of portNumber(port))
     errors.push(invalidValue(path.child('port'), port, `port is not valid: ${why}`))
   return [...errors, ...validatePath(urlPath, path.child('path'))]

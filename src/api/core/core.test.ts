@@ -245,6 +245,7 @@ test('a volume has a size, a way in and one source', () => {
   assert.deepEqual(volumes.errors({ spec: {} }), [
     'spec.accessModes: Required value',
     'spec.capacity: Required value',
+    'spec.capacity: Unsupported value: null: supported values: "storage"',
     'spec: Required value: must specify a volume type',
   ])
   const spec = {

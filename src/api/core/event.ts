@@ -3,7 +3,6 @@ import {
   ageOf,
   FieldPath,
   invalidValue,
-  notSupported,
   required,
   type FieldError,
   type JsonObject,
@@ -40,43 +39,65 @@ function validateNamespace(
   return [invalidValue(path.child('namespace'), own, 'does not match event.namespace')]
 }
 
-function validateNew(event: EventsV1Event): readonly FieldError[] {
+/** An event of the newer kind says who reports it and what was done; so does one of the older that has its time. */
+function validateReport(
+  event: Partial<Record<'reportingInstance' | 'action' | 'reason', string>>,
+  {
+    reporter,
+    reporterField,
+    text = '',
+  }: {
+    readonly reporter: string
+    readonly reporterField: string
+    readonly text?: string | undefined
+  },
+): readonly FieldError[] {
   const errors: FieldError[] = []
-  const text = (
-    name: 'reportingController' | 'reportingInstance' | 'action' | 'reason',
-    max: number,
-  ): void => {
+  const at = FieldPath.of(reporterField)
+  if (reporter === '') errors.push(required(at))
+  errors.push(...check(at, reporter, qualifiedName))
+  for (const name of ['reportingInstance', 'action', 'reason'] as const) {
     const value = event[name] ?? ''
     if (value === '') errors.push(required(FieldPath.of(name)))
-    else if (value.length > max) {
-      errors.push(invalidValue(FieldPath.of(name), '', `can have at most ${max} characters`))
-    }
+    if (value.length > MAX_WORD)
+      errors.push(invalidValue(FieldPath.of(name), '', `can have at most ${MAX_WORD} characters`))
   }
-  const eventTime: unknown = event.eventTime
-  if (eventTime === undefined || eventTime === null)
-    errors.push(required(FieldPath.of('eventTime')))
-  text('reportingController', MAX_WORD)
-  text('reportingInstance', MAX_WORD)
-  text('action', MAX_WORD)
-  text('reason', MAX_WORD)
-  if ((event.note ?? '').length > MAX_NOTE) {
+  if (text.length > MAX_NOTE)
     errors.push(
       invalidValue(FieldPath.of('message'), '', `can have at most ${MAX_NOTE} characters`),
     )
-  }
-  const controller = event.reportingController ?? ''
-  if (controller !== '')
-    errors.push(...check(FieldPath.of('reportingController'), controller, qualifiedName))
+  return errors
+}
+
+const isSet = (time: unknown): boolean => time !== undefined && time !== null && time !== ''
+
+function validateNew(event: EventsV1Event): readonly FieldError[] {
+  const errors: FieldError[] = []
+  if (isSet(event.eventTime))
+    errors.push(
+      ...validateReport(event, {
+        reporter: event.reportingController ?? '',
+        reporterField: 'reportingController',
+        text: event.note,
+      }),
+    )
   if (event.series !== undefined) {
     const { count, lastObservedTime } = event.series
     const at = FieldPath.of('series')
     if (count < 2) errors.push(invalidValue(at.child('count'), '', 'should be at least 2'))
-    if (((lastObservedTime as string | null | undefined) ?? '') === '')
-      errors.push(required(at.child('lastObservedTime')))
+    if (!isSet(lastObservedTime)) errors.push(required(at.child('lastObservedTime')))
   }
-  if (event.type !== 'Normal' && event.type !== 'Warning') {
-    errors.push(notSupported(FieldPath.of('type'), event.type ?? '', ['Normal', 'Warning']))
-  }
+  if (!isSet(event.eventTime)) errors.push(required(FieldPath.of('eventTime')))
+  if (event.type !== 'Normal' && event.type !== 'Warning')
+    errors.push(invalidValue(FieldPath.of('type'), '', `has invalid value: ${event.type ?? ''}`))
+  const { component = '', host = '' } = event.deprecatedSource ?? {}
+  for (const [name, isGiven] of [
+    ['firstTimestamp', isSet(event.deprecatedFirstTimestamp)],
+    ['lastTimestamp', isSet(event.deprecatedLastTimestamp)],
+    ['count', (event.deprecatedCount ?? 0) !== 0],
+    ['source', component !== '' || host !== ''],
+  ] as const)
+    if (isGiven) errors.push(invalidValue(FieldPath.of(name), '', 'needs to be unset'))
   return errors
 }
 
@@ -128,6 +149,13 @@ export const events = defineResource(eventsRef, {
   storagePrefix: PREFIX,
   validate: (event) => [
     ...validateNamespace(event, event.involvedObject ?? {}, FieldPath.of('involvedObject')),
+    ...(isSet(event.eventTime)
+      ? validateReport(event, {
+          reporter: event.reportingComponent ?? '',
+          reporterField: 'reportingComponent',
+          text: event.message,
+        })
+      : []),
   ],
   fields: (event) => {
     const about = event.involvedObject ?? {}
@@ -192,11 +220,9 @@ export const newEvents = defineResource(newEventsRef, {
     fromStorage: (event) => fromCoreEvent(event as unknown as JsonObject),
   },
   validate: (event) => [
-    ...validateNamespace(event, event.regarding ?? {}, FieldPath.of('regarding')),
-    ...(event.deprecatedCount === undefined && event.deprecatedFirstTimestamp === undefined
-      ? validateNew(event)
-      : []),
+    ...validateNamespace(event, event.regarding ?? {}, FieldPath.of('involvedObject')),
   ],
+  validateNew,
   validateUpdate: validateNewUpdate,
   fields: (event) => {
     const about = event.regarding ?? {}

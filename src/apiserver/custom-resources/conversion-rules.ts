@@ -83,10 +83,8 @@ function serviceProblems(
   path: FieldPath,
 ): readonly FieldError[] {
   const errors: FieldError[] = []
-  if ((service?.name ?? '') === '')
-    errors.push(required(path.child('name'), 'service name is required'))
-  if ((service?.namespace ?? '') === '')
-    errors.push(required(path.child('namespace'), 'service namespace is required'))
+  if ((service?.name ?? '') === '') errors.push(required(path.child('name')))
+  if ((service?.namespace ?? '') === '') errors.push(required(path.child('namespace')))
   const { port = 443, path: url = '' } = service ?? {}
   if (port < 1 || port > 65_535)
     errors.push(

@@ -207,8 +207,8 @@ const asWritten = (text: RuleText): object => ({
 
 /** A rule gives a truth; upstream says so in its own words. */
 export const boolText = (failure: string): string =>
-  failure === 'must evaluate to bool' ? 'cel expression must evaluate to a bool' : failure
+  failure.startsWith('must evaluate to bool ') ? 'cel expression must evaluate to a bool' : failure
 const stringText = (failure: string): string =>
-  failure === 'must evaluate to string'
+  failure.startsWith('must evaluate to string ')
     ? 'messageExpression must evaluate to a string'
     : failure.replace(/^compilation failed/, 'messageExpression compilation failed')

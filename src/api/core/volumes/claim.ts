@@ -16,7 +16,7 @@ import { formDiff } from '../../go-form.ts'
 import type { Mutable } from '../../mutable.ts'
 import { isNegative, isZeroQuantity } from '../../quantities.ts'
 import { persistentVolumeClaims as claimsRef } from '../../resources.gen.ts'
-import { check, dnsSubdomain, validateLabelSelector } from '../../rules.ts'
+import { check, dnsLabel, dnsSubdomain, validateLabelSelector } from '../../rules.ts'
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from '../../types.gen.ts'
 
 const root = FieldPath.of('spec')
@@ -87,17 +87,37 @@ export function validateClaimSpec(
     const source = spec[name]
     if (source === undefined) continue
     const from = path.child(name)
-    if ((source.apiGroup ?? '') === '' && source.kind !== 'PersistentVolumeClaim') {
+    const { apiGroup = '', kind } = source
+    if (apiGroup === '' && kind !== 'PersistentVolumeClaim')
       errors.push(
         invalidValue(
           from,
-          source.kind,
+          kind,
           "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
         ),
       )
-    }
+    if ('namespace' in source && (source.namespace ?? '') !== '')
+      errors.push(...check(from.child('namespace'), source.namespace ?? '', dnsLabel))
   }
   return errors
+}
+
+/** Claims of old may hold other groups. */
+function validateNew({ spec }: PersistentVolumeClaim): readonly FieldError[] {
+  return (['dataSource', 'dataSourceRef'] as const).flatMap((name) => {
+    const group = spec?.[name]?.apiGroup ?? ''
+    return group === '' ? [] : check(root.child(name, 'apiGroup'), group, dnsSubdomain)
+  })
+}
+
+/** The older field may name a claim or a snapshot; what else it names has always been dropped. */
+function dropOldSource(spec: Mutable<PersistentVolumeClaimSpec> | undefined): void {
+  const { dataSource, dataSourceRef } = spec ?? {}
+  if (spec === undefined || dataSource === undefined || dataSourceRef !== undefined) return
+  const { apiGroup = '', kind } = dataSource
+  const isClaim = kind === 'PersistentVolumeClaim' && apiGroup === ''
+  const isSnapshot = kind === 'VolumeSnapshot' && apiGroup === 'snapshot.storage.k8s.io'
+  if (!isClaim && !isSnapshot) delete spec.dataSource
 }
 
 /** Two fields for one thing; the newer one can name more. */
@@ -170,10 +190,12 @@ export const persistentVolumeClaims = defineResource(claimsRef, {
     if (status) status.phase ??= 'Pending'
   },
   validate: ({ spec }) => validateClaimSpec(spec, root),
+  validateNew,
   validateUpdate: (now, old, { subresource }) =>
     subresource === '' ? validateUpdate(now, old) : [],
   prepareForCreate(claim) {
     claim.status = { phase: 'Pending' }
+    dropOldSource(claim.spec)
     mirrorSources(claim.spec)
   },
   prepareForUpdate(claim, _old, { subresource }) {

@@ -3,6 +3,7 @@ import {
   FieldPath,
   forbiddenField,
   invalidValue,
+  notSupported,
   required,
   tooLong,
   unifiedDiff,
@@ -34,8 +35,11 @@ const NOT_SOURCES = new Set([
   'volumeMode',
 ])
 
+/** The path on the host is looked for first: the others are what is too much. */
 const sourcesOf = (spec: PersistentVolumeSpec): readonly string[] =>
-  Object.keys(spec).filter((key) => !NOT_SOURCES.has(key))
+  Object.keys(spec)
+    .filter((key) => !NOT_SOURCES.has(key))
+    .toSorted((a, b) => Number(b === 'hostPath') - Number(a === 'hostPath'))
 
 const OLD_ANNOTATIONS: Readonly<Record<string, string>> = {
   'volume.beta.kubernetes.io/storage-class':
@@ -76,24 +80,18 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
       ),
     )
   }
-  const size = capacity?.['storage']
-  if (capacity === undefined) errors.push(required(path.child('capacity')))
-  else if (size === undefined || Object.keys(capacity).length > 1) {
-    errors.push({
-      type: 'FieldValueNotSupported',
-      field: path.child('capacity').toString(),
-      detail: `Unsupported value: ${JSON.stringify(capacity)}: supported values: "storage"`,
-    })
-  }
-  if (size !== undefined && (isNegative(size) || isZeroQuantity(size))) {
-    errors.push(
-      invalidValue(path.child('capacity').key('storage'), size, 'must be greater than zero'),
-    )
-  }
+  const at = path.child('capacity')
+  if (capacity === undefined) errors.push(required(at))
+  if (capacity?.['storage'] === undefined || Object.keys(capacity).length > 1)
+    errors.push(notSupported(at, capacity, ['storage']))
+  for (const [name, size] of Object.entries(capacity ?? {}))
+    if (isNegative(size) || isZeroQuantity(size))
+      errors.push(invalidValue(at.key(name), size, 'must be greater than zero'))
   const sources = sourcesOf(spec)
   if (sources.length === 0) errors.push(required(path, 'must specify a volume type'))
   for (const source of sources.slice(1)) {
-    errors.push(forbiddenField(path.child(source), 'may not specify more than 1 volume type'))
+    const name = source === 'cephfs' ? 'cephFS' : source
+    errors.push(forbiddenField(path.child(name), 'may not specify more than 1 volume type'))
   }
   if (spec.hostPath?.path.split('/').includes('..') === true) {
     errors.push(
@@ -131,6 +129,19 @@ function validate({ spec }: PersistentVolume): readonly FieldError[] {
   }
   if (storageClassName !== '') {
     errors.push(...check(path.child('storageClassName'), storageClassName, dnsSubdomain))
+  }
+  const { volumeAttributesClassName: attributes } = spec
+  if (attributes !== undefined) {
+    const where = path.child('volumeAttributesClassName')
+    errors.push(
+      ...(attributes === ''
+        ? [required(where, 'an empty string is disallowed')]
+        : check(where, attributes, dnsSubdomain)),
+    )
+    if (spec.csi === undefined)
+      errors.push(
+        required(path.child('csi'), 'has to be specified when using volumeAttributesClassName'),
+      )
   }
   return errors
 }
