@@ -87,3 +87,11 @@ test('a patch tells neighbours apart', () => {
   )
   assert.throws(() => patch('9007199254740992'), /testing value \/a failed/)
 })
+
+test('a long text of digits is read as quickly as any other, and integers after it exactly', () => {
+  const digits = '7'.repeat(2_000_000)
+  for (let space = 0; space < 20; space++) {
+    const text = `{"a":"${space === 0 ? digits : '7'.repeat(40 + space)}",${' '.repeat(space)}"b":9007199254740993}`
+    assert.equal((parseJson(text) as { b: unknown }).b, 9007199254740993n)
+  }
+})

@@ -65,6 +65,8 @@ function hasWideIntegers(text: string): boolean {
     let end = at + 1
     while (isDigit(text.charCodeAt(end))) end++
     if (end - start >= DIGITS && isNumber(text, start, end)) return true
+    // A text may be nothing but digits: each of them is looked at once.
+    at = end
   }
   return false
 }

@@ -454,3 +454,45 @@ test('an answer that is over is not held for a client that has stopped reading',
   await closed
   await listening.close()
 })
+
+test('a request that is left in the middle of its body is over, in both protocols', async () => {
+  const headers = { 'content-type': 'application/json', 'content-length': '1000' }
+  const over = async (leave: () => void): Promise<void> => {
+    while (last?.headers['content-length'] !== '1000') await new Promise(setImmediate)
+    const exchange = last
+    last = undefined
+    const reading = exchange.body()
+    assert.equal(exchange.signal.aborted, false)
+    leave()
+    await assert.rejects(reading, { message: /ended before its body was complete/ })
+    assert.equal(exchange.signal.aborted, true)
+  }
+  last = undefined
+  const request = requestHttps({
+    host: '127.0.0.1',
+    port: open.port,
+    method: 'POST',
+    path: MAPS,
+    ca: pki.authority.certificate,
+    agent: false,
+    headers,
+  })
+  request.on('error', () => undefined)
+  request.write('{')
+  await over(() => request.destroy())
+
+  const session = http2Session()
+  const stream = session.request({ ':method': 'POST', ':path': MAPS, ...headers })
+  stream.on('error', () => undefined)
+  stream.write('{')
+  await over(() => stream.close(constants.NGHTTP2_CANCEL))
+  session.close()
+})
+
+test('who asks for the signal of a request that is over gets one that has aborted', async () => {
+  await http1('GET', '/version')
+  const exchange = last
+  // The answer is here before the server knows that it was sent.
+  while (exchange?.signal.aborted === false) await new Promise(setImmediate)
+  assert.equal(exchange?.signal.aborted, true)
+})
