@@ -31,7 +31,7 @@ const isQuotaHugePages = (name: string): boolean => /^(?:requests\.)?hugepages-/
 /** In the namespace of Kubernetes; names without one are. */
 const isNative = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
 /** A device of somebody's, which is there in whole. */
-export const isExtendedResource = (name: string): boolean =>
+const isExtendedResource = (name: string): boolean =>
   !isNative(name) && !name.startsWith('requests.') && qualified(`requests.${name}`).length === 0
 export const isQuotaResource = (name: string): boolean =>
   FOR_QUOTAS.has(name) || isQuotaHugePages(name)

@@ -3,7 +3,7 @@ export * from './cri/index.ts'
 export * from './containerd/index.ts'
 export { SIMULATION, simulatedRuntime, type SimulatedOptions } from './simulated/index.ts'
 export { startKubelet, type Kubelet, type KubeletOptions, type KubeletSettings } from './kubelet.ts'
-export type { KubeletConfig } from './context.ts'
+export type { KubeletConfig } from './kubelet-config.ts'
 export { readMachine, simulatedMachine, type Machine } from './node/machine.ts'
 export { HEALTHZ_PORT, serveHealthz } from './server/healthz.ts'
 export {

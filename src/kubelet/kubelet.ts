@@ -2,7 +2,7 @@
 import type { Env } from '#base'
 import type { Node } from '#api'
 import type { Client, Informers, NodeApi } from '#client'
-import type { KubeletConfig } from './context.ts'
+import type { KubeletConfig } from './kubelet-config.ts'
 import { KubeletCore } from './core.ts'
 import { DEFAULT_MARKS } from './garbage/images.ts'
 import { nodeApi } from './node-api.ts'

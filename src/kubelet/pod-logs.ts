@@ -4,7 +4,7 @@
  */
 import { basename, dirname, join } from 'node:path'
 import type { Env } from '#base'
-import type { KubeletConfig } from './context.ts'
+import type { KubeletConfig } from './kubelet-config.ts'
 import type { Runtime } from './runtime.ts'
 
 /** Where collectors look for links to the logs of all containers; upstream it is no setting. */

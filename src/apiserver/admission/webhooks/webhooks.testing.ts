@@ -77,7 +77,7 @@ export function asked({ calls }: Bench, place: number): Asked {
   return call.request as Asked
 }
 
-export const CONFIGMAPS = [
+const CONFIGMAPS = [
   { operations: ['*'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] },
 ]
 
