@@ -47,6 +47,8 @@ test('a proxy carries every verb, and points links and redirects back at itself'
   assert.equal((await get(`${at}/moved`)).location, `${at}/elsewhere`)
   const slashless = await get(`${at}?q=1`)
   assert.deepEqual([slashless.status, slashless.location], [301, `${at}/?q=1`])
+  for (const method of ['POST', 'DELETE', 'OPTIONS'])
+    assert.notEqual((await get(`${at}?q=1`, method)).status, 301, method)
   backend.close()
   const gone = await get('/pods/web:1/proxy/')
   assert.equal(gone.status, 503)

@@ -81,13 +81,14 @@ export const nodeProxy =
       }
     })
 
-/** A proxy's root is a folder: relative links on its page need the slash. */
+/** A proxy's root is a folder: relative links on its page need the slash. Who does not read a page needs no such thing. */
 async function withSlash(
   exchange: Exchange,
   { rest }: ConnectTarget,
   answer: () => Promise<Reply>,
 ): Promise<Reply> {
-  if (rest !== '' || isUpgrade(exchange)) return answer()
+  const reads = exchange.method === 'GET' || exchange.method === 'HEAD'
+  if (rest !== '' || !reads || isUpgrade(exchange)) return answer()
   const query = exchange.query.toString()
   return {
     status: 301,

@@ -385,7 +385,9 @@ for (const [what, path] of [
       )
       for (const base of [ns('pods/agnhost/proxy'), ns('services/e2e-proxy-test-service/proxy')]) {
         for (const method of METHODS) {
-          const target = path === '' ? `${base}/?method=${method}` : `${base}${path}${method}`
+          // Only who reads a page is sent to the address with the last slash.
+          const root = method === 'GET' || method === 'HEAD' ? `${base}/` : base
+          const target = path === '' ? `${root}?method=${method}` : `${base}${path}${method}`
           const answer = await until(
             `${method} ${target}`,
             async () => {
